@@ -1,0 +1,15 @@
+# Flags of what users run. Sanitizer builds leave out what does not combine with them.
+add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection
+                    -ftrivial-auto-var-init=zero)
+add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+endif()
+if(TP_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+if(TP_COVERAGE)
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+endif()

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core/limits.h - every bound on what comes from outside, with its reason
+ *
+ * Sizes in bytes, times in milliseconds.
+ */
+#ifndef CORE_LIMITS_H
+#define CORE_LIMITS_H
+
+/* Packets: what a TUN with vnet_hdr hands over at once (64 KiB GSO segment and its headers). */
+#define LIMIT_TUN_PACKET_BYTES (65535 + 64)
+/* Packets handled per wake-up of the loop before others get their turn. */
+#define LIMIT_TUN_BATCH 64
+/* NAT ports of one address family: one TUN peer address has 65,535 of them, low ones stay unused.
+ */
+#define LIMIT_FLOWS 32768
+/* A flow whose target did not answer: as long as a client's own SYN retries (tcp_syn_retries 6). */
+#define LIMIT_FLOW_OPEN_MS 130000
+
+/* DNS: the largest message over TCP (RFC 1035 4.2.2) and what plain UDP clients take. */
+#define LIMIT_DNS_MESSAGE_BYTES 65535
+#define LIMIT_DNS_INFLIGHT      1024
+#define LIMIT_DNS_TIMEOUT_MS    5000
+
+/* Tunnel: one HTTP/2 stream's credit (a fixed 64 KB window holds a peer to 20 Mbit/s at 20 ms). */
+#define LIMIT_STREAM_WINDOW_BYTES     (4 * 1024 * 1024)
+#define LIMIT_CONNECTION_WINDOW_BYTES (64 * 1024 * 1024)
+#define LIMIT_STREAMS                 10000
+/* Bytes moved per socket and wake-up. */
+#define LIMIT_PUMP_BYTES (256 * 1024)
+/* Bytes queued in a carrier before the layer above has to wait. */
+#define LIMIT_CARRIER_QUEUE_BYTES (256 * 1024)
+/* Unsent bytes the kernel may hold for a carrier (TCP_NOTSENT_LOWAT). */
+#define LIMIT_CARRIER_UNSENT_BYTES (128 * 1024)
+/* An HTTP/1.1 head of an upgrade, either way. */
+#define LIMIT_HTTP_HEAD_BYTES (16 * 1024)
+/* A control, DoH or status body within the tunnel. */
+#define LIMIT_CONTROL_BODY_BYTES (1024 * 1024)
+/* From accept to proven Session. */
+#define LIMIT_HANDSHAKE_MS 10000
+/* Carriers that have not proven a Session yet, over all peers. */
+#define LIMIT_HANDSHAKES   1024
+#define LIMIT_HEARTBEAT_MS 2000
+/* Without any byte for this long the carrier is dead. */
+#define LIMIT_CARRIER_SILENCE_MS 5000
+/* The manager's dial of a pod or service: longer than any SYN retry that may still succeed. */
+#define LIMIT_DIAL_MS 120000
+
+/* Kubernetes API: one object or one watch event; a page of a list. */
+#define LIMIT_KUBE_BODY_BYTES  (16 * 1024 * 1024)
+#define LIMIT_KUBE_PAGE_ITEMS  500
+#define LIMIT_KUBE_REQUEST_MS  30000
+#define LIMIT_KUBECONFIG_BYTES (1024 * 1024)
+
+/* IPC: the root daemon's messages are fixed fields, the user daemon's are JSON. */
+#define LIMIT_ROOT_MESSAGE_BYTES (16 * 1024)
+#define LIMIT_ROOT_PREFIXES      256
+#define LIMIT_ROOT_NAMESERVERS   3
+#define LIMIT_USER_MESSAGE_BYTES (1024 * 1024)
+#define LIMIT_IPC_TIMEOUT_MS     10000
+
+#endif /* CORE_LIMITS_H */

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dns/resolver.h - answers the laptop's DNS queries: the cluster's names from the cluster, the rest
+ * from where it was
+ *
+ * Listens (UDP and TCP, 127.0.0.1 and ::1, one port) behind the root daemon's nftables redirect of
+ * the first nameserver. A name that is the cluster's (rules: docs/dns.md) is rewritten to its full
+ * form and asked through the tunnel by `query`; the answer comes back under the name that was
+ * asked. Everything else is forwarded byte for byte to the original nameserver by sockets from
+ * `upstream_socket` (which the redirect leaves alone), with its answer unchanged.
+ */
+#ifndef DNS_RESOLVER_H
+#define DNS_RESOLVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/attr.h"
+#include "net/addr.h"
+
+struct dns_query;
+struct dns_resolver;
+struct err;
+
+struct dns_events {
+	/*
+	 * Ask the cluster this wire-format message (RFC 8484 body); answer with dns_query_answer(),
+	 * once. The callee may answer from within. -errno: SERVFAIL at once.
+	 */
+	int (*query)(void *user, struct dns_query *query, const uint8_t *msg, size_t len);
+	/* A new socket of this kind that the redirect does not touch, -errno else. The resolver's
+	 * from here. */
+	int (*upstream_socket)(void *user, int family, int type);
+};
+
+struct dns_config {
+	const struct ip_endpoint *nameservers; /* the originals, first one redirected; copied */
+	unsigned int nameserver_count; /* 1..3 */
+	const char *cluster_domain; /* "cluster.local"; changed by dns_resolver_set_cluster() */
+	const char *namespace; /* single labels are looked up here */
+};
+
+struct dns_counters {
+	uint64_t queries, cluster, forwarded, answered_cache, failed, refused;
+};
+
+NODISCARD int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
+	const struct dns_events *events, void *user, struct dns_resolver **ret_resolver,
+	struct err *err);
+void dns_resolver_free(struct dns_resolver *resolver); /* deferred; no callback follows */
+uint16_t dns_resolver_port(const struct dns_resolver *resolver);
+/* Which second labels are namespaces ("web.shop"); replaces the set. Strings are copied. */
+void dns_resolver_set_cluster(struct dns_resolver *resolver, const char *cluster_domain,
+	const char *const *namespaces, size_t count);
+/* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
+void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
+const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);
+
+#endif /* DNS_RESOLVER_H */

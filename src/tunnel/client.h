@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnel/client.h - the laptop's end of a tunnel: proof of the Session, then HTTP/2
+ *
+ * docs/tunnel.md specifies the bytes. Lifecycle: tunnel_client_new() takes the carrier; on_ready
+ * once the manager accepted the proof, on_closed once when it is over, for whatever reason; then
+ * tunnel_client_free(). Free from within a callback is allowed (deferred).
+ * Heartbeat: LIMIT_CARRIER_SILENCE_MS without a byte closes it with -ETIMEDOUT.
+ */
+#ifndef TUNNEL_CLIENT_H
+#define TUNNEL_CLIENT_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/attr.h"
+
+struct carrier;
+struct err;
+struct h2_session;
+struct session_key;
+struct tunnel_client;
+
+struct tunnel_client_config {
+	const char *session_uid; /* metadata.uid of the Session object, copied */
+	const struct session_key *key; /* borrowed; outlives the tunnel */
+};
+
+struct tunnel_client_events {
+	void (*on_ready)(void *user);
+	void (*on_closed)(void *user, const struct err *err);
+};
+
+struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier,
+	const struct tunnel_client_config *config, const struct tunnel_client_events *events,
+	void *user);
+/* The HTTP/2 session to open streams on; NULL before on_ready and after on_closed. Borrowed. */
+struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel);
+/* Round-trip time of the last heartbeat in microseconds, 0 before the first. */
+uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel);
+const char *tunnel_client_carrier(const struct tunnel_client *tunnel);
+void tunnel_client_free(struct tunnel_client *tunnel); /* NULL-safe; no callback follows */
+
+#endif /* TUNNEL_CLIENT_H */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnel/reason.h - why a CONNECT failed, as it crosses the tunnel
+ *
+ * The manager answers a CONNECT with 200 once connect(2) succeeded, else with a status and the
+ * header "telepresence-reason: <name>". The laptop turns the reason into what the application would
+ * have seen: RST, an ICMP error, or silence.
+ */
+#ifndef TUNNEL_REASON_H
+#define TUNNEL_REASON_H
+
+#include "core/attr.h"
+
+enum reason {
+	REASON_NONE, /* success */
+	REASON_REFUSED, /* ECONNREFUSED: RST */
+	REASON_HOST_UNREACHABLE, /* EHOSTUNREACH: ICMP host unreachable */
+	REASON_NET_UNREACHABLE, /* ENETUNREACH: ICMP network unreachable */
+	REASON_TIMED_OUT, /* ETIMEDOUT: silence */
+	REASON_NAME_NOT_FOUND,
+	REASON_FORBIDDEN, /* the manager will not dial this: ICMP administratively prohibited */
+	REASON_OVERLOADED, /* limits reached: silence, the client's retry may succeed */
+	REASON_INTERNAL,
+	REASON_COUNT
+};
+
+#define REASON_HEADER "telepresence-reason"
+
+const char *reason_name(enum reason reason);
+enum reason reason_parse(const char *name); /* REASON_INTERNAL for an unknown name */
+enum reason reason_from_errno(int code); /* code: -errno or errno */
+int reason_status(enum reason reason); /* HTTP status that carries it; 200 for NONE */
+
+#endif /* TUNNEL_REASON_H */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnel/server.h - the manager's end: accepts carriers, checks the proof, serves HTTP/2 streams
+ *
+ * tunnel_server_new() listens on one TCP port for both forms that docs/tunnel.md names: an HTTP/1.1
+ * upgrade to WebSocket (services/proxy) and the bare preamble (port-forward). Any other HTTP/1.1
+ * request goes to on_http (health checks). A peer that has proven nothing gets no byte but a 4xx,
+ * its own nonce and a refusal; there are at most LIMIT_HANDSHAKES of them, the oldest is dropped
+ * for a new one.
+ */
+#ifndef TUNNEL_SERVER_H
+#define TUNNEL_SERVER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "core/attr.h"
+#include "net/addr.h"
+#include "tunnel/h2.h"
+#include "tunnel/key.h"
+
+struct err;
+struct tunnel_peer; /* one proven carrier of a client */
+struct tunnel_server;
+
+struct tunnel_server_events {
+	/* The public key of this Session. -ENOENT when there is none (any more). */
+	int (*lookup)(
+		void *user, const char *session_uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
+	void (*on_peer)(void *user, struct tunnel_peer *peer); /* proven; borrowed */
+	void (*on_peer_gone)(void *user, struct tunnel_peer *peer); /* last use of the pointer */
+	/* A request of a proven peer: set events and respond, now or later. */
+	void (*on_stream)(void *user, struct tunnel_peer *peer, struct h2_stream *stream,
+		const struct h2_head *head);
+	/* A plain HTTP/1.1 GET without upgrade, e.g. "/healthz": status to answer, body empty. */
+	int (*on_http)(void *user, const char *path);
+};
+
+/* Listens on port of all addresses (v6 dual-stack, v4 where there is no v6). */
+NODISCARD int tunnel_server_new(uv_loop_t *loop, uint16_t port,
+	const struct tunnel_server_events *events, void *user, struct tunnel_server **ret_server,
+	struct err *err);
+void tunnel_server_free(struct tunnel_server *server); /* closes every peer; deferred */
+
+const char *tunnel_peer_session_uid(const struct tunnel_peer *peer);
+void *tunnel_peer_get_user(const struct tunnel_peer *peer);
+void tunnel_peer_set_user(struct tunnel_peer *peer, void *user);
+/* Ends the peer with a reason it is told; on_peer_gone follows. */
+void tunnel_peer_close(struct tunnel_peer *peer, const char *reason);
+
+#endif /* TUNNEL_SERVER_H */
