@@ -13,3 +13,7 @@ if(TP_COVERAGE)
   add_compile_options(--coverage)
   add_link_options(--coverage)
 endif()
+if(TP_FUZZ)
+  # Coverage feedback in the libraries; only the targets themselves link libFuzzer's main.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

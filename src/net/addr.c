@@ -8,7 +8,7 @@
 
 struct ip_addr ip_addr_from_bytes(uint8_t family, const void *bytes)
 {
-	struct ip_addr addr = { .family = family };
+	struct ip_addr addr = {.family = family};
 
 	memcpy(addr.bytes, bytes, ip_addr_len(&addr));
 	return addr;
@@ -21,7 +21,7 @@ bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
 
 int ip_addr_parse(const char *text, struct ip_addr *ret_addr)
 {
-	struct ip_addr addr = { .family = strchr(text, ':') ? AF_INET6 : AF_INET };
+	struct ip_addr addr = {.family = strchr(text, ':') ? AF_INET6 : AF_INET};
 
 	if (inet_pton(addr.family, text, addr.bytes) != 1)
 		return -EINVAL;
@@ -52,14 +52,14 @@ bool ip_prefix_valid(const struct ip_prefix *prefix)
 	if (prefix->addr.family != AF_INET && prefix->addr.family != AF_INET6)
 		return false;
 	return prefix->len <= 8 * ip_addr_len(&prefix->addr) &&
-		host_bits_clear(&prefix->addr, prefix->len);
+	       host_bits_clear(&prefix->addr, prefix->len);
 }
 
 int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix)
 {
 	char addr[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
-	struct ip_prefix prefix = { .len = 0 };
+	struct ip_prefix prefix = {.len = 0};
 	unsigned int len = 0;
 
 	if (!slash || (size_t)(slash - text) >= sizeof(addr))
@@ -122,8 +122,8 @@ const char *ip_endpoint_format(const struct ip_endpoint *ep, char out[static ADD
 
 socklen_t ip_endpoint_to_sockaddr(const struct ip_endpoint *ep, struct sockaddr_storage *ret_sa)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(ep->port) };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(ep->port) };
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(ep->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(ep->port)};
 
 	memset(ret_sa, 0, sizeof(*ret_sa));
 	if (ep->addr.family == AF_INET) {

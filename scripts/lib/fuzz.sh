@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# fuzz.sh BUILD SECONDS PATTERN: runs every fuzz target that matches, two at a time; "0|1<TAB>name" a line.
+# The committed corpus is replayed first; what is found new stays in the build folder.
+set -uo pipefail
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+
+BUILD=$1
+SECONDS_EACH=$2
+PATTERN=$3
+
+run_one() {
+	local target=$1 name work status=0
+	name=$(basename "$target")
+	work=$BUILD/corpus/$name
+	mkdir -p "$work"
+	"$target" -runs=0 "$ROOT/tests/fuzz/corpus/${name#fuzz_}" >"$work.log" 2>&1 || status=1
+	if [ "$status" = 0 ]; then
+		"$target" -max_total_time="$SECONDS_EACH" -timeout=5 -rss_limit_mb=1024 -artifact_prefix="$work/crash-" \
+			"$work" "$ROOT/tests/fuzz/corpus/${name#fuzz_}" >>"$work.log" 2>&1 || status=1
+	fi
+	[ "$status" = 0 ] || tail -n 30 "$work.log" >&2
+	printf '%d\t%s\n' "$status" "$name"
+}
+
+running=0
+for target in "$BUILD"/tests/fuzz/fuzz_*; do
+	if [ ! -x "$target" ] || [ ! -f "$target" ]; then
+		continue
+	fi
+	[[ $(basename "$target") == *"$PATTERN"* ]] || continue
+	run_one "$target" &
+	running=$((running + 1))
+	if [ "$running" -ge 2 ]; then
+		wait -n
+		running=$((running - 1))
+	fi
+done
+wait
