@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pump.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int write_all(struct pump_stream *stream, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = stream->write(stream, data, len);
+
+		if (n <= 0)
+			return -EPIPE;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int measure_down(struct pump_stream *stream, uint64_t n, char *block)
+{
+	while (n > 0) {
+		ssize_t got = stream->read(stream, block, n < PUMP_BLOCK ? (size_t)n : PUMP_BLOCK);
+
+		if (got <= 0)
+			return -EPIPE;
+		n -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int measure_up(struct pump_stream *stream, uint64_t n, char *block)
+{
+	for (uint64_t left = n; left > 0; left -= left < PUMP_BLOCK ? left : PUMP_BLOCK) {
+		if (write_all(stream, block, left < PUMP_BLOCK ? (size_t)left : PUMP_BLOCK) < 0)
+			return -EPIPE;
+	}
+	return stream->read(stream, block, 1) == 1 ? 0 : -EPIPE;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int measure_echo(struct pump_stream *stream, uint64_t n)
+{
+	double *rounds = calloc(n ? n : 1, sizeof(*rounds));
+	double begin = now();
+	char byte = 'x';
+	int r = 0;
+
+	for (uint64_t i = 0; rounds && i < n && r == 0; i++) {
+		double start = now();
+
+		if (stream->write(stream, &byte, 1) != 1 || stream->read(stream, &byte, 1) != 1)
+			r = -EPIPE;
+		rounds[i] = now() - start;
+	}
+	if (r == 0 && rounds && n > 0) {
+		double total = now() - begin;
+
+		qsort(rounds, n, sizeof(*rounds), by_value);
+		(void)printf("{\"rounds\": %" PRIu64
+			     ", \"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+			n, (double)n / total, rounds[n / 2] * 1e6, rounds[n * 99 / 100] * 1e6);
+	}
+	free(rounds);
+	return r;
+}
+
+int pump_measure(struct pump_stream *stream, const char *what, uint64_t n)
+{
+	char line[64], *block = calloc(1, PUMP_BLOCK);
+	double start = now();
+	int r = -EINVAL;
+
+	(void)snprintf(line, sizeof(line), "%c %" PRIu64 "\n", what[0] - 'a' + 'A', n);
+	if (!block || write_all(stream, line, strlen(line)) < 0)
+		return -EPIPE;
+	if (strcmp(what, "echo") == 0)
+		r = measure_echo(stream, n);
+	else if (strcmp(what, "down") == 0)
+		r = measure_down(stream, n, block);
+	else if (strcmp(what, "up") == 0)
+		r = measure_up(stream, n, block);
+	if (r == 0 && strcmp(what, "echo") != 0)
+		(void)printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.4f, \"mb_per_s\": %.1f}\n", n,
+			now() - start, (double)n / 1e6 / (now() - start));
+	free(block);
+	return r;
+}
+
+static ssize_t tcp_read(struct pump_stream *stream, void *buf, size_t len)
+{
+	return read(stream->fd, buf, len);
+}
+
+static ssize_t tcp_write(struct pump_stream *stream, const void *buf, size_t len)
+{
+	return write(stream->fd, buf, len);
+}
+
+static int tcp_open(const char *host, const char *port, struct pump_stream *ret_stream)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+	int one = 1, fd = -1;
+
+	if (getaddrinfo(host, port, &hints, &found) != 0)
+		return -ENOENT;
+	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) < 0) {
+		int r = -errno;
+
+		freeaddrinfo(found);
+		return r;
+	}
+	freeaddrinfo(found);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	*ret_stream = (struct pump_stream){.read = tcp_read, .write = tcp_write, .fd = fd};
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct pump_stream tcp, *stream = &tcp;
+	int r = 0;
+
+	if (argc != 6 || (strcmp(argv[1], "tcp") != 0 && strcmp(argv[1], "raw") != 0)) {
+		(void)fprintf(stderr, "usage: benchpump tcp HOST PORT down|up|echo N\n"
+				      "       benchpump raw KUBECONFIG PATH down|up|echo N\n");
+		return 2;
+	}
+	if (strcmp(argv[1], "raw") == 0)
+		stream = raw_open(argv[2], argv[3]);
+	else
+		r = tcp_open(argv[2], argv[3], stream);
+	if (stream && r == 0)
+		r = pump_measure(stream, argv[4], strtoull(argv[5], NULL, 10));
+	if (!stream || r < 0) {
+		(void)fprintf(stderr, "benchpump: %s\n", strerror(stream ? -r : EIO));
+		return 1;
+	}
+	return 0;
+}

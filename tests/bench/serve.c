@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pod's side of scripts/bench: one command line a connection, then bytes. Linked statically, so
+ * that it is an image by itself.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PUMP_BLOCK (256 * 1024)
+
+/* Reads up to and including a line end, byte by byte: nothing behind it is taken. */
+static int read_line(int fd, char *line, size_t size)
+{
+	size_t len = 0;
+
+	while (len + 1 < size) {
+		if (read(fd, line + len, 1) != 1)
+			return -1;
+		if (line[len++] == '\n')
+			break;
+	}
+	line[len] = '\0';
+	return 0;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n <= 0)
+			return -1;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static void echo(int fd, char *block)
+{
+	ssize_t n;
+
+	while ((n = read(fd, block, PUMP_BLOCK)) > 0 && write_all(fd, block, (size_t)n) == 0)
+		;
+}
+
+static void serve_one(int fd)
+{
+	static const char upgraded[] =
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: pump\r\n\r\n";
+	char line[4096], *block = calloc(1, PUMP_BLOCK);
+	uint64_t n;
+
+	if (!block || read_line(fd, line, sizeof(line)) < 0)
+		return;
+	if (strncmp(line, "GET ", 4) == 0) {
+		while (strcmp(line, "\r\n") != 0) {
+			if (read_line(fd, line, sizeof(line)) < 0)
+				return;
+		}
+		if (write_all(fd, upgraded, sizeof(upgraded) - 1) < 0 ||
+			read_line(fd, line, sizeof(line)) < 0)
+			return;
+	}
+	n = strtoull(line[0] ? line + 1 : line, NULL, 10);
+	if (line[0] == 'D') {
+		for (; n > 0; n -= n < PUMP_BLOCK ? n : PUMP_BLOCK) {
+			if (write_all(fd, block, n < PUMP_BLOCK ? (size_t)n : PUMP_BLOCK) < 0)
+				return;
+		}
+	} else if (line[0] == 'U') {
+		while (n > 0) {
+			ssize_t got = read(fd, block, n < PUMP_BLOCK ? (size_t)n : PUMP_BLOCK);
+
+			if (got <= 0)
+				return;
+			n -= (uint64_t)got;
+		}
+		(void)write_all(fd, "k", 1);
+	} else if (line[0] == 'E') {
+		echo(fd, block);
+	}
+	free(block);
+}
+
+/* Serves on port of all addresses until killed. */
+static int serve(uint16_t port)
+{
+	struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1, zero = 0;
+
+	if (listener < 0)
+		return -errno;
+	(void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+		listen(listener, 1024) < 0)
+		return -errno;
+	/* One process a connection; the kernel reaps them. */
+	if (sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_IGN, .sa_flags = SA_NOCLDWAIT},
+		    NULL) < 0)
+		return -errno;
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (fork() == 0) {
+			serve_one(fd);
+			_exit(0);
+		}
+		close(fd);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int r;
+
+	if (argc != 2) {
+		(void)fprintf(stderr, "usage: pumpserver PORT\n");
+		return 2;
+	}
+	r = serve((uint16_t)strtoul(argv[1], NULL, 10));
+	(void)fprintf(stderr, "pumpserver: %s\n", strerror(-r));
+	return 1;
+}
