@@ -18,10 +18,13 @@
 
 enum ws_role { WS_CLIENT, WS_SERVER };
 
+/* Callbacks must not free the parser's owner. Each may be NULL but on_payload. */
 struct ws_events {
 	void (*on_payload)(void *user, const uint8_t *data, size_t len);
+	/* The frame with FIN set is complete (for protocols in which a message means something). */
+	void (*on_message_end)(void *user);
 	void (*on_ping)(void *user, const uint8_t *data, size_t len); /* len <= 125 */
-	void (*on_close)(void *user, uint16_t code);
+	void (*on_close)(void *user, uint16_t code); /* 1005: the frame named none (7.4.1) */
 };
 
 /* Receiving state; zero-initialise, set role of *this* side. */
@@ -34,6 +37,8 @@ struct ws_parser {
 	uint8_t mask[4];
 	uint8_t opcode;
 	bool in_payload;
+	bool in_message; /* a continuation frame is due */
+	bool closed; /* a close frame came: the rest is ignored (5.5.1) */
 	uint8_t control[125];
 	size_t control_len;
 };
