@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cli - the commands of scripts/cluster
+
+Exit codes: 0 success; 1 a failure that was explained; 2 wrong usage; kubectl and logs: their own.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import sys
+
+from . import binaries, components, lifecycle, network, pki
+from .plan import get
+from .shell import Failure, read_text, say
+
+DEFAULT = "dev"
+
+
+def print_status(plan):
+    state = "running" if lifecycle.is_running(plan) else "not running"
+    print(f"cluster     {plan.name} ({state}), Kubernetes {binaries.VERSION}, slot {plan.slot}")
+    print(f"API server  {plan.server} (from the laptop)")
+    print(f"kubeconfig  {plan.admin_kubeconfig}")
+    print(f"laptop      ip netns exec {plan.netns('laptop')} COMMAND")
+    print(f"pods        {', '.join(map(str, plan.pod_nets))}")
+    print(f"services    {', '.join(map(str, plan.service_nets))}")
+    for node in plan.nodes:
+        print(f"{node.name:<11} {', '.join(map(str, node.addresses))}")
+        states = lifecycle.component_states(node)
+        for name in components.names(node):
+            one = states.get(name, {"running": False, "restarts": 0, "exit": ""})
+            pid = read_text(node.dir / "pids" / name).strip()
+            line = f"pid {pid}" if one["running"] and lifecycle.is_alive(node) else "not running"
+            if one["restarts"]:
+                line += f", restarted {one['restarts']} times, last: {one['exit']}"
+            print(f"  {name:<24} {line}")
+
+
+def cmd_up(args):
+    plan = lifecycle.up(args.name, args.nodes, args.dual_stack, args.restart_delay)
+    if (plan.node_count, plan.dual_stack) != (args.nodes or 1, args.dual_stack):
+        say(f"note: {plan.name} runs already, as it was made; scripts/cluster down removes it")
+    print_status(plan)
+
+
+def cmd_down(args):
+    names = lifecycle.clusters() if args.all else [args.name]
+    for name in names:
+        found = lifecycle.down(name)
+        say(f"cluster {name} is removed" if found else f"there is no cluster {name}")
+
+
+def cmd_status(args):
+    plan = get(args.name)
+    print_status(plan)
+    return 0 if lifecycle.is_running(plan) else 1
+
+
+def cmd_list(_):
+    for name in lifecycle.clusters():
+        try:
+            print(f"{name}\t{'running' if lifecycle.is_running(get(name)) else 'not running'}")
+        except Failure:
+            print(f"{name}\tincomplete")
+
+
+def cmd_kubectl(args):
+    plan = get(args.cluster)
+    argv = network.kubectl(plan, lifecycle.bin_dir(plan), *args.words)
+    os.execvp(argv[0], argv)
+
+
+def cmd_kubeconfig(args):
+    plan = get(args.cluster)
+    path = plan.admin_kubeconfig
+    if args.user:
+        groups = [group for group in args.groups.split(",") if group]
+        path = pki.user_kubeconfig(plan, args.user, groups)
+    if args.output:
+        shutil.copyfile(path, args.output)
+        os.chmod(args.output, 0o600)
+        path = args.output
+    print(path)
+
+
+def cmd_load(args):
+    plan = get(args.cluster)
+    for archive in args.archive:
+        if not pathlib.Path(archive).is_file():
+            raise Failure(f"{archive}: no such file")
+        for name in lifecycle.load(plan, archive):
+            print(name)
+
+
+def cmd_logs(args):
+    plan = get(args.cluster)
+    nodes = [node for node in plan.nodes if args.node in ("", node.name)]
+    for node in nodes:
+        if lifecycle.log_path(node, args.component).exists():
+            follow = ["-F"] if args.follow else []
+            argv = ["tail", "-n", str(args.lines), *follow, lifecycle.log_path(node, args.component)]
+            os.execvp(argv[0], argv)
+    there = {name for node in nodes for name in os.listdir(node.dir / "log")}
+    raise Failure(f"no log of {args.component!r}; there are: {', '.join(sorted(there))}")
+
+
+def cmd_deps(_):
+    binaries.install_packages()
+    print(binaries.ensure())
+
+
+def _count(text):
+    value = int(text)
+    if not 1 <= value <= 8:
+        raise argparse.ArgumentTypeError("1 to 8 nodes")
+    return value
+
+
+def _seconds(text):
+    value = float(text)
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError("0 to 3600 seconds")
+    return value
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="scripts/cluster", description="A real Kubernetes on this machine, with a laptop beside it."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name, function, text):
+        one = commands.add_parser(name, help=text, description=text)
+        one.set_defaults(function=function)
+        return one
+
+    def of_cluster(one):
+        one.add_argument("--cluster", default=DEFAULT, metavar="NAME", help="default: dev")
+        return one
+
+    def named(one):
+        one.add_argument("name", nargs="?", default=DEFAULT, metavar="NAME", help="default: dev")
+        return one
+
+    one = named(add("up", cmd_up, "Make a cluster, or say that it runs already."))
+    one.add_argument("--nodes", type=_count, default=1, help="how many nodes (default 1)")
+    one.add_argument("--dual-stack", action="store_true", help="IPv4 and IPv6")
+    one.add_argument("--restart-delay", type=_seconds, help="before an ended component comes back")
+    one = named(add("down", cmd_down, "Remove a cluster and everything that belongs to it."))
+    one.add_argument("--all", action="store_true", help="every cluster")
+    named(add("status", cmd_status, "Show a cluster; exit 1 if it does not run."))
+    add("list", cmd_list, "List the clusters.")
+    one = of_cluster(add("kubectl", cmd_kubectl, "Run kubectl as the cluster's administrator."))
+    one.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    one = of_cluster(add("kubeconfig", cmd_kubeconfig, "Print the path of a kubeconfig file."))
+    one.add_argument("--user", help="of this certificate user (default: the administrator)")
+    one.add_argument("--groups", default="", metavar="A,B", help="the user's groups")
+    one.add_argument("--output", metavar="FILE", help="write a copy there")
+    one = of_cluster(add("load", cmd_load, "Import image archives into every node."))
+    one.add_argument("archive", nargs="+", metavar="IMAGE.tar", help="docker or OCI archive")
+    one = of_cluster(add("logs", cmd_logs, "Show the log of a component."))
+    one.add_argument("component", help="kubelet, kube-apiserver, containerd, supervisor...")
+    one.add_argument("--node", default="", help="default: the first that runs it")
+    one.add_argument("-n", "--lines", type=int, default=100, help="default: 100")
+    one.add_argument("-f", "--follow", action="store_true")
+    add("deps", cmd_deps, "Install packages and build Kubernetes, as `up` does when needed.")
+    return top
+
+
+def main():
+    args = parser().parse_args()
+    try:
+        lifecycle.require_root()
+        return args.function(args) or 0
+    except Failure as failure:
+        say(f"scripts/cluster {args.command}: {failure}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; scripts/cluster down removes what is there")
+        return 130
