@@ -1,4 +1,6 @@
 # Flags of what users run. Sanitizer builds leave out what does not combine with them.
+# No path of the machine that built it: the same sources give the same bytes.
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection
                     -ftrivial-auto-var-init=zero)
 add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of the tests on a real cluster: one cluster and one laptop for the whole run, both checked afterwards.
+
+TP_TEST_CLUSTER=NAME uses a cluster that runs already and leaves it running. Everything else is made here and removed.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from localcluster import plan  # noqa: E402  (found by the line above)
+
+LONG = os.environ.get("TP_TEST_LONG") == "1"
+
+
+def run(argv, timeout=120, check=True, **kwargs):
+    """Runs a command; on failure the test shows what it said."""
+    done = subprocess.run(
+        [str(arg) for arg in argv], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **kwargs
+    )
+    if check and done.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def wait_for(what, condition, seconds=30, pause=0.1):
+    """Calls condition() until it returns something true, which it returns."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {seconds} s")
+        time.sleep(pause)
+
+
+class Cluster:
+    def __init__(self, name):
+        self.name = name
+
+    def script(self, *args, **kwargs):
+        return run([ROOT / "scripts/cluster", *args], **kwargs)
+
+    def kubectl(self, *args, **kwargs):
+        return self.script("kubectl", "--cluster", self.name, *args, **kwargs).stdout
+
+    def get(self, *args):
+        return json.loads(self.kubectl("get", "-o", "json", *args))
+
+    def apply(self, text):
+        self.kubectl_input(["apply", "-f", "-"], text)
+
+    def kubectl_input(self, args, text):
+        argv = [ROOT / "scripts/cluster", "kubectl", "--cluster", self.name, *args]
+        done = subprocess.run([str(a) for a in argv], input=text, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    def pods(self, namespace, app):
+        return [
+            pod
+            for pod in self.get("pods", "-n", namespace, "-l", f"app={app}")["items"]
+            if not pod["metadata"].get("deletionTimestamp")
+        ]
+
+    def pod_ip(self, namespace="demo", app="web"):
+        return self.pods(namespace, app)[0]["status"]["podIP"]
+
+    def cluster_ip(self, namespace="demo", name="web"):
+        return self.get("service", "-n", namespace, name)["spec"]["clusterIP"]
+
+    def component_pid(self, component):
+        """The pid, as seen from here, of a component of the control plane or the first node."""
+        node = plan.get(self.name).nodes[0]
+        return int((node.dir / "pids" / component).read_text())
+
+    def manager_pod(self):
+        pods = self.get("pods", "-n", "ambassador", "-l", "app=traffic-manager")["items"]
+        return next((pod for pod in pods if not pod["metadata"].get("deletionTimestamp")), None)
+
+    def manager_pid(self):
+        """The pid, as seen from here, of the manager's process: its cgroup names the pod."""
+        uid = self.manager_pod()["metadata"]["uid"]
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if uid in (entry / "cgroup").read_text() and b"traffic-manager" in (entry / "cmdline").read_bytes():
+                    return int(entry.name)
+            except OSError:
+                continue
+        pytest.fail("no process of the traffic-manager")
+
+
+class Laptop:
+    """The network namespace that scripts/laptop runs commands in."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.prefix = [str(ROOT / "scripts/laptop"), "--cluster", cluster.name]
+
+    def run(self, *argv, **kwargs):
+        return run([*self.prefix, *argv], **kwargs)
+
+    def popen(self, *argv, **kwargs):
+        return subprocess.Popen([*self.prefix, *map(str, argv)], text=True, **kwargs)
+
+    def telepresence(self, *args, **kwargs):
+        return self.run("telepresence", *args, **kwargs)
+
+    def connect(self, *args):
+        return self.telepresence("connect", *args)
+
+    def stop(self):
+        return self.telepresence("quit", "-s", check=False)
+
+    def status(self):
+        return json.loads(self.telepresence("status", "--output", "json").stdout)
+
+    def curl(self, url, *args, **kwargs):
+        return self.run("curl", "-sS", "--max-time", "20", *args, url, **kwargs).stdout
+
+    def daemons(self):
+        """Pids of our daemons in this laptop's network namespace."""
+        inode = self.run("readlink", "/proc/self/ns/net").stdout.strip()
+        found = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if os.readlink(entry / "ns/net") != inode:
+                    continue
+            except OSError:
+                continue
+            if os.path.basename(argv[0]) == "telepresence-rootd":
+                found["rootd"] = int(entry.name)
+            elif os.path.basename(argv[0]) == "telepresence" and "userd" in argv[1:2]:
+                found["userd"] = int(entry.name)
+        return found
+
+    def snapshot(self):
+        """All that a connection may change on the laptop, as text."""
+        commands = [
+            "ip -o link",
+            "ip -o addr",
+            "ip route show table all",
+            "ip -6 route show table all",
+            "ip rule",
+            "ip -6 rule",
+            "nft list ruleset",
+            "cat /etc/resolv.conf",
+        ]
+        text = "\n".join(f"# {c}\n" + self.run("sh", "-c", c).stdout for c in commands)
+        # Counters, timers and the order of IPv6 expiry say nothing about what is there.
+        text = re.sub(r"(expires|valid_lft|preferred_lft) \S+|qlen \d+", "", text)
+        return text + f"\n# processes\n{sorted(self.daemons())}\n"
+
+
+@pytest.fixture(scope="session")
+def product():
+    """The release build, which is also what scripts/laptop has on its PATH."""
+    run(["cmake", "--preset", "release"], cwd=ROOT, timeout=300)
+    run(["cmake", "--build", "--preset", "release"], cwd=ROOT, timeout=1200)
+    return ROOT / "build/release"
+
+
+@pytest.fixture(scope="session")
+def cluster(product):
+    name = os.environ.get("TP_TEST_CLUSTER") or "test"
+    run([ROOT / "scripts/cluster", "up", name], timeout=1800)
+    cluster = Cluster(name)
+    run([ROOT / "scripts/image", "--cluster", name], timeout=600)
+    cluster.kubectl("apply", "-f", ROOT / "scripts/demo/web.yaml")
+    cluster.kubectl("-n", "demo", "rollout", "status", "deployment/web", "--timeout=60s")
+    yield cluster
+    if not os.environ.get("TP_TEST_CLUSTER"):
+        run([ROOT / "scripts/cluster", "down", name], timeout=120)
+
+
+@pytest.fixture(scope="session")
+def the_laptop(cluster):
+    laptop = Laptop(cluster)
+    laptop.run("true")
+    return laptop
+
+
+@pytest.fixture
+def laptop(the_laptop):
+    """The laptop, disconnected; after the test it must be as it was."""
+    the_laptop.stop()
+    before = the_laptop.snapshot()
+    yield the_laptop
+    the_laptop.stop()
+    wait_for("daemons gone", lambda: not the_laptop.daemons(), 5)
+    assert the_laptop.snapshot() == before
+
+
+@pytest.fixture
+def connected(laptop):
+    laptop.connect()
+    return laptop

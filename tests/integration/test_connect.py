@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a connected laptop reaches, and what it sees of what is not there."""
+
+import concurrent.futures
+import time
+
+
+def test_reaches_service_by_name_and_namespace(connected):
+    assert connected.curl("http://web.demo/").startswith("hello from pod web-")
+
+
+def test_reaches_service_by_full_name(connected):
+    assert connected.curl("http://web.demo.svc.cluster.local/").startswith("hello from pod web-")
+    assert connected.curl("http://web.demo.svc/").startswith("hello from pod web-")
+
+
+def test_reaches_single_label_in_connected_namespace(laptop):
+    laptop.connect("--namespace", "demo")
+    assert laptop.curl("http://web/").startswith("hello from pod web-")
+
+
+def test_reaches_cluster_ip_and_pod_ip(connected, cluster):
+    assert connected.curl(f"http://{cluster.cluster_ip()}/").startswith("hello from pod web-")
+    assert connected.curl(f"http://{cluster.pod_ip()}:8080/").startswith("hello from pod web-")
+
+
+def test_closed_port_of_a_pod_is_refused(connected, cluster):
+    start = time.monotonic()
+    done = connected.run("curl", "-sS", "--max-time", "20", f"http://{cluster.pod_ip()}:9/", check=False)
+    assert done.returncode == 7, done.stderr  # CURLE_COULDNT_CONNECT, not 52 or 56: accepted and closed
+    assert "refused" in done.stderr
+    assert time.monotonic() - start < 5
+    assert connected.run("nc", "-z", "-w", "5", cluster.pod_ip(), "9", check=False).returncode == 1
+
+
+def test_address_without_pod_is_not_accepted(connected, cluster):
+    unused = cluster.pod_ip().rsplit(".", 1)[0] + ".254"
+    done = connected.run("curl", "-sS", "--connect-timeout", "4", f"http://{unused}:80/", check=False)
+    assert done.returncode in (7, 28), done.stderr
+
+
+def test_two_hundred_connections_at_once(connected, cluster):
+    ip = cluster.cluster_ip()
+    script = f"for i in $(seq 200); do curl -sS --max-time 60 http://{ip}/ & done; wait"
+    out = connected.run("sh", "-c", script, timeout=120).stdout
+    assert out.count("hello from pod web-") == 200
+
+
+def test_other_names_resolve_as_before(laptop):
+    names = ["www.example.com", "no-such-name.example.com"]
+    query = [("dig", "+noall", "+answer", "+comments", "+time=3", name) for name in names]
+    before = [strip_ids(laptop.run(*q).stdout) for q in query]
+    getent = laptop.run("getent", "hosts", "www.example.com").stdout
+    laptop.connect()
+    assert [strip_ids(laptop.run(*q).stdout) for q in query] == before
+    assert laptop.run("getent", "hosts", "www.example.com").stdout == getent
+    assert laptop.curl("http://www.example.com/")
+
+
+def strip_ids(text):
+    """What dig prints without the query's random id."""
+    return [line.split(", id: ")[0] for line in text.splitlines()]
+
+
+def test_absent_cluster_name_does_not_exist(connected):
+    out = connected.run("dig", "+noall", "+comments", "nobody.demo.svc.cluster.local").stdout
+    assert "status: NXDOMAIN" in out
+
+
+def test_dns_over_tcp_and_srv(connected):
+    out = connected.run("dig", "+tcp", "+short", "SRV", "_http._tcp.web.demo.svc.cluster.local").stdout
+    assert "80 web.demo.svc.cluster.local." in out
+
+
+def test_new_service_resolves_and_a_recreated_one_changes(connected, cluster):
+    manifest = (
+        '{"apiVersion":"v1","kind":"Service","metadata":{"name":"late","namespace":"demo"},'
+        '"spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080}]}}'
+    )
+    try:
+        cluster.apply(manifest)
+        assert connected.curl("http://late.demo/", "--retry", "8", "--retry-all-errors", "--retry-delay", "1")
+        cluster.kubectl("-n", "demo", "delete", "service", "late")
+        cluster.apply(manifest)
+        ip = cluster.cluster_ip("demo", "late")
+        deadline = time.monotonic() + 12
+        while connected.run("dig", "+short", "late.demo.svc.cluster.local").stdout.strip() != ip:
+            assert time.monotonic() < deadline, "the old address is still answered"
+    finally:
+        cluster.kubectl("-n", "demo", "delete", "service", "late", "--ignore-not-found")
+
+
+def test_large_transfers_are_intact(connected, cluster):
+    pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
+    make = "dd if=/dev/urandom of=/www/random bs=1M count=1024 2>/dev/null; sha256sum /www/random"
+    checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make, timeout=180).split()[0]
+    url = f"http://{cluster.cluster_ip()}"
+    try:
+        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee /dev/shm/tp-random | sha256sum", timeout=180)
+        assert got.stdout.split()[0] == checksum
+        back = connected.run(
+            "curl", "-sS", "-H", "Expect:", "--data-binary", "@/dev/shm/tp-random", f"{url}/cgi-bin/sha256", timeout=180
+        )
+        assert back.stdout.split()[0] == checksum
+    finally:
+        connected.run("rm", "-f", "/dev/shm/tp-random")
+        cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/random")
+
+
+def test_half_close_passes_through(connected, cluster):
+    out = connected.run(
+        "sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc -N {cluster.cluster_ip()} 80"
+    ).stdout
+    assert "hello from pod web-" in out
+
+
+def test_second_connect_is_a_no_op(connected):
+    daemons = connected.daemons()
+    out = connected.connect()
+    assert "Connected to" in out.stdout + out.stderr
+    assert connected.daemons() == daemons
+
+
+def test_parallel_connects_leave_one_pair_of_daemons(laptop):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in pool.map(lambda _: laptop.telepresence("connect", check=False), range(4)):
+            assert done.returncode == 0, done.stderr
+    assert set(laptop.daemons()) == {"userd", "rootd"}
+    assert laptop.curl("http://web.demo/")
+
+
+def test_api_server_and_resolver_stay_off_the_tunnel(connected):
+    server = connected.run("sh", "-c", "telepresence status --output json").stdout
+    assert server
+    resolver = connected.run("sh", "-c", "awk '/^nameserver/{print $2; exit}' /etc/resolv.conf").stdout.strip()
+    device = connected.status()["root_daemon"]["device"]
+    assert f"dev {device}" not in connected.run("ip", "route", "get", resolver).stdout
