@@ -30,12 +30,17 @@ struct dns_forwarder_config {
 	/* NULL: socket(2). Else as dns_events.upstream_socket. */
 	int (*socket)(void *user, int family, int type);
 	void *user;
+	/* Hand on a truncated UDP answer as it is: the asking side repeats its query by TCP. */
+	bool pass_truncated;
 };
 
 NODISCARD int dns_forwarder_new(uv_loop_t *loop, const struct dns_forwarder_config *config,
 	struct dns_forwarder **ret_forwarder, struct err *err);
-void dns_forwarder_free(struct dns_forwarder *forwarder);
-/* Never calls back from within. ret_forward may be NULL. prefer_tcp: the client came by TCP. */
+void dns_forwarder_free(struct dns_forwarder *forwarder); /* cancels all; no callback follows */
+/*
+ * Never calls back from within. ret_forward may be NULL and is dead once called back. prefer_tcp:
+ * the client came by TCP. -ENOBUFS: too many in flight.
+ */
 NODISCARD int dns_forward(struct dns_forwarder *forwarder, const uint8_t *msg, size_t len,
 	bool prefer_tcp, dns_forward_fn on_done, void *user, struct dns_forward **ret_forward);
 void dns_forward_cancel(struct dns_forward *forward);
