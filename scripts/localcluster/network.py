@@ -84,13 +84,13 @@ def _start_services(plan, wan):
     folder = plan.dir / "router"
     (folder / "www").mkdir(parents=True)
     write_file(folder / "www" / "index.html", "the public internet\n")
-    answers = [f"--address=/{name}/{WEB_V4}" for name in WEB_NAMES]
-    if plan.dual_stack:
-        answers += [f"--address=/{name}/{WEB_V6}" for name in WEB_NAMES]
-    # The last one, "#", stands for every other name: it does not exist.
+    web_addresses = [WEB_V4, WEB_V6] if plan.dual_stack else [WEB_V4]
+    answers = [f"--host-record={name},{','.join(web_addresses)}" for name in WEB_NAMES]
+    # "#" stands for every other name: dnsmasq alone answers for it, and knows none.
     dnsmasq = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv"]
     dnsmasq += ["--no-hosts", "--user=root", "--pid-file", "--log-facility=-", "--bind-interfaces"]
-    _spawn(wan, [*dnsmasq, *answers, "--address=/#/"], folder / "dnsmasq.log")
+    dnsmasq += ["--interface=lan", "--interface=nodes", "--local=/#/"]
+    _spawn(wan, [*dnsmasq, *answers], folder / "dnsmasq.log")
     web = ["/bin/busybox", "httpd", "-f", "-p", f"{WEB_V4}:80", "-h", folder / "www"]
     _spawn(wan, web, folder / "web.log")
     if plan.dual_stack:
