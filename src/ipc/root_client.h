@@ -11,6 +11,7 @@
 #ifndef IPC_ROOT_CLIENT_H
 #define IPC_ROOT_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,6 +32,8 @@ struct root_tun {
 	int fd; /* the caller's; closing it removes device, addresses and routes */
 	uint32_t ifindex;
 	char name[16];
+	bool ipv6; /* false: this kernel has no IPv6 or it is off; addr6 and IPv6 routes were left
+		      out */
 };
 
 /* Connects and checks that the server runs as root. -ENOENT / -ECONNREFUSED: no root daemon there.

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolv/resolvconf.h - reads resolv.conf(5); never writes it
+ *
+ * As glibc's resolver does: the first three nameservers, the last "search" or "domain" line,
+ * options ndots capped at 15. A missing file is an empty one. Nameservers with a zone
+ * (fe80::1%eth0) are left out: struct ip_addr has no zone.
  */
 #ifndef RESOLV_RESOLVCONF_H
 #define RESOLV_RESOLVCONF_H
@@ -22,7 +26,12 @@ struct resolv_conf {
 	unsigned int ndots;
 };
 
+/* Of a file; a resolver's own configuration is a few hundred bytes. */
+#define RESOLV_FILE_BYTES (64 * 1024)
+
 /* path NULL: /etc/resolv.conf. Unknown lines are ignored, comments with # and ; too. */
 NODISCARD int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err);
+/* The same of a file's text: never fails, since whatever is not understood is ignored. */
+void resolv_conf_parse(const char *text, size_t len, struct resolv_conf *ret_conf);
 
 #endif /* RESOLV_RESOLVCONF_H */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "resolv/resolvconf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/err.h"
+
+#define DEFAULT_PATH "/etc/resolv.conf"
+#define NDOTS_MAX    15 /* RES_MAXNDOTS */
+
+/* A piece of a line, not NUL-terminated. */
+struct word {
+	const char *text;
+	size_t len;
+};
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
+/* Takes the next word off the line; its length is 0 at the line's end. */
+static struct word next_word(struct word *line)
+{
+	struct word word;
+
+	while (line->len > 0 && is_blank(*line->text)) {
+		line->text++;
+		line->len--;
+	}
+	word = (struct word){.text = line->text};
+	while (line->len > 0 && !is_blank(*line->text)) {
+		line->text++;
+		line->len--;
+		word.len++;
+	}
+	return word;
+}
+
+static bool word_is(struct word word, const char *text)
+{
+	return word.len == strlen(text) && memcmp(word.text, text, word.len) == 0;
+}
+
+/* False when it does not fit or holds a NUL. */
+static bool word_copy(struct word word, char *out, size_t size)
+{
+	if (word.len >= size || memchr(word.text, '\0', word.len))
+		return false;
+	memcpy(out, word.text, word.len);
+	out[word.len] = '\0';
+	return true;
+}
+
+static void parse_nameserver(struct word line, struct resolv_conf *conf)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct ip_addr addr;
+
+	if (conf->nameserver_count == RESOLV_NAMESERVERS ||
+		!word_copy(next_word(&line), text, sizeof(text)) || ip_addr_parse(text, &addr) < 0)
+		return;
+	conf->nameservers[conf->nameserver_count++] = addr;
+}
+
+static void parse_search(struct word line, unsigned int max, struct resolv_conf *conf)
+{
+	conf->search_count = 0;
+	while (conf->search_count < max) {
+		char *out = conf->search[conf->search_count];
+		struct word word = next_word(&line);
+
+		if (word.len == 0)
+			break;
+		/* "." is the root: nothing to append. */
+		if (!word_is(word, ".") && word_copy(word, out, sizeof(conf->search[0])))
+			conf->search_count++;
+	}
+}
+
+static void parse_options(struct word line, struct resolv_conf *conf)
+{
+	static const char ndots[] = "ndots:";
+	struct word word;
+
+	for (word = next_word(&line); word.len > 0; word = next_word(&line)) {
+		unsigned int value = 0;
+
+		if (word.len < sizeof(ndots) || memcmp(word.text, ndots, sizeof(ndots) - 1) != 0)
+			continue;
+		for (size_t i = sizeof(ndots) - 1; i < word.len; i++) {
+			if (word.text[i] < '0' || word.text[i] > '9')
+				break;
+			value = MIN(value * 10 + (unsigned int)(word.text[i] - '0'), NDOTS_MAX);
+		}
+		conf->ndots = value;
+	}
+}
+
+static void parse_line(struct word line, struct resolv_conf *conf)
+{
+	struct word keyword;
+
+	/* As glibc: comments begin in the first column, keywords too. */
+	if (line.len == 0 || *line.text == '#' || *line.text == ';' || is_blank(*line.text))
+		return;
+	keyword = next_word(&line);
+	if (word_is(keyword, "nameserver"))
+		parse_nameserver(line, conf);
+	else if (word_is(keyword, "search"))
+		parse_search(line, RESOLV_SEARCH, conf);
+	else if (word_is(keyword, "domain"))
+		parse_search(line, 1, conf);
+	else if (word_is(keyword, "options"))
+		parse_options(line, conf);
+}
+
+void resolv_conf_parse(const char *text, size_t len, struct resolv_conf *ret_conf)
+{
+	struct resolv_conf conf = {.ndots = 1};
+
+	while (len > 0) {
+		const char *end = memchr(text, '\n', len);
+		size_t line = end ? (size_t)(end - text) : len;
+
+		parse_line((struct word){.text = text, .len = line}, &conf);
+		text += end ? line + 1 : line;
+		len -= end ? line + 1 : line;
+	}
+	if (conf.nameserver_count == 0) {
+		conf.nameservers[0] = (struct ip_addr){.family = AF_INET, .bytes = {127, 0, 0, 1}};
+		conf.nameserver_count = 1;
+	}
+	*ret_conf = conf;
+}
+
+int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err)
+{
+	auto_free char *text = NULL;
+	auto_close int fd = -1;
+	size_t len = 0;
+
+	if (!path)
+		path = DEFAULT_PATH;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && errno != ENOENT)
+		return err_set_errno(err, -errno, "%s", path);
+	text = xcalloc(1, RESOLV_FILE_BYTES);
+	while (fd >= 0 && len < RESOLV_FILE_BYTES) {
+		ssize_t n = read(fd, text + len, RESOLV_FILE_BYTES - len);
+
+		if (n == 0)
+			break;
+		if (n < 0 && errno != EINTR)
+			return err_set_errno(err, -errno, "%s", path);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (len == RESOLV_FILE_BYTES)
+		return err_set(
+			err, -EFBIG, ERR_CONFIG, "%s: more than %d bytes", path, RESOLV_FILE_BYTES);
+	resolv_conf_parse(text, len, ret_conf);
+	return 0;
+}
