@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/dial.c - states of a dial
+ *
+ *   RESOLVING -> CONNECTING -> DONE     names
+ *                CONNECTING -> DONE     literals; again for each further address of a name
+ * DONE is entered once, by dial_finish(), for success, failure, deadline and a stream that ended.
+ * From there the dial only waits for its handles' close callbacks and for a getaddrinfo that could
+ * not be cancelled, then frees itself. `stream` and `relay` are NULL as soon as they are not ours.
+ */
+#include "manager/dial.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/alloc.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "manager/reply.h"
+#include "tunnel/relay.h"
+
+/* A peer that vanished without a FIN (a node that went away) is noticed after 60 + 4 * 15 s. */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 15
+#define KEEPALIVE_COUNT      4
+
+/* Addresses of one name that are tried. */
+#define DIAL_MAX_ADDRESSES 8
+
+enum dial_state { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_DONE };
+
+struct dial {
+	enum dial_state state;
+	const struct dial_env *env;
+	unsigned int *inflight;
+	struct h2_stream *stream;
+	struct relay *relay;
+	struct target target;
+	struct ip_endpoint addresses[DIAL_MAX_ADDRESSES];
+	unsigned int address_count, address_next;
+	int fd;
+	uv_poll_t *poll; /* of the current address, or NULL; each address has one of its own, */
+	uv_poll_t polls[DIAL_MAX_ADDRESSES]; /* since closing one takes a turn of the loop */
+	uv_timer_t deadline;
+	uv_getaddrinfo_t resolve;
+	unsigned int pending; /* close callbacks and a running getaddrinfo */
+};
+
+/* Recursion through the loop: a failed connect tries the next address. */
+static void try_next(struct dial *dial, enum reason last);
+
+static void unpend(struct dial *dial)
+{
+	if (--dial->pending == 0)
+		free(dial);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	unpend(handle->data);
+}
+
+static void stop_polling(struct dial *dial)
+{
+	if (dial->poll)
+		uv_close((uv_handle_t *)TAKE_PTR(dial->poll), on_handle_closed);
+}
+
+static void drop_socket(struct dial *dial)
+{
+	stop_polling(dial);
+	if (dial->fd >= 0)
+		close(take_fd(&dial->fd));
+}
+
+/* Enters DONE. The caller has disposed of stream and relay. */
+static void dial_finish(struct dial *dial)
+{
+	dial->state = DIAL_DONE;
+	(*dial->inflight)--;
+	drop_socket(dial);
+	(void)uv_cancel((uv_req_t *)&dial->resolve);
+	uv_close((uv_handle_t *)&dial->deadline, on_handle_closed);
+}
+
+/* The events of the stream while the dial owns it; early bytes wait in the relay. */
+static void on_data(void *user, const uint8_t *data, size_t len)
+{
+	struct dial *dial = user;
+
+	relay_events.on_data(dial->relay, data, len);
+}
+
+static void on_end(void *user)
+{
+	struct dial *dial = user;
+
+	relay_events.on_end(dial->relay);
+}
+
+static void on_close(void *user, uint32_t code)
+{
+	struct dial *dial = user;
+
+	relay_events.on_close(TAKE_PTR(dial->relay), code);
+	dial->stream = NULL;
+	dial_finish(dial);
+}
+
+static const struct h2_stream_events dial_events = {
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_close = on_close,
+};
+
+static void dial_fail(struct dial *dial, enum reason reason)
+{
+	log_debug("dial failed", "host=%s port=%u reason=%s", dial->target.host, dial->target.port,
+		reason_name(reason));
+	reply_reason(TAKE_PTR(dial->stream), reason);
+	/* What the relay holds has nowhere to go any more. */
+	relay_events.on_close(TAKE_PTR(dial->relay), 0);
+	dial_finish(dial);
+}
+
+static void dial_succeed(struct dial *dial)
+{
+	struct h2_stream *stream = TAKE_PTR(dial->stream);
+	struct relay *relay = TAKE_PTR(dial->relay);
+	int fd = take_fd(&dial->fd);
+	int r;
+
+	stop_polling(dial);
+	dial_finish(dial);
+	h2_stream_set_events(stream, &relay_events, relay);
+	h2_respond(stream, 200, NULL, 0, true);
+	r = relay_start(relay, fd, NULL, NULL);
+	if (r < 0)
+		relay_abort(relay);
+}
+
+static enum reason reason_of(int code)
+{
+	switch (code < 0 ? -code : code) {
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+	case EADDRNOTAVAIL: /* no free local port towards this target */
+		return REASON_OVERLOADED;
+	default:
+		return reason_from_errno(code);
+	}
+}
+
+static void on_writable(uv_poll_t *poll, int status, int events UNUSED)
+{
+	struct dial *dial = poll->data;
+	int code = 0;
+	socklen_t len = sizeof(code);
+
+	if (status < 0)
+		code = -status;
+	else if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0)
+		code = errno;
+	if (code == 0) {
+		dial_succeed(dial);
+		return;
+	}
+	drop_socket(dial);
+	try_next(dial, reason_of(code));
+}
+
+/* Small requests must not wait for an ACK, and a dead peer must not be kept for ever. Failure of
+ * either costs latency or memory, not correctness. */
+static void tune_socket(int fd)
+{
+	const int on = 1;
+	const int idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, count = KEEPALIVE_COUNT;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
+static int watch_socket(struct dial *dial, uv_poll_t *poll)
+{
+	int r = uv_poll_init(dial->env->loop, poll, dial->fd);
+
+	if (r < 0)
+		return r;
+	poll->data = dial;
+	dial->poll = poll;
+	dial->pending++;
+	return uv_poll_start(poll, UV_WRITABLE, on_writable);
+}
+
+static int connect_to(struct dial *dial, const struct ip_endpoint *endpoint, uv_poll_t *poll)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = ip_endpoint_to_sockaddr(endpoint, &sa);
+
+	dial->fd = socket(endpoint->addr.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (dial->fd < 0)
+		return -errno;
+	tune_socket(dial->fd);
+	if (connect(dial->fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
+		return -errno;
+	return watch_socket(dial, poll);
+}
+
+/* Takes the next address that leads to a connect in progress; `last` is the answer when none
+ * does. */
+static void try_next(struct dial *dial, enum reason last)
+{
+	while (dial->address_next < dial->address_count) {
+		unsigned int i = dial->address_next++;
+		int r;
+
+		if (!target_allowed(&dial->env->policy, &dial->addresses[i])) {
+			last = REASON_FORBIDDEN;
+			continue;
+		}
+		r = connect_to(dial, &dial->addresses[i], &dial->polls[i]);
+		if (r == 0)
+			return;
+		last = reason_of(r);
+		drop_socket(dial);
+	}
+	dial_fail(dial, last);
+}
+
+static enum reason reason_of_resolve(int status)
+{
+	switch (status) {
+	case UV_EAI_NONAME:
+	case UV_EAI_NODATA:
+	case UV_EAI_ADDRFAMILY:
+		return REASON_NAME_NOT_FOUND;
+	case UV_EAI_MEMORY:
+		return REASON_OVERLOADED;
+	default:
+		return REASON_INTERNAL;
+	}
+}
+
+static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
+{
+	struct dial *dial = container_of(req, struct dial, resolve);
+
+	for (struct addrinfo *ai = list; ai && dial->address_count < DIAL_MAX_ADDRESSES;
+		ai = ai->ai_next) {
+		struct ip_endpoint *endpoint = &dial->addresses[dial->address_count];
+
+		if (ip_endpoint_from_sockaddr(ai->ai_addr, endpoint) < 0)
+			continue;
+		endpoint->port = dial->target.port;
+		dial->address_count++;
+	}
+	uv_freeaddrinfo(list);
+	if (dial->state == DIAL_RESOLVING) {
+		dial->state = DIAL_CONNECTING;
+		try_next(dial, status < 0 ? reason_of_resolve(status) : REASON_NAME_NOT_FOUND);
+	}
+	unpend(dial);
+}
+
+static void resolve(struct dial *dial)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	int r = uv_getaddrinfo(
+		dial->env->loop, &dial->resolve, on_resolved, dial->target.host, NULL, &hints);
+
+	if (r < 0) {
+		dial_fail(dial, REASON_OVERLOADED);
+		return;
+	}
+	dial->pending++;
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct dial *dial = timer->data;
+
+	dial_fail(dial, REASON_TIMED_OUT);
+}
+
+static struct dial *dial_new(const struct dial_env *env, unsigned int *inflight,
+	struct h2_stream *stream, const struct target *target)
+{
+	struct dial *dial = XNEW(struct dial);
+
+	dial->env = env;
+	dial->inflight = inflight;
+	dial->stream = stream;
+	dial->target = *target;
+	dial->fd = -1;
+	dial->relay = relay_new(env->loop);
+	relay_set_stream(dial->relay, stream);
+	(void)uv_timer_init(env->loop, &dial->deadline);
+	dial->deadline.data = dial;
+	dial->pending = 1;
+	(void)uv_timer_start(&dial->deadline, on_deadline, LIMIT_DIAL_MS, 0);
+	(*inflight)++;
+	h2_stream_set_events(stream, &dial_events, dial);
+	return dial;
+}
+
+void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	struct target target;
+	struct dial *dial;
+
+	if (target_parse(head->authority, &target) < 0) {
+		reply_status(stream, 400);
+		return;
+	}
+	if (*inflight >= DIAL_MAX_PER_PEER) {
+		reply_reason(stream, REASON_OVERLOADED);
+		return;
+	}
+	dial = dial_new(env, inflight, stream, &target);
+	if (target.addr.family == 0) {
+		dial->state = DIAL_RESOLVING;
+		resolve(dial);
+		return;
+	}
+	dial->state = DIAL_CONNECTING;
+	dial->addresses[0] = (struct ip_endpoint){.addr = target.addr, .port = target.port};
+	dial->address_count = 1;
+	try_next(dial, REASON_INTERNAL);
+}

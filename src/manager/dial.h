@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/dial.h - a CONNECT of a client becomes a TCP connection of this pod
+ *
+ * The answer is held until connect(2) ended: 200, or the reason why not. Names are resolved in
+ * libuv's pool and their addresses tried in order. The whole takes at most LIMIT_DIAL_MS and ends
+ * at once when the stream does. Afterwards tunnel/relay.h moves the bytes.
+ */
+#ifndef MANAGER_DIAL_H
+#define MANAGER_DIAL_H
+
+#include <uv.h>
+
+#include "manager/target.h"
+#include "tunnel/h2.h"
+
+/* Dials in flight of one peer: a scan of dead addresses holds sockets for LIMIT_DIAL_MS. */
+#define DIAL_MAX_PER_PEER 1024
+
+struct dial_env {
+	uv_loop_t *loop;
+	struct target_policy policy;
+};
+
+/* Answers the stream now or later. `inflight` counts the peer's dials and lives as long as its
+ * streams. */
+void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_stream *stream,
+	const struct h2_head *head);
+
+#endif /* MANAGER_DIAL_H */

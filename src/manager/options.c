@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <string.h>
+
+#include "core/attr.h"
+#include "core/err.h"
+#include "manager/target.h"
+
+enum option_key {
+	OPTION_PORT = 'p',
+	OPTION_NAMESPACE = 'n',
+	OPTION_POD_IPS = 0x100,
+	OPTION_KUBECONFIG,
+	OPTION_LOG_LEVEL,
+};
+
+static const struct argp_option option_table[] = {
+	{"port", OPTION_PORT, "PORT", 0, "Serve on this port ($MANAGER_PORT, 8081)", 0},
+	{"namespace", OPTION_NAMESPACE, "NS", 0,
+		"Namespace of the Session objects ($POD_NAMESPACE)", 0},
+	{"pod-ips", OPTION_POD_IPS, "IP,IP", 0, "Own addresses ($POD_IPS)", 0},
+	{"kubeconfig", OPTION_KUBECONFIG, "FILE", 0,
+		"Not in a pod: how to reach the cluster ($KUBECONFIG is not read)", 0},
+	{"log-level", OPTION_LOG_LEVEL, "LEVEL", 0,
+		"error, warning, info or debug ($LOG_LEVEL, info)", 0},
+	{0},
+};
+
+/* Variables stand for the flag of this key when it is not given. */
+static const struct {
+	int key;
+	const char *variable;
+} variables[] = {
+	{OPTION_PORT, "MANAGER_PORT"},
+	{OPTION_NAMESPACE, "POD_NAMESPACE"},
+	{OPTION_POD_IPS, "POD_IPS"},
+	{OPTION_LOG_LEVEL, "LOG_LEVEL"},
+};
+
+static int parse_port(const char *text, uint16_t *ret_port)
+{
+	struct target target;
+	char authority[32];
+
+	(void)snprintf(authority, sizeof(authority), "port:%s", text);
+	if (target_parse(authority, &target) < 0)
+		return -EINVAL;
+	*ret_port = target.port;
+	return 0;
+}
+
+static int set_option(struct manager_options *options, int key, const char *value)
+{
+	struct target_policy policy = {.own_count = 0};
+
+	switch (key) {
+	case OPTION_PORT:
+		return parse_port(value, &options->port);
+	case OPTION_NAMESPACE:
+		options->namespace = value;
+		return 0;
+	case OPTION_POD_IPS:
+		options->pod_ips = value;
+		return target_policy_add(&policy, value);
+	case OPTION_KUBECONFIG:
+		options->kubeconfig = value;
+		return 0;
+	case OPTION_LOG_LEVEL:
+		return log_level_parse(value, &options->log_level);
+	default:
+		return -ENOENT;
+	}
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+	int r;
+
+	if (key == ARGP_KEY_ARG) {
+		argp_error(state, "unexpected argument: %s", value);
+		return EINVAL;
+	}
+	r = set_option(state->input, key, value);
+	if (r == -ENOENT)
+		return ARGP_ERR_UNKNOWN;
+	if (r < 0)
+		argp_error(state, "invalid value: %s", value);
+	return 0;
+}
+
+static void print_version(FILE *stream, struct argp_state *state UNUSED)
+{
+	(void)fprintf(stream, "traffic-manager %s\n", TP_VERSION);
+}
+
+void manager_options_parse(int argc, char **argv, struct manager_options *ret_options)
+{
+	const struct argp argp = {
+		.options = option_table,
+		.parser = parse_option,
+		.doc = "The cluster's end of telepresence: connects clients with what pods reach.",
+	};
+	struct manager_options options = {
+		.port = MANAGER_PORT, .pod_ips = "", .log_level = LOG_LEVEL_INFO};
+
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		const char *value = getenv(variables[i].variable);
+
+		if (value && set_option(&options, variables[i].key, value) < 0) {
+			(void)fprintf(stderr, "traffic-manager: invalid value of $%s: %s\n",
+				variables[i].variable, value);
+			exit(err_exit_code(ERR_USAGE));
+		}
+	}
+	argp_program_version_hook = print_version;
+	argp_err_exit_status = err_exit_code(ERR_USAGE);
+	(void)argp_parse(&argp, argc, argv, 0, NULL, &options);
+	*ret_options = options;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/routes.h"
+
+#include <string.h>
+
+#include "manager/cluster_info.h"
+#include "manager/doh.h"
+#include "manager/reply.h"
+#include "manager/sessions.h"
+
+typedef void (*route_fn)(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head);
+
+static void serve_dial(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	dial_start(&routes->dial, &peer->dials, stream, head);
+}
+
+static void serve_doh(const struct routes *routes, struct peer *peer UNUSED,
+	struct h2_stream *stream, const struct h2_head *head)
+{
+	doh_start(routes->forwarder, stream, head);
+}
+
+static void serve_cluster(const struct routes *routes, struct peer *peer UNUSED,
+	struct h2_stream *stream, const struct h2_head *head UNUSED)
+{
+	cluster_info_stream(routes->info, stream);
+}
+
+static void serve_version(const struct routes *routes UNUSED, struct peer *peer UNUSED,
+	struct h2_stream *stream, const struct h2_head *head UNUSED)
+{
+	static const char body[] =
+		"{\"name\":\"traffic-manager\",\"version\":\"" TP_VERSION "\"}\n";
+
+	reply_body(stream, 200, "application/json", body, sizeof(body) - 1);
+}
+
+/* path and protocol NULL: the request has none. */
+static const struct {
+	const char *method, *path, *protocol;
+	route_fn serve;
+} route_table[] = {
+	{"CONNECT", NULL, NULL, serve_dial},
+	{"POST", "/dns-query", NULL, serve_doh},
+	{"GET", "/v1/cluster", NULL, serve_cluster},
+	{"GET", "/v1/version", NULL, serve_version},
+};
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	int status = 404;
+
+	for (size_t i = 0; i < ARRAY_SIZE(route_table); i++) {
+		if (!same(head->protocol, route_table[i].protocol) ||
+			!same(head->path, route_table[i].path))
+			continue;
+		if (same(head->method, route_table[i].method)) {
+			route_table[i].serve(routes, peer, stream, head);
+			return;
+		}
+		status = 405;
+	}
+	reply_status(stream, status);
+}

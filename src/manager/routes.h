@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/routes.h - which part of the manager answers a request of a proven peer
+ */
+#ifndef MANAGER_ROUTES_H
+#define MANAGER_ROUTES_H
+
+#include "manager/dial.h"
+
+struct cluster_info;
+struct dns_forwarder;
+struct h2_head;
+struct h2_stream;
+struct peer;
+
+struct routes {
+	struct dial_env dial;
+	struct dns_forwarder *forwarder;
+	struct cluster_info *info;
+};
+
+void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head);
+
+#endif /* MANAGER_ROUTES_H */

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/service.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "cluster/client.h"
+#include "cluster/kubeconfig.h"
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "dns/forward.h"
+#include "manager/cluster_info.h"
+#include "manager/routes.h"
+#include "manager/sessions.h"
+#include "resolv/resolvconf.h"
+#include "tunnel/server.h"
+
+#define DNS_PORT          53
+#define STOP_REASON       "the traffic-manager is shutting down"
+#define NO_SESSION_REASON "the session was deleted"
+
+struct service {
+	uv_loop_t *loop;
+	struct kube_client *client;
+	struct sessions *sessions;
+	struct routes routes;
+	struct tunnel_server *server;
+	uv_timer_t drain;
+	bool stopping;
+};
+
+static int on_lookup(void *user, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES])
+{
+	struct service *service = user;
+
+	return sessions_lookup(service->sessions, uid, ret_public);
+}
+
+static void on_peer(void *user, struct tunnel_peer *tunnel)
+{
+	struct service *service = user;
+	struct peer *peer;
+
+	if (service->stopping) {
+		tunnel_peer_close(tunnel, STOP_REASON);
+		return;
+	}
+	peer = sessions_join(service->sessions, tunnel);
+	if (!peer) {
+		tunnel_peer_close(tunnel, NO_SESSION_REASON);
+		return;
+	}
+	tunnel_peer_set_user(tunnel, peer);
+}
+
+static void on_peer_gone(void *user, struct tunnel_peer *tunnel)
+{
+	struct service *service = user;
+	struct peer *peer = tunnel_peer_get_user(tunnel);
+
+	if (peer)
+		sessions_leave(service->sessions, peer);
+}
+
+static void on_stream(void *user, struct tunnel_peer *tunnel, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	struct service *service = user;
+	struct peer *peer = tunnel_peer_get_user(tunnel);
+
+	if (peer)
+		routes_serve(&service->routes, peer, stream, head);
+	else
+		h2_stream_reset(stream, 0x7 /* REFUSED_STREAM, RFC 9113 7 */);
+}
+
+static int on_http(void *user, const char *path)
+{
+	struct service *service = user;
+
+	if (strcmp(path, "/healthz") == 0)
+		return 200;
+	if (strcmp(path, "/readyz") != 0)
+		return 404;
+	return !service->stopping && sessions_synced(service->sessions) &&
+			       cluster_info_ready(service->routes.info)
+		       ? 200
+		       : 503;
+}
+
+static const struct tunnel_server_events server_events = {
+	.lookup = on_lookup,
+	.on_peer = on_peer,
+	.on_peer_gone = on_peer_gone,
+	.on_stream = on_stream,
+	.on_http = on_http,
+};
+
+/* Each flow is a descriptor; the soft limit of a container is often 1024. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warn("descriptor limit not raised", "errno=%d", errno);
+}
+
+static int load_config(
+	const struct manager_options *options, struct kube_config **ret_config, struct err *err)
+{
+	const struct kube_overrides overrides = {.kubeconfig = options->kubeconfig};
+
+	return options->kubeconfig ? kube_config_load(&overrides, ret_config, err)
+				   : kube_config_in_cluster(ret_config, err);
+}
+
+/* "svc.<domain>" stands among the search domains of every pod. */
+static const char *cluster_domain(const struct resolv_conf *resolv)
+{
+	for (unsigned int i = 0; i < resolv->search_count; i++) {
+		if (strncmp(resolv->search[i], "svc.", 4) == 0)
+			return resolv->search[i] + 4;
+	}
+	return "cluster.local";
+}
+
+static int start_dns(struct service *service, const struct resolv_conf *resolv, struct err *err)
+{
+	struct ip_endpoint servers[RESOLV_NAMESERVERS];
+	struct dns_forwarder_config config = {
+		.servers = servers, .server_count = resolv->nameserver_count};
+
+	for (unsigned int i = 0; i < resolv->nameserver_count; i++)
+		servers[i] = (struct ip_endpoint){.addr = resolv->nameservers[i], .port = DNS_PORT};
+	return dns_forwarder_new(service->loop, &config, &service->routes.forwarder, err);
+}
+
+static void start_info(struct service *service, const struct resolv_conf *resolv)
+{
+	const struct target_policy *policy = &service->routes.dial.policy;
+	const char *api = getenv("KUBERNETES_SERVICE_HOST");
+	struct cluster_state_config config = {
+		.cluster_domain = cluster_domain(resolv), .dns_server = resolv->nameservers[0]};
+
+	if (api && ip_addr_parse(api, &config.api_service) < 0)
+		config.api_service = (struct ip_addr){.family = 0};
+	if (policy->own_count > 0)
+		config.own_pod = policy->own[0];
+	service->routes.info = cluster_info_new(service->loop, service->client, &config);
+}
+
+/* Opens everything in order; what is open when a step fails is closed by service_stop(). */
+static int open_all(struct service *service, const struct manager_options *options, struct err *err)
+{
+	AUTO(kube_config) config = NULL;
+	struct target_policy *policy = &service->routes.dial.policy;
+	struct resolv_conf resolv;
+	int r;
+
+	policy->own_port = options->port;
+	r = target_policy_add(policy, options->pod_ips);
+	if (r < 0)
+		return err_set(err, r, ERR_USAGE, "own addresses: %s", options->pod_ips);
+	r = resolv_conf_read(NULL, &resolv, err);
+	if (r < 0)
+		return r;
+	r = start_dns(service, &resolv, err);
+	if (r < 0)
+		return r;
+	r = load_config(options, &config, err);
+	if (r < 0)
+		return r;
+	r = kube_client_new(service->loop, config, &service->client, err);
+	if (r < 0)
+		return r;
+	service->sessions = sessions_new(service->loop, service->client,
+		options->namespace ? options->namespace : config->namespace);
+	start_info(service, &resolv);
+	return tunnel_server_new(
+		service->loop, options->port, &server_events, service, &service->server, err);
+}
+
+static void on_drain_closed(uv_handle_t *handle UNUSED)
+{
+}
+
+static void close_all(struct service *service)
+{
+	if (service->server)
+		tunnel_server_free(service->server);
+	service->server = NULL;
+	cluster_info_free(TAKE_PTR(service->routes.info));
+	sessions_free(TAKE_PTR(service->sessions));
+	if (service->routes.forwarder)
+		dns_forwarder_free(TAKE_PTR(service->routes.forwarder));
+	if (service->client)
+		kube_client_free(TAKE_PTR(service->client));
+	uv_close((uv_handle_t *)&service->drain, on_drain_closed);
+}
+
+static void on_drained(uv_timer_t *timer)
+{
+	close_all(timer->data);
+}
+
+int service_start(uv_loop_t *loop, const struct manager_options *options,
+	struct service **ret_service, struct err *err)
+{
+	struct service *service = XNEW(struct service);
+	int r;
+
+	raise_fd_limit();
+	service->loop = loop;
+	service->routes.dial.loop = loop;
+	(void)uv_timer_init(loop, &service->drain);
+	service->drain.data = service;
+	*ret_service = service;
+	r = open_all(service, options, err);
+	if (r < 0) {
+		service->stopping = true;
+		close_all(service);
+	}
+	return r;
+}
+
+void service_stop(struct service *service)
+{
+	unsigned int peers;
+
+	if (service->stopping)
+		return;
+	service->stopping = true;
+	peers = sessions_close_all(service->sessions, STOP_REASON);
+	log_info("shutting down", "peers=%u", peers);
+	(void)uv_timer_start(&service->drain, on_drained, peers > 0 ? SERVICE_DRAIN_MS : 0, 0);
+}
+
+void service_free(struct service *service)
+{
+	free(service);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/service.h - the whole manager on one loop
+ *
+ * service_start() opens everything; service_stop() refuses new peers, tells the others why, and
+ * closes all handles, so that uv_run() returns within SERVICE_DRAIN_MS.
+ */
+#ifndef MANAGER_SERVICE_H
+#define MANAGER_SERVICE_H
+
+#include <uv.h>
+
+#include "core/attr.h"
+#include "manager/options.h"
+
+/* Peers get this long to take the reason before their sockets are closed. */
+#define SERVICE_DRAIN_MS 500
+
+struct err;
+struct service;
+
+NODISCARD int service_start(uv_loop_t *loop, const struct manager_options *options,
+	struct service **ret_service, struct err *err);
+void service_stop(struct service *service); /* once */
+/* After uv_run() returned. NULL-safe. */
+void service_free(struct service *service);
+
+#endif /* MANAGER_SERVICE_H */

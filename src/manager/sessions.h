@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/sessions.h - the Session objects of the manager's namespace, and who is connected by them
+ *
+ * Kubernetes is the store: a watch keeps the table, a peer is let in by the key in its object, a
+ * deleted object ends its peers at once, status and expiry are written back by merge patch and
+ * delete. A lookup before the first list is complete finds nothing; on_synced tells.
+ */
+#ifndef MANAGER_SESSIONS_H
+#define MANAGER_SESSIONS_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "core/attr.h"
+#include "tunnel/key.h"
+
+struct kube_client;
+struct sessions;
+struct tunnel_peer;
+
+/* What the manager keeps for each peer, as its user pointer. */
+struct peer {
+	struct tunnel_peer *tunnel;
+	char *session_uid;
+	unsigned int dials; /* in flight, see dial.h */
+	struct peer *prev, *next;
+};
+
+struct sessions *sessions_new(uv_loop_t *loop, struct kube_client *client, const char *namespace);
+/* Stops the watch; every peer must be gone. Deferred. NULL-safe. */
+void sessions_free(struct sessions *sessions);
+bool sessions_synced(const struct sessions *sessions);
+NODISCARD int sessions_lookup(
+	void *sessions, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
+/* NULL when the Session went between proof and now: close the peer. */
+struct peer *sessions_join(struct sessions *sessions, struct tunnel_peer *tunnel);
+void sessions_leave(struct sessions *sessions, struct peer *peer); /* frees the peer */
+/* Tells every peer that it is over. Returns how many there are. */
+unsigned int sessions_close_all(struct sessions *sessions, const char *reason);
+
+#endif /* MANAGER_SESSIONS_H */
