@@ -19,6 +19,16 @@
 #define FLAG_RA     0x80
 #define RCODE_MASK  0x0f
 
+bool dns_is_query(const uint8_t *msg, size_t len)
+{
+	return len >= DNS_HEADER_BYTES && !(msg[2] & FLAG_QR);
+}
+
+enum dns_rcode dns_rcode_of(const uint8_t *answer, size_t len)
+{
+	return len >= DNS_HEADER_BYTES ? (enum dns_rcode)(answer[3] & RCODE_MASK) : DNS_SERVFAIL;
+}
+
 static bool is_plain(char c)
 {
 	return isalnum((unsigned char)c) || c == '-' || c == '_';
@@ -54,7 +64,7 @@ int dns_question_parse(const uint8_t *msg, size_t len, struct dns_question *ret_
 	uint16_t counts[4];
 	int r;
 
-	if (len < DNS_HEADER_BYTES || (msg[2] & FLAG_QR))
+	if (!dns_is_query(msg, len))
 		return -EINVAL;
 	if (msg[2] & OPCODE_MASK)
 		return -EOPNOTSUPP;

@@ -51,6 +51,9 @@ NODISCARD int dns_question_parse(const uint8_t *msg, size_t len, struct dns_ques
 /* Whether answer has query's id (or `id`) and question. Servers answer some errors without one. */
 NODISCARD bool dns_answer_matches(
 	const uint8_t *query, size_t query_len, uint16_t id, const uint8_t *answer, size_t len);
+/* Has a header, and it is not an answer's. */
+bool dns_is_query(const uint8_t *msg, size_t len);
+enum dns_rcode dns_rcode_of(const uint8_t *answer, size_t len); /* of a whole header */
 bool dns_is_truncated(const uint8_t *msg, size_t len);
 /* Header, question (if it could be read) and rcode. NULL if the query has no header. */
 NODISCARD uint8_t *dns_error_reply(

@@ -26,7 +26,8 @@ struct err;
 struct dns_events {
 	/*
 	 * Ask the cluster this wire-format message (RFC 8484 body); answer with dns_query_answer(),
-	 * once. The callee may answer from within. -errno: SERVFAIL at once.
+	 * once, also after dns_resolver_free(). The callee may answer from within. -errno: not
+	 * asked, and the query is dead; the client gets SERVFAIL at once.
 	 */
 	int (*query)(void *user, struct dns_query *query, const uint8_t *msg, size_t len);
 	/* A new socket of this kind that the redirect does not touch, -errno else. The resolver's
@@ -35,7 +36,8 @@ struct dns_events {
 };
 
 struct dns_config {
-	const struct ip_endpoint *nameservers; /* the originals, first one redirected; copied */
+	/* The originals; the first is redirected and asked in its place. Copied. */
+	const struct ip_endpoint *nameservers;
 	unsigned int nameserver_count; /* 1..3 */
 	const char *cluster_domain; /* "cluster.local"; changed by dns_resolver_set_cluster() */
 	const char *namespace; /* single labels are looked up here */
@@ -53,6 +55,9 @@ uint16_t dns_resolver_port(const struct dns_resolver *resolver);
 /* Which second labels are namespaces ("web.shop"); replaces the set. Strings are copied. */
 void dns_resolver_set_cluster(struct dns_resolver *resolver, const char *cluster_domain,
 	const char *const *namespaces, size_t count);
+/* Addresses whose reverse names the cluster answers; replaces the set. */
+void dns_resolver_set_subnets(
+	struct dns_resolver *resolver, const struct ip_prefix *subnets, size_t count);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);
