@@ -9,7 +9,9 @@
  * flow_verdict). UDP and ICMP echo are handed over per datagram. Everything not handled is counted
  * (struct flow_counters), never silently eaten.
  *
- * Ownership: the engine owns the TUN's fd from flow_engine_new(); closing it removes the device.
+ * Ownership: the engine owns the TUN's fd from flow_engine_new() on, also when that fails; closing
+ * it removes the device. Callbacks come from the loop only, never after flow_engine_free(), which
+ * every one of them may call; tcp_open's may answer at once.
  */
 #ifndef FLOW_FLOW_H
 #define FLOW_FLOW_H
@@ -40,6 +42,9 @@ struct flow_counters {
 	uint64_t udp_in, udp_out, icmp_in, icmp_out;
 	uint64_t dropped_malformed, dropped_fragment, dropped_protocol, dropped_table_full,
 		dropped_tun_full;
+	uint64_t dropped_stray; /* TCP of no flow that is known: answered with RST */
+	uint64_t accept_rejected; /* connections to our listener that belong to no flow */
+	uint64_t icmp_limited; /* ICMP errors that the rate bound held back */
 };
 
 struct flow_events {
@@ -58,13 +63,15 @@ struct flow_events {
 	 */
 	void (*icmp_echo)(void *user, const struct ip_addr *src, const struct ip_addr *dst,
 		uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len);
+	/* The TUN is gone under us (-errno): nothing will work any more, free the engine. May be
+	 * NULL. */
+	void (*tun_lost)(void *user, int error);
 };
 
 struct flow_config {
-	int tun_fd; /* IFF_TUN|IFF_NO_PI|IFF_VNET_HDR, offloads on, non-blocking; taken */
+	int tun_fd; /* IFF_TUN|IFF_NO_PI|IFF_VNET_HDR (10 bytes), non-blocking; taken */
 	struct ip_addr local4, peer4; /* the TUN's address and the peer that NAT ports belong to */
 	struct ip_addr local6, peer6; /* family 0: no IPv6 */
-	uint32_t mtu;
 };
 
 NODISCARD int flow_engine_new(uv_loop_t *loop, const struct flow_config *config,
