@@ -42,6 +42,7 @@ PACKAGES = {
     "/usr/sbin/dnsmasq": "dnsmasq-base",
     "/usr/bin/openssl": "openssl",
     "/bin/ip": "iproute2",
+    "/usr/sbin/ethtool": "ethtool",
     "/sbin/sysctl": "procps",
     "/usr/bin/gcc": "gcc",
     "/usr/include/stdlib.h": "libc6-dev",
@@ -86,7 +87,8 @@ def _key(go_version):
 
 def _build(go, program, output, flags):
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(output / program), "."]
+    command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+    command += ["-o", str(output / program), "."]
     done = subprocess.run(command, cwd=SOURCES / program, env=env, capture_output=True, text=True)
     if done.returncode != 0:
         raise Failure(f"building {program} failed; the last lines:\n{done.stderr[-2000:]}")

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wan/wan.c - a long thin cable between two network devices: delay, rate, loss and a queue
+ *
+ * Frames that arrive at one device leave at the other, in both directions, as a link of the given
+ * rate would carry them: each waits for those before it, then for the delay. What does not fit into
+ * the queue before the link is dropped, as a router does. Kernels without netem need this.
+ *
+ * The checksum state of a frame goes along with it (PACKET_VNET_HDR), because frames between
+ * namespaces of one machine have no checksum yet. Segmentation must be off at both ends: a frame
+ * larger than WAN_FRAME is dropped and counted.
+ *
+ * Run inside the namespace of the devices. Prints "ready" when it carries frames, and its counters
+ * when it is told to end (SIGTERM).
+ */
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/virtio_net.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S       1000000000LL
+#define NS_PER_MS      1000000LL
+#define WAN_FRAME      2048 /* 1500 bytes, Ethernet and VLAN headers, and the vnet header */
+#define WAN_FRAMES     32768 /* on the way at once: 48 MB, more than 1 Gbit/s times 300 ms */
+#define WAN_BATCH      64 /* frames read before the other direction gets its turn */
+#define WAN_SOCKET_BUF (8 << 20)
+#define TIMER_SLACK_NS 1000UL /* the default of 50 us would be seen in a delay of 1 ms */
+
+struct link {
+	int64_t delay_ns;
+	double ns_per_byte; /* 0: no limit */
+	double loss; /* 0 to 1 */
+	int64_t queue_ns; /* how long a full queue takes to drain */
+};
+
+struct frame {
+	int64_t due_ns;
+	size_t length;
+	uint8_t bytes[WAN_FRAME];
+};
+
+struct direction {
+	int in_fd, out_fd;
+	int64_t free_at_ns; /* when the link has sent all that was given to it */
+	unsigned int head, tail;
+	unsigned int order[WAN_FRAMES]; /* ring of indices into frames, oldest at head */
+	unsigned int unused[WAN_FRAMES]; /* stack: few frames on the way touch little memory */
+	unsigned int unused_count;
+	struct frame *frames;
+	uint64_t carried, lost, dropped, oversize, refused;
+};
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stopping = 1;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "wan: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int open_device(const char *name)
+{
+	int on = 1, size = WAN_SOCKET_BUF;
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)if_nametoindex(name),
+	};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || address.sll_ifindex == 0)
+		fail(name);
+	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) ||
+		bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		fail(name);
+	return fd;
+}
+
+static void direction_init(struct direction *dir, int in_fd, int out_fd)
+{
+	dir->in_fd = in_fd;
+	dir->out_fd = out_fd;
+	dir->frames = calloc(WAN_FRAMES, sizeof(*dir->frames));
+	if (!dir->frames)
+		fail("memory");
+	for (unsigned int i = 0; i < WAN_FRAMES; i++)
+		dir->unused[dir->unused_count++] = i;
+}
+
+/* Puts a frame that was just read on the link, or drops it. True if it is on its way. */
+static bool accept_frame(struct direction *dir, const struct link *link, struct frame *frame)
+{
+	int64_t now = now_ns();
+	size_t wire_bytes = frame->length - sizeof(struct virtio_net_hdr);
+
+	if (link->loss > 0 && drand48() < link->loss) {
+		dir->lost++;
+		return false;
+	}
+	if (dir->free_at_ns < now)
+		dir->free_at_ns = now;
+	if (link->ns_per_byte > 0 && dir->free_at_ns - now > link->queue_ns) {
+		dir->dropped++;
+		return false;
+	}
+	dir->free_at_ns += (int64_t)((double)wire_bytes * link->ns_per_byte);
+	frame->due_ns = dir->free_at_ns + link->delay_ns;
+	return true;
+}
+
+static void read_frames(struct direction *dir, const struct link *link)
+{
+	for (int i = 0; i < WAN_BATCH && dir->unused_count > 0; i++) {
+		unsigned int index = dir->unused[dir->unused_count - 1];
+		struct frame *frame = &dir->frames[index];
+		ssize_t length = recv(dir->in_fd, frame->bytes, sizeof(frame->bytes), MSG_TRUNC);
+
+		if (length < 0)
+			return;
+		if ((size_t)length > sizeof(frame->bytes)) {
+			dir->oversize++;
+			continue;
+		}
+		frame->length = (size_t)length;
+		if (frame->length <= sizeof(struct virtio_net_hdr) ||
+			!accept_frame(dir, link, frame))
+			continue;
+		dir->unused_count--;
+		dir->order[dir->tail++ % WAN_FRAMES] = index;
+	}
+}
+
+static void send_due_frames(struct direction *dir)
+{
+	int64_t now = now_ns();
+
+	while (dir->head != dir->tail) {
+		unsigned int index = dir->order[dir->head % WAN_FRAMES];
+		struct frame *frame = &dir->frames[index];
+
+		if (frame->due_ns > now)
+			return;
+		if (send(dir->out_fd, frame->bytes, frame->length, 0) < 0)
+			dir->refused++;
+		else
+			dir->carried++;
+		dir->head++;
+		dir->unused[dir->unused_count++] = index;
+	}
+}
+
+/* When the next frame of a direction is due, or INT64_MAX. */
+static int64_t next_due(const struct direction *dir)
+{
+	if (dir->head == dir->tail)
+		return INT64_MAX;
+	return dir->frames[dir->order[dir->head % WAN_FRAMES]].due_ns;
+}
+
+static void wait_for_work(const struct direction dirs[2], const sigset_t *signals)
+{
+	struct pollfd fds[2] = {
+		{.fd = dirs[0].in_fd, .events = dirs[0].unused_count > 0 ? POLLIN : 0},
+		{.fd = dirs[1].in_fd, .events = dirs[1].unused_count > 0 ? POLLIN : 0},
+	};
+	int64_t due = next_due(&dirs[0]), other = next_due(&dirs[1]);
+	struct timespec timeout = {0};
+
+	due = due < other ? due : other;
+	if (due != INT64_MAX) {
+		int64_t left = due - now_ns();
+
+		left = left > 0 ? left : 0;
+		timeout.tv_sec = left / NS_PER_S;
+		timeout.tv_nsec = left % NS_PER_S;
+	}
+	if (ppoll(fds, 2, due == INT64_MAX ? NULL : &timeout, signals) < 0 && errno != EINTR)
+		fail("ppoll");
+}
+
+static double number(const char *text, double max)
+{
+	char *end = NULL;
+	double value = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(value >= 0 && value <= max)) {
+		fprintf(stderr, "wan: %s: not a number from 0 to %g\n", text, max);
+		exit(2);
+	}
+	return value;
+}
+
+static struct link parse_link(char **args)
+{
+	double delay_ms = number(args[0], 10000), rate_mbit = number(args[1], 100000);
+	double loss_percent = number(args[2], 100), queue_kb = number(args[3], 1000000);
+	struct link link = {
+		.delay_ns = (int64_t)(delay_ms * (double)NS_PER_MS),
+		.ns_per_byte = rate_mbit > 0 ? 8000 / rate_mbit : 0,
+		.loss = loss_percent / 100,
+	};
+
+	link.queue_ns = (int64_t)(queue_kb * 1000 * link.ns_per_byte);
+	return link;
+}
+
+static void handle_signals(sigset_t *ret_unblocked)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
+	sigprocmask(SIG_BLOCK, &blocked, ret_unblocked);
+	sigdelset(ret_unblocked, SIGTERM);
+	sigdelset(ret_unblocked, SIGINT);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	static struct direction dirs[2];
+	sigset_t unblocked;
+
+	if (argc != 7) {
+		fprintf(stderr,
+			"usage: wan DEVICE DEVICE DELAY_MS RATE_MBIT LOSS_PERCENT QUEUE_KB\n"
+			"Delay each way; a rate of 0 is unlimited.\n");
+		return 2;
+	}
+	struct link link = parse_link(argv + 3);
+	int first = open_device(argv[1]), second = open_device(argv[2]);
+
+	direction_init(&dirs[0], first, second);
+	direction_init(&dirs[1], second, first);
+	handle_signals(&unblocked);
+	srand48(1); /* the same losses on every run */
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+	printf("ready\n");
+	fflush(stdout);
+	while (!stopping) {
+		wait_for_work(dirs, &unblocked);
+		for (int i = 0; i < 2; i++) {
+			read_frames(&dirs[i], &link);
+			send_due_frames(&dirs[i]);
+		}
+	}
+	for (int i = 0; i < 2; i++)
+		printf("%s: carried %llu, lost %llu, dropped %llu, oversize %llu, refused %llu\n",
+			argv[1 + i], (unsigned long long)dirs[i].carried,
+			(unsigned long long)dirs[i].lost, (unsigned long long)dirs[i].dropped,
+			(unsigned long long)dirs[i].oversize, (unsigned long long)dirs[i].refused);
+	return 0;
+}
