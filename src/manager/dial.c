@@ -86,42 +86,27 @@ static void dial_finish(struct dial *dial)
 	uv_close((uv_handle_t *)&dial->deadline, on_handle_closed);
 }
 
-/* The events of the stream while the dial owns it; early bytes wait in the relay. */
-static void on_data(void *user, const uint8_t *data, size_t len)
+/* The stream went first; the relay frees itself. */
+static void on_cancel(void *user)
 {
 	struct dial *dial = user;
 
-	relay_events.on_data(dial->relay, data, len);
-}
-
-static void on_end(void *user)
-{
-	struct dial *dial = user;
-
-	relay_events.on_end(dial->relay);
-}
-
-static void on_close(void *user, uint32_t code)
-{
-	struct dial *dial = user;
-
-	relay_events.on_close(TAKE_PTR(dial->relay), code);
 	dial->stream = NULL;
+	dial->relay = NULL;
 	dial_finish(dial);
 }
 
-static const struct h2_stream_events dial_events = {
-	.on_data = on_data,
-	.on_end = on_end,
-	.on_close = on_close,
-};
+static void on_unused(void *user UNUSED)
+{
+}
 
 static void dial_fail(struct dial *dial, enum reason reason)
 {
 	log_debug("dial failed", "host=%s port=%u reason=%s", dial->target.host, dial->target.port,
 		reason_name(reason));
 	reply_reason(TAKE_PTR(dial->stream), reason);
-	/* What the relay holds has nowhere to go any more. */
+	/* The relay loses its stream and, without a socket, goes. */
+	relay_set_cancel(dial->relay, on_unused, NULL);
 	relay_events.on_close(TAKE_PTR(dial->relay), 0);
 	dial_finish(dial);
 }
@@ -131,15 +116,12 @@ static void dial_succeed(struct dial *dial)
 	struct h2_stream *stream = TAKE_PTR(dial->stream);
 	struct relay *relay = TAKE_PTR(dial->relay);
 	int fd = take_fd(&dial->fd);
-	int r;
 
 	stop_polling(dial);
 	dial_finish(dial);
-	h2_stream_set_events(stream, &relay_events, relay);
 	h2_respond(stream, 200, NULL, 0, true);
-	r = relay_start(relay, fd, NULL, NULL);
-	if (r < 0)
-		relay_abort(relay);
+	if (relay_start(relay, fd, NULL, NULL) < 0)
+		log_debug("relay not started", "fd=%d", fd);
 }
 
 static enum reason reason_of(int code)
@@ -302,12 +284,13 @@ static struct dial *dial_new(const struct dial_env *env, unsigned int *inflight,
 	dial->fd = -1;
 	dial->relay = relay_new(env->loop);
 	relay_set_stream(dial->relay, stream);
+	relay_set_cancel(dial->relay, on_cancel, dial);
 	(void)uv_timer_init(env->loop, &dial->deadline);
 	dial->deadline.data = dial;
 	dial->pending = 1;
 	(void)uv_timer_start(&dial->deadline, on_deadline, LIMIT_DIAL_MS, 0);
 	(*inflight)++;
-	h2_stream_set_events(stream, &dial_events, dial);
+	h2_stream_set_events(stream, &relay_events, dial->relay);
 	return dial;
 }
 
