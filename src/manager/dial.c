@@ -124,7 +124,7 @@ static void dial_succeed(struct dial *dial)
 		log_debug("relay not started", "fd=%d", fd);
 }
 
-static enum reason reason_of(int code)
+enum reason dial_reason(int code)
 {
 	switch (code < 0 ? -code : code) {
 	case EMFILE:
@@ -153,7 +153,7 @@ static void on_writable(uv_poll_t *poll, int status, int events UNUSED)
 		return;
 	}
 	drop_socket(dial);
-	try_next(dial, reason_of(code));
+	try_next(dial, dial_reason(code));
 }
 
 /* Small requests must not wait for an ACK, and a dead peer must not be kept for ever. Failure of
@@ -211,7 +211,7 @@ static void try_next(struct dial *dial, enum reason last)
 		r = connect_to(dial, &dial->addresses[i], &dial->polls[i]);
 		if (r == 0)
 			return;
-		last = reason_of(r);
+		last = dial_reason(r);
 		drop_socket(dial);
 	}
 	dial_fail(dial, last);

@@ -13,6 +13,7 @@
 
 #include "manager/target.h"
 #include "tunnel/h2.h"
+#include "tunnel/reason.h"
 
 /* Dials in flight of one peer: a scan of dead addresses holds sockets for LIMIT_DIAL_MS. */
 #define DIAL_MAX_PER_PEER 1024
@@ -26,5 +27,8 @@ struct dial_env {
  * streams. */
 void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_stream *stream,
 	const struct h2_head *head);
+
+/* reason_from_errno(), where what this host lacks is an overload. */
+enum reason dial_reason(int code);
 
 #endif /* MANAGER_DIAL_H */

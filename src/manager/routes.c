@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "manager/cluster_info.h"
+#include "manager/datagram.h"
 #include "manager/doh.h"
 #include "manager/reply.h"
 #include "manager/sessions.h"
@@ -15,6 +16,18 @@ static void serve_dial(const struct routes *routes, struct peer *peer, struct h2
 	const struct h2_head *head)
 {
 	dial_start(&routes->dial, &peer->dials, stream, head);
+}
+
+static void serve_udp(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	datagram_start_udp(&routes->dial, &peer->associations, stream, head);
+}
+
+static void serve_icmp(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	datagram_start_icmp(&routes->dial, &peer->associations, stream, head);
 }
 
 static void serve_doh(const struct routes *routes, struct peer *peer UNUSED,
@@ -38,12 +51,14 @@ static void serve_version(const struct routes *routes UNUSED, struct peer *peer 
 	reply_body(stream, 200, "application/json", body, sizeof(body) - 1);
 }
 
-/* path and protocol NULL: the request has none. */
+/* protocol NULL: the request has none; path NULL: the handler reads it. */
 static const struct {
 	const char *method, *path, *protocol;
 	route_fn serve;
 } route_table[] = {
 	{"CONNECT", NULL, NULL, serve_dial},
+	{"CONNECT", NULL, "connect-udp", serve_udp},
+	{"CONNECT", NULL, "telepresence-icmp", serve_icmp},
 	{"POST", "/dns-query", NULL, serve_doh},
 	{"GET", "/v1/cluster", NULL, serve_cluster},
 	{"GET", "/v1/version", NULL, serve_version},
@@ -61,13 +76,14 @@ void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stre
 
 	for (size_t i = 0; i < ARRAY_SIZE(route_table); i++) {
 		if (!same(head->protocol, route_table[i].protocol) ||
-			!same(head->path, route_table[i].path))
+			(route_table[i].path && !same(head->path, route_table[i].path)))
 			continue;
 		if (same(head->method, route_table[i].method)) {
 			route_table[i].serve(routes, peer, stream, head);
 			return;
 		}
-		status = 405;
+		if (route_table[i].path)
+			status = 405;
 	}
 	reply_status(stream, status);
 }

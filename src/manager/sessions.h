@@ -24,6 +24,7 @@ struct peer {
 	struct tunnel_peer *tunnel;
 	char *session_uid;
 	unsigned int dials; /* in flight, see dial.h */
+	unsigned int associations; /* open, see datagram.h */
 	struct peer *prev, *next;
 };
 

@@ -118,8 +118,9 @@ static int decode_segment(const char *segment, size_t len, char out[static TARGE
 	return 0;
 }
 
-static int parse_segment_host(const char *path, const char *prefix, bool literal_only,
-	struct target *target, const char **ret_rest)
+/* The address in the first segment after prefix; names are not resolved for datagrams. */
+static int parse_segment_address(
+	const char *path, const char *prefix, struct target *target, const char **ret_rest)
 {
 	char host[TARGET_HOST_BYTES];
 	const char *slash;
@@ -135,7 +136,7 @@ static int parse_segment_host(const char *path, const char *prefix, bool literal
 	if (r < 0)
 		return r;
 	*ret_rest = slash + 1;
-	return set_host(target, host, strlen(host), literal_only);
+	return set_host(target, host, strlen(host), true);
 }
 
 int target_parse_udp(const char *path, struct target *ret_target)
@@ -143,7 +144,7 @@ int target_parse_udp(const char *path, struct target *ret_target)
 	struct target target = {.port = 0};
 	const char *rest;
 	size_t len;
-	int r = parse_segment_host(path, UDP_PREFIX, false, &target, &rest);
+	int r = parse_segment_address(path, UDP_PREFIX, &target, &rest);
 
 	if (r < 0)
 		return r;
@@ -160,7 +161,7 @@ int target_parse_icmp(const char *path, struct target *ret_target)
 {
 	struct target target = {.port = 0};
 	const char *rest;
-	int r = parse_segment_host(path, ICMP_PREFIX, true, &target, &rest);
+	int r = parse_segment_address(path, ICMP_PREFIX, &target, &rest);
 
 	if (r < 0)
 		return r;

@@ -33,7 +33,8 @@ struct target_policy {
 
 /* "10.0.0.1:80", "[fd00::1]:80", "web.shop:80". 0 or -EINVAL. */
 NODISCARD int target_parse(const char *authority, struct target *ret_target);
-/* "/.well-known/masque/udp/<host>/<port>/" (RFC 9298 3.1), colons of IPv6 as they are or as %3A. */
+/* "/.well-known/masque/udp/<address>/<port>/" (RFC 9298 3.1), colons of IPv6 as they are or as
+ * %3A. */
 NODISCARD int target_parse_udp(const char *path, struct target *ret_target);
 /* "/.well-known/telepresence/icmp/<address>/". */
 NODISCARD int target_parse_icmp(const char *path, struct target *ret_target);

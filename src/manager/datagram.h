@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/datagram.h - extended CONNECT (RFC 8441) with datagrams: UDP (RFC 9298) and ICMP echo
+ *
+ * A stream is one connected socket of this pod; capsules (tunnel/capsule.h) are its datagrams. What
+ * the socket does not take at once is dropped, as UDP is. An ICMP error of the target (port
+ * unreachable, host unreachable) resets the stream with CONNECT_ERROR. Without a datagram either
+ * way for DATAGRAM_IDLE_MS the stream ends.
+ *
+ * An echo datagram is {ident, seq, data}, 16 bits each in network order. The manager pings with an
+ * unprivileged socket (net.ipv4.ping_group_range), so a reply comes from the target itself. All
+ * requests of one stream carry the ident of its first.
+ */
+#ifndef MANAGER_DATAGRAM_H
+#define MANAGER_DATAGRAM_H
+
+#include <uv.h>
+
+#include "manager/dial.h"
+#include "tunnel/h2.h"
+
+/* Longer than what a laptop's kernel or NATs keep (RFC 4787 4.3: 5 minutes recommended). */
+#define DATAGRAM_IDLE_MS 300000
+/* Sockets of one peer. */
+#define DATAGRAM_MAX_PER_PEER 4096
+
+/* `count` counts the peer's associations and lives as long as its streams. */
+void datagram_start_udp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,
+	const struct h2_head *head);
+void datagram_start_icmp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,
+	const struct h2_head *head);
+
+#endif /* MANAGER_DATAGRAM_H */
