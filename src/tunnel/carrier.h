@@ -18,6 +18,14 @@
 struct carrier;
 struct err;
 
+/*
+ * How a carrier begins, before its first record (docs/tunnel.md): a bare byte stream sends the
+ * preamble, an HTTP/1.1 one upgrades TUNNEL_PATH to WebSocket. Both are the carrier's own work.
+ */
+#define TUNNEL_PREAMBLE    "TPT/1\r\n"
+#define TUNNEL_PATH        "/tunnel"
+#define TUNNEL_SUBPROTOCOL "telepresence.io.v1"
+
 struct carrier_events {
 	/* Bytes of the peer in order; the view dies when the callback returns. */
 	void (*on_data)(void *user, const uint8_t *data, size_t len);

@@ -24,11 +24,13 @@ struct tunnel_peer; /* one proven carrier of a client */
 struct tunnel_server;
 
 struct tunnel_server_events {
-	/* The public key of this Session. -ENOENT when there is none (any more). */
+	/* The public key of this Session. -ENOENT when there is none (any more); it is asked again
+	 * for 2 s, because a proof may overtake the watch. */
 	int (*lookup)(
 		void *user, const char *session_uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
 	void (*on_peer)(void *user, struct tunnel_peer *peer); /* proven; borrowed */
-	void (*on_peer_gone)(void *user, struct tunnel_peer *peer); /* last use of the pointer */
+	/* Last use of the pointer; its streams are closed. */
+	void (*on_peer_gone)(void *user, struct tunnel_peer *peer);
 	/* A request of a proven peer: set events and respond, now or later. */
 	void (*on_stream)(void *user, struct tunnel_peer *peer, struct h2_stream *stream,
 		const struct h2_head *head);
@@ -40,9 +42,13 @@ struct tunnel_server_events {
 NODISCARD int tunnel_server_new(uv_loop_t *loop, uint16_t port,
 	const struct tunnel_server_events *events, void *user, struct tunnel_server **ret_server,
 	struct err *err);
+/* The port it listens on, for port 0. */
+uint16_t tunnel_server_port(const struct tunnel_server *server);
 void tunnel_server_free(struct tunnel_server *server); /* closes every peer; deferred */
 
 const char *tunnel_peer_session_uid(const struct tunnel_peer *peer);
+/* The carrier's name as the client signed it. */
+const char *tunnel_peer_carrier(const struct tunnel_peer *peer);
 void *tunnel_peer_get_user(const struct tunnel_peer *peer);
 void tunnel_peer_set_user(struct tunnel_peer *peer, void *user);
 /* Ends the peer with a reason it is told; on_peer_gone follows. */

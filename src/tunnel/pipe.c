@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Offsets and acknowledgements are in the framing so that a pipe can move to another carrier and
+ * send again what the old one lost. Here they are checked and sent; nothing is kept for a replay.
+ *
+ * Heartbeat: any byte of the peer is a sign of life, a PING asks for one. A timer that fires late
+ * says that this process stood still (SIGSTOP, a suspended laptop), not that the peer was silent:
+ * then the peer gets one more PING and its time to answer it.
+ */
+#include "tunnel/pipe.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/limits.h"
+#include "core/wire.h"
+#include "tunnel/carrier.h"
+
+#define HEADER_BYTES 4
+#define OFFSET_BYTES 8
+/* Received bytes per ACK at most; a bulk transfer has one per read of the carrier. */
+#define ACK_BYTES (16 * 1024)
+/* A timer this late was not the peer's fault. */
+#define LATE_MS 1000
+
+struct pipe {
+	struct carrier *carrier;
+	struct pipe_config config;
+	struct pipe_events events;
+	void *user;
+	uv_timer_t timer;
+	bool open, dead;
+
+	uint8_t head[PIPE_DATA_HEADER_BYTES];
+	size_t head_len;
+	uint8_t body[PIPE_CONTROL_MAX_BYTES];
+	size_t body_len;
+	size_t data_left; /* of the DATA record that is coming in */
+
+	uint64_t tx_offset, tx_acked;
+	uint64_t rx_offset, rx_acked;
+
+	uint64_t last_rx_ms, last_ping_ms, timer_due_ms;
+	uint64_t ping_ns; /* token of the PING under way, 0: none */
+	uint64_t pong_token;
+	bool pong_due; /* a PING came while there was no room; only the last one is answered */
+	uint32_t rtt_us;
+};
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+static void pipe_fail(struct pipe *pipe, const struct err *err)
+{
+	if (pipe->dead)
+		return;
+	pipe->dead = true;
+	uv_timer_stop(&pipe->timer);
+	pipe->events.on_closed(pipe->user, err);
+}
+
+void pipe_send_record(struct pipe *pipe, uint8_t type, const void *payload, size_t len)
+{
+	uint8_t record[HEADER_BYTES + PIPE_CONTROL_MAX_BYTES];
+	struct wire wire = wire_writer(record, sizeof(record));
+
+	if (pipe->dead)
+		return;
+	wire_put_u32(&wire, (uint32_t)type << 24 | (uint32_t)len);
+	wire_put(&wire, payload, len);
+	assert(wire_ok(&wire));
+	carrier_send(pipe->carrier, record, wire.pos);
+}
+
+static void send_u64(struct pipe *pipe, uint8_t type, uint64_t value)
+{
+	uint8_t payload[8];
+	struct wire wire = wire_writer(payload, sizeof(payload));
+
+	wire_put_u64(&wire, value);
+	pipe_send_record(pipe, type, payload, sizeof(payload));
+}
+
+/* What is owed to the peer and may wait for room: a peer that asks without reading gets no queue.
+ */
+static void send_due(struct pipe *pipe)
+{
+	if (pipe->dead || carrier_room(pipe->carrier) == 0)
+		return;
+	if (pipe->pong_due) {
+		pipe->pong_due = false;
+		send_u64(pipe, PIPE_PONG, pipe->pong_token);
+	}
+	if (pipe->rx_offset - pipe->rx_acked >= ACK_BYTES) {
+		pipe->rx_acked = pipe->rx_offset;
+		send_u64(pipe, PIPE_ACK, pipe->rx_offset);
+	}
+}
+
+static void send_ping(struct pipe *pipe, uint64_t now)
+{
+	pipe->last_ping_ms = now;
+	/* Without room there are bytes under way whose ACK is as good an answer. */
+	if (carrier_room(pipe->carrier) == 0)
+		return;
+	pipe->ping_ns = uv_hrtime();
+	send_u64(pipe, PIPE_PING, pipe->ping_ns);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm_timer(struct pipe *pipe, uint64_t now)
+{
+	uint64_t due = pipe->last_rx_ms + pipe->config.silence_ms;
+
+	if (pipe->config.ping_ms > 0)
+		due = MIN(due, pipe->last_ping_ms + pipe->config.ping_ms);
+	pipe->timer_due_ms = MAX(due, now + 1);
+	uv_update_time(pipe->timer.loop);
+	uv_timer_start(&pipe->timer, on_timer, pipe->timer_due_ms - now, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct pipe *pipe = container_of(timer, struct pipe, timer);
+	uint64_t now = now_ms();
+	bool late = now > pipe->timer_due_ms + LATE_MS;
+	struct err err = ERR_INIT;
+
+	if (now >= pipe->last_rx_ms + pipe->config.silence_ms) {
+		if (!late) {
+			err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
+				"the other end of the tunnel has been silent for %u ms",
+				pipe->config.silence_ms);
+			pipe_fail(pipe, &err);
+			return;
+		}
+		pipe->last_rx_ms = now - pipe->config.silence_ms + LIMIT_HEARTBEAT_MS;
+		send_ping(pipe, now);
+	} else if (pipe->config.ping_ms > 0 && now >= pipe->last_ping_ms + pipe->config.ping_ms) {
+		send_ping(pipe, now);
+	}
+	arm_timer(pipe, now);
+}
+
+static int on_pong(struct pipe *pipe, uint64_t token)
+{
+	uint64_t now = uv_hrtime();
+
+	if (token == pipe->ping_ns && token != 0) {
+		pipe->rtt_us = (uint32_t)MIN((now - token) / 1000 + 1, UINT32_MAX);
+		pipe->ping_ns = 0;
+	}
+	return 0;
+}
+
+static int on_ack(struct pipe *pipe, uint64_t offset, struct err *err)
+{
+	if (offset < pipe->tx_acked || offset > pipe->tx_offset)
+		return err_set(err, -EPROTO, ERR_INTERNAL,
+			"tunnel: acknowledgement of bytes that are not under way");
+	pipe->tx_acked = offset;
+	return 0;
+}
+
+void pipe_text(const uint8_t *payload, size_t len, char out[static PIPE_TEXT_BYTES])
+{
+	size_t i;
+
+	for (i = 0; i < len && i < PIPE_TEXT_BYTES - 1; i++)
+		out[i] = payload[i] >= ' ' && payload[i] <= '~' ? (char)payload[i] : '?';
+	out[i] = '\0';
+}
+
+static int on_close_record(struct pipe *pipe, struct err *err)
+{
+	char text[PIPE_TEXT_BYTES];
+
+	pipe_text(pipe->body, pipe->body_len, text);
+	return err_set(
+		err, -ECONNRESET, ERR_UNREACHABLE, "the other end closed the tunnel: %s", text);
+}
+
+static int on_control(struct pipe *pipe, uint8_t type, struct err *err)
+{
+	struct wire wire = wire_reader(pipe->body, pipe->body_len);
+	uint64_t value;
+
+	if (type == PIPE_CLOSE)
+		return on_close_record(pipe, err);
+	if (!pipe->open)
+		return pipe->events.on_record(pipe->user, type, pipe->body, pipe->body_len, err);
+	value = wire_get_u64(&wire);
+	if (!wire_ok(&wire) || wire_left(&wire) > 0)
+		return err_set(err, -EPROTO, ERR_INTERNAL, "tunnel: record %u of %zu bytes", type,
+			pipe->body_len);
+	switch (type) {
+	case PIPE_ACK:
+		return on_ack(pipe, value, err);
+	case PIPE_PING:
+		pipe->pong_token = value;
+		pipe->pong_due = true;
+		return 0;
+	default:
+		return on_pong(pipe, value);
+	}
+}
+
+/* Whether a record of this type and length may come now. */
+static bool record_allowed(const struct pipe *pipe, uint8_t type, size_t len)
+{
+	switch (type) {
+	case PIPE_HELLO:
+	case PIPE_PROOF:
+	case PIPE_ACCEPT:
+	case PIPE_REFUSE:
+		return !pipe->open && len <= PIPE_CONTROL_MAX_BYTES;
+	case PIPE_DATA:
+		return pipe->open && len > OFFSET_BYTES &&
+		       len <= OFFSET_BYTES + PIPE_DATA_MAX_BYTES;
+	case PIPE_ACK:
+	case PIPE_PING:
+	case PIPE_PONG:
+		return pipe->open && len == sizeof(uint64_t);
+	case PIPE_CLOSE:
+		return len <= PIPE_CONTROL_MAX_BYTES;
+	default:
+		return false;
+	}
+}
+
+static int begin_data(struct pipe *pipe, size_t len, struct err *err)
+{
+	struct wire wire = wire_reader(pipe->head + HEADER_BYTES, OFFSET_BYTES);
+
+	if (wire_get_u64(&wire) != pipe->rx_offset)
+		return err_set(err, -EPROTO, ERR_INTERNAL, "tunnel: bytes out of order");
+	pipe->data_left = len - OFFSET_BYTES;
+	pipe->head_len = 0;
+	return 0;
+}
+
+static size_t head_record_len(const struct pipe *pipe)
+{
+	return (size_t)pipe->head[1] << 16 | (size_t)pipe->head[2] << 8 | pipe->head[3];
+}
+
+static int end_record(struct pipe *pipe, uint8_t type, struct err *err)
+{
+	int r = on_control(pipe, type, err);
+
+	pipe->head_len = pipe->body_len = 0;
+	return r;
+}
+
+/* The first four bytes are there. */
+static int begin_record(struct pipe *pipe, uint8_t type, size_t record_len, struct err *err)
+{
+	if (!record_allowed(pipe, type, record_len))
+		return err_set(err, -EPROTO, ERR_INTERNAL,
+			"tunnel: record %u of %zu bytes is not due", type, record_len);
+	if (type != PIPE_DATA && record_len == 0)
+		return end_record(pipe, type, err);
+	return 0;
+}
+
+/* Takes bytes of a header or a control record; returns how many, or -errno. */
+static ssize_t take_record(struct pipe *pipe, const uint8_t *data, size_t len, struct err *err)
+{
+	uint8_t type = pipe->head[0];
+	size_t need = HEADER_BYTES, record_len = head_record_len(pipe), take;
+	int r = 0;
+
+	if (pipe->head_len >= HEADER_BYTES)
+		need = type == PIPE_DATA ? PIPE_DATA_HEADER_BYTES : 0;
+	if (pipe->head_len < need) {
+		take = MIN(len, need - pipe->head_len);
+		memcpy(pipe->head + pipe->head_len, data, take);
+		pipe->head_len += take;
+		type = pipe->head[0];
+		record_len = head_record_len(pipe);
+		if (pipe->head_len == HEADER_BYTES)
+			r = begin_record(pipe, type, record_len, err);
+		else if (pipe->head_len == PIPE_DATA_HEADER_BYTES)
+			r = begin_data(pipe, record_len, err);
+		return r < 0 ? r : (ssize_t)take;
+	}
+	take = MIN(len, record_len - pipe->body_len);
+	memcpy(pipe->body + pipe->body_len, data, take);
+	pipe->body_len += take;
+	if (pipe->body_len == record_len)
+		r = end_record(pipe, type, err);
+	return r < 0 ? r : (ssize_t)take;
+}
+
+static ssize_t take_data(struct pipe *pipe, const uint8_t *data, size_t len, struct err *err)
+{
+	size_t take = MIN(len, pipe->data_left);
+	int r;
+
+	pipe->data_left -= take;
+	pipe->rx_offset += take;
+	r = pipe->events.on_data(pipe->user, data, take, err);
+	return r < 0 ? r : (ssize_t)take;
+}
+
+static void on_carrier_data(void *user, const uint8_t *data, size_t len)
+{
+	struct pipe *pipe = user;
+	struct err err = ERR_INIT;
+	ssize_t r = 0;
+
+	pipe->last_rx_ms = now_ms();
+	while (len > 0 && !pipe->dead) {
+		r = pipe->data_left > 0 ? take_data(pipe, data, len, &err)
+					: take_record(pipe, data, len, &err);
+		if (r < 0)
+			break;
+		data += r;
+		len -= (size_t)r;
+	}
+	if (r < 0)
+		pipe_fail(pipe, &err);
+	else
+		send_due(pipe);
+}
+
+static void on_carrier_writable(void *user)
+{
+	struct pipe *pipe = user;
+
+	send_due(pipe);
+	if (!pipe->dead)
+		pipe->events.on_writable(pipe->user);
+}
+
+static void on_carrier_closed(void *user, const struct err *err)
+{
+	struct err closed = ERR_INIT;
+
+	if (err && err->kind != ERR_NONE)
+		closed = *err;
+	else
+		err_set(&closed, -ECONNRESET, ERR_UNREACHABLE,
+			"the other end closed the connection");
+	pipe_fail(user, &closed);
+}
+
+struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pipe_config *config,
+	const struct pipe_events *events, void *user)
+{
+	static const struct carrier_events carrier_events = {
+		.on_data = on_carrier_data,
+		.on_writable = on_carrier_writable,
+		.on_closed = on_carrier_closed,
+	};
+	struct pipe *pipe = XNEW(struct pipe);
+
+	pipe->carrier = carrier;
+	pipe->config = *config;
+	pipe->events = *events;
+	pipe->user = user;
+	uv_timer_init(loop, &pipe->timer);
+	carrier_start(carrier, &carrier_events, pipe);
+	return pipe;
+}
+
+void pipe_open(struct pipe *pipe)
+{
+	uint64_t now = now_ms();
+
+	pipe->open = true;
+	pipe->last_rx_ms = pipe->last_ping_ms = now;
+	if (pipe->config.ping_ms > 0)
+		send_ping(pipe, now);
+	arm_timer(pipe, now);
+}
+
+size_t pipe_room(const struct pipe *pipe)
+{
+	return pipe->dead ? 0 : carrier_room(pipe->carrier);
+}
+
+void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
+{
+	struct wire wire = wire_writer(record, PIPE_DATA_HEADER_BYTES);
+
+	assert(pipe->open && len > 0 && len <= PIPE_DATA_MAX_BYTES);
+	if (pipe->dead)
+		return;
+	wire_put_u32(&wire, (uint32_t)PIPE_DATA << 24 | (uint32_t)(len + OFFSET_BYTES));
+	wire_put_u64(&wire, pipe->tx_offset);
+	pipe->tx_offset += len;
+	carrier_send(pipe->carrier, record, PIPE_DATA_HEADER_BYTES + len);
+}
+
+uint32_t pipe_rtt_us(const struct pipe *pipe)
+{
+	return pipe->rtt_us;
+}
+
+const char *pipe_carrier(const struct pipe *pipe)
+{
+	return pipe->carrier->ops->name;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct pipe *pipe = container_of(handle, struct pipe, timer);
+
+	carrier_free(pipe->carrier);
+	free(pipe);
+}
+
+void pipe_free(struct pipe *pipe)
+{
+	if (!pipe)
+		return;
+	pipe->dead = true;
+	uv_close((uv_handle_t *)&pipe->timer, on_timer_closed);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnel/pipe.h - records over a carrier: handshake, a byte stream with offsets, heartbeats
+ *
+ * docs/tunnel.md, section 3. Before pipe_open() only handshake records may come, after it only the
+ * others. Ownership: the pipe owns the carrier. pipe_free() may be called from within any callback;
+ * no callback follows it, memory goes when the handles are closed.
+ * Threading: loop thread only.
+ */
+#ifndef TUNNEL_PIPE_H
+#define TUNNEL_PIPE_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/attr.h"
+
+struct carrier;
+struct err;
+struct pipe;
+
+enum pipe_record {
+	PIPE_HELLO = 1,
+	PIPE_PROOF = 2,
+	PIPE_ACCEPT = 3,
+	PIPE_REFUSE = 4,
+	PIPE_DATA = 5,
+	PIPE_ACK = 6,
+	PIPE_PING = 7,
+	PIPE_PONG = 8,
+	PIPE_CLOSE = 9
+};
+
+/* type, length, offset: what a DATA record has before its bytes. */
+#define PIPE_DATA_HEADER_BYTES 12
+/* Most bytes in one DATA record: the quantum that others wait for. */
+#define PIPE_DATA_MAX_BYTES (64 * 1024)
+/* Most payload of any other record. */
+#define PIPE_CONTROL_MAX_BYTES 512
+
+/* A reason as people see it, with its NUL. */
+#define PIPE_TEXT_BYTES 256
+
+struct pipe_config {
+	uint32_t ping_ms; /* 0: this side only answers */
+	uint32_t silence_ms; /* without a byte of the peer for so long it is over */
+};
+
+struct pipe_events {
+	/* A handshake record. A negative result ends the pipe with *err. */
+	int (*on_record)(
+		void *user, uint8_t type, const uint8_t *payload, size_t len, struct err *err);
+	/* Bytes of the stream; the view dies on return. A negative result ends the pipe. */
+	int (*on_data)(void *user, const uint8_t *data, size_t len, struct err *err);
+	void (*on_writable)(void *user);
+	/* Over; err is set. Nothing but pipe_free() may follow. */
+	void (*on_closed)(void *user, const struct err *err);
+};
+
+struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pipe_config *config,
+	const struct pipe_events *events, void *user);
+/* The handshake is over: DATA and heartbeats from now on. */
+void pipe_open(struct pipe *pipe);
+void pipe_send_record(struct pipe *pipe, uint8_t type, const void *payload, size_t len);
+/* Bytes that pipe_send_data() takes now; 0: wait for on_writable. */
+size_t pipe_room(const struct pipe *pipe);
+/* record[PIPE_DATA_HEADER_BYTES..] holds len bytes of the stream, at most PIPE_DATA_MAX_BYTES; the
+ * header is filled in. */
+void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
+uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */
+const char *pipe_carrier(const struct pipe *pipe);
+void pipe_free(struct pipe *pipe);
+/* The text of a REFUSE or CLOSE: cut to size, what is not printable ASCII replaced. */
+void pipe_text(const uint8_t *payload, size_t len, char out[static PIPE_TEXT_BYTES]);
+
+#endif /* TUNNEL_PIPE_H */
