@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PUMP_BLOCK (256 * 1024)
+#define PUMP_BLOCK (256UL * 1024)
 
 /* Reads up to and including a line end, byte by byte: nothing behind it is taken. */
 static int read_line(int fd, char *line, size_t size)
@@ -51,43 +52,56 @@ static void echo(int fd, char *block)
 		;
 }
 
-static void serve_one(int fd)
+/* The command line, after an HTTP/1.1 upgrade if there is one. */
+static int read_command(int fd, char *line, size_t size)
 {
 	static const char upgraded[] =
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: pump\r\n\r\n";
-	char line[4096], *block = calloc(1, PUMP_BLOCK);
-	uint64_t n;
 
-	if (!block || read_line(fd, line, sizeof(line)) < 0)
-		return;
-	if (strncmp(line, "GET ", 4) == 0) {
-		while (strcmp(line, "\r\n") != 0) {
-			if (read_line(fd, line, sizeof(line)) < 0)
-				return;
-		}
-		if (write_all(fd, upgraded, sizeof(upgraded) - 1) < 0 ||
-			read_line(fd, line, sizeof(line)) < 0)
+	if (read_line(fd, line, size) < 0)
+		return -1;
+	if (strncmp(line, "GET ", 4) != 0)
+		return 0;
+	while (strcmp(line, "\r\n") != 0) {
+		if (read_line(fd, line, size) < 0)
+			return -1;
+	}
+	return write_all(fd, upgraded, sizeof(upgraded) - 1) < 0 ? -1 : read_line(fd, line, size);
+}
+
+static void send_bytes(int fd, char *block, uint64_t n)
+{
+	for (; n > 0; n -= MIN(n, PUMP_BLOCK)) {
+		if (write_all(fd, block, MIN(n, PUMP_BLOCK)) < 0)
 			return;
 	}
-	n = strtoull(line[0] ? line + 1 : line, NULL, 10);
-	if (line[0] == 'D') {
-		for (; n > 0; n -= n < PUMP_BLOCK ? n : PUMP_BLOCK) {
-			if (write_all(fd, block, n < PUMP_BLOCK ? (size_t)n : PUMP_BLOCK) < 0)
-				return;
-		}
-	} else if (line[0] == 'U') {
-		while (n > 0) {
-			ssize_t got = read(fd, block, n < PUMP_BLOCK ? (size_t)n : PUMP_BLOCK);
+}
 
-			if (got <= 0)
-				return;
-			n -= (uint64_t)got;
-		}
-		(void)write_all(fd, "k", 1);
-	} else if (line[0] == 'E') {
-		echo(fd, block);
+static void take_bytes(int fd, char *block, uint64_t n)
+{
+	while (n > 0) {
+		ssize_t got = read(fd, block, MIN(n, PUMP_BLOCK));
+
+		if (got <= 0)
+			return;
+		n -= (uint64_t)got;
 	}
-	free(block);
+	(void)write_all(fd, "k", 1);
+}
+
+static void serve_one(int fd)
+{
+	static char block[PUMP_BLOCK];
+	char line[4096];
+
+	if (read_command(fd, line, sizeof(line)) < 0)
+		return;
+	if (line[0] == 'D')
+		send_bytes(fd, block, strtoull(line + 1, NULL, 10));
+	else if (line[0] == 'U')
+		take_bytes(fd, block, strtoull(line + 1, NULL, 10));
+	else if (line[0] == 'E')
+		echo(fd, block);
 }
 
 /* Serves on port of all addresses until killed. */
