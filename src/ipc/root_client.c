@@ -40,6 +40,9 @@ static int receive_until(struct root_client *client, int64_t deadline, void *dat
 
 		if (r == 0)
 			return err_set(err, -EPIPE, ERR_UNREACHABLE, "the root daemon has ended");
+		/* It refused us and closed without reading our request: the refusal comes next. */
+		if (r == -ECONNRESET)
+			continue;
 		if (r != -EAGAIN)
 			return r;
 		if (left <= 0)
@@ -70,7 +73,7 @@ static int exchange(
 	if (r < 0)
 		return err_set(err, r, ERR_INTERNAL, "request %u does not encode", type);
 	r = ipc_send(client->sock, frame, (size_t)r, -1, err);
-	if (r == 0)
+	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
 		r = receive_until(client, deadline, frame, sizeof(frame), ret_fd ? &fd : NULL, err);
 	if (r > 0)
 		r = root_message_decode(frame, (size_t)r, &reply, err);

@@ -146,6 +146,8 @@ static int shed_inherited(const struct options *options, struct err *err)
 
 static int open_signals(struct err *err)
 {
+	/* The log may be a pipe whose reader is gone. */
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t set;
 	int fd;
 
@@ -153,8 +155,7 @@ static int open_signals(struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	/* The log may be a pipe whose reader is gone. */
-	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+	if (sigaction(SIGPIPE, &ignore, NULL) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return err_set_errno(err, -errno, "signals");
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_set_errno(err, -errno, "signalfd") : fd;

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The redirect at work: who answers a query, from which address, for which socket."""
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import read_line, veth, wait_for
+from rootd import Client, Rootd
+
+ECHO = pathlib.Path(__file__).with_name("echo53.py")
+# Connected sockets: an answer from any other address would not be received.
+ASK = """
+import socket, sys
+kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                  socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(3)
+s.connect((host, port))
+s.sendall(b"q")
+print(s.recv(100).decode())
+"""
+
+
+class Lan:
+    """A host with rootd and a resolver on its loopback, and a LAN with a nameserver."""
+
+    def __init__(self, make_netns, tmp_path):
+        self.host, self.lan = make_netns("host"), make_netns("lan")
+        veth(self.host, self.lan, ["192.0.2.10/24", "2001:db8::10/64"],
+             ["192.0.2.1/24", "192.0.2.2/24", "2001:db8::53/64"])
+        for addr in ("192.0.2.1", "192.0.2.2", "2001:db8::53"):
+            self.serve(self.lan, "lan", addr, 53)
+        self.serve(self.lan, "other", "192.0.2.1", 54)
+        self.serve(self.host, "ours", "127.0.0.1", 5353)
+        self.serve(self.host, "ours", "::1", 5353)
+        self.serve(self.host, "stub", "127.0.0.53", 53)
+        self.rootd = Rootd(self.host, tmp_path / "rootd.log")
+        self.client = Client(self.host)
+
+    @staticmethod
+    def serve(netns, name, addr, port):
+        child = netns.popen("/usr/bin/python3", ECHO, name, addr, port, stdout=subprocess.PIPE)
+        assert read_line(child.stdout, f"{name} up") == b"up\n"
+
+    def ask(self, kind, host, port=53):
+        return self.host.run("/usr/bin/python3", "-c", ASK, kind, host, port).stdout.strip()
+
+
+@pytest.fixture
+def lan(make_netns, tmp_path):
+    return Lan(make_netns, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_redirect(lan, kind):
+    for nameserver in ("192.0.2.1", "2001:db8::53"):
+        assert lan.ask(kind, nameserver) == "lan:q"
+    assert lan.ask(kind, "127.0.0.53") == "stub:q"
+    lan.client.ok("dns 5353 192.0.2.1 2001:db8::53 127.0.0.53")
+    for nameserver in ("192.0.2.1", "2001:db8::53", "127.0.0.53"):
+        assert lan.ask(kind, nameserver) == "ours:q"
+    # Only that port of only those.
+    assert lan.ask(kind, "192.0.2.1", 54) == "other:q"
+    assert lan.ask(kind, "192.0.2.2") == "lan:q"
+    lan.client.ok("dns 0")
+    for nameserver in ("192.0.2.1", "2001:db8::53"):
+        assert lan.ask(kind, nameserver) == "lan:q"
+    assert lan.ask(kind, "127.0.0.53") == "stub:q"
+
+
+def test_our_own_sockets_pass(lan):
+    lan.client.ok("dns 5353 192.0.2.1 2001:db8::53 127.0.0.53")
+    for family, nameserver, answer in (("4", "192.0.2.1", "lan:q"), ("6", "2001:db8::53", "lan:q"),
+                                       ("4", "127.0.0.53", "stub:q")):
+        lan.client.ok(f"socket {family} udp")
+        assert lan.client.ok(f"ask {nameserver} q") == [answer]
+    lan.client.ok("socket 4 tcp")
+
+
+def test_queries_go_home_when_the_daemon_is_killed(lan):
+    lan.client.ok("dns 5353 192.0.2.1")
+    assert lan.ask("udp", "192.0.2.1") == "ours:q"
+    lan.rootd.process.kill()
+    lan.rootd.ended()
+    wait_for(lambda: lan.ask("udp", "192.0.2.1") == "lan:q", "direct answers", 2)
