@@ -109,7 +109,7 @@ static int try_server(
 static int try_next(struct dns_forward *forward, unsigned int slot)
 {
 	const struct dns_forwarder *forwarder = forward->forwarder;
-	int r = forward->last_error;
+	int r = -ENOENT;
 
 	while (forward->next_server < forwarder->server_count) {
 		const struct ip_endpoint *server = &forwarder->servers[forward->next_server++];
