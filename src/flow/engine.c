@@ -13,6 +13,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
+#include "flow/reply.h"
 
 #define VNET_BYTES sizeof(struct virtio_net_hdr)
 /* Puts the IP header, which follows the 10 bytes of virtio_net_hdr, on a multiple of 16. */
@@ -154,20 +155,28 @@ static void engine_release(struct flow_engine *engine)
 	free(engine);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void handle_closed(struct flow_engine *engine)
 {
-	struct flow_engine *engine = handle->data;
-
-	if (handle->type == UV_POLL && handle != (uv_handle_t *)&engine->tun_poll)
-		engine = container_of((uv_poll_t *)handle, struct flow_listener, poll)->engine;
 	if (--engine->handles == 0)
 		engine_release(engine);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	handle_closed(handle->data);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+	struct flow_listener *listener = handle->data;
+
+	handle_closed(listener->engine);
 }
 
 static void listener_close(struct flow_listener *listener)
 {
 	if (listener->poll.loop)
-		uv_close((uv_handle_t *)&listener->poll, on_closed);
+		uv_close((uv_handle_t *)&listener->poll, on_listener_closed);
 	if (listener->fd >= 0)
 		close(listener->fd);
 	if (listener->spare_fd >= 0)
@@ -255,7 +264,7 @@ int flow_engine_new(uv_loop_t *loop, const struct flow_config *config,
 	engine->tun_fd = config->tun_fd;
 	engine->events = *events;
 	engine->user = user;
-	engine->icmp_refill_ms = uv_now(loop);
+	flow_reply_init(engine);
 	engine->buffer = xcalloc(1, BUFFER_SKEW + BUFFER_BYTES);
 	set_listener(engine, FLOW_LISTENER_IP4, config->local4, config->peer4);
 	set_listener(engine, FLOW_LISTENER_IP6, config->local6, config->peer6);

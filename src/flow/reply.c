@@ -74,6 +74,12 @@ void flow_reply_reset_listener(
 	send_reset(engine, &from, &to, seq, 0, PACKET_RST);
 }
 
+void flow_reply_init(struct flow_engine *engine)
+{
+	engine->icmp_tokens = ICMP_BURST;
+	engine->icmp_refill_ms = uv_now(engine->loop);
+}
+
 static bool icmp_allowed(struct flow_engine *engine)
 {
 	uint64_t now = uv_now(engine->loop);

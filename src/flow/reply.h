@@ -18,6 +18,8 @@ enum flow_unreachable {
 	FLOW_UNREACHABLE_COUNT
 };
 
+/* Fills the bucket of ICMP errors. */
+void flow_reply_init(struct flow_engine *engine);
 /* Answers a TCP segment with RST (RFC 9293 3.5.2); nothing when it is one itself. */
 void flow_reply_reset(struct flow_engine *engine, const struct packet_view *view);
 /* Sends a RST that is exactly in sequence from our side of a flow to our listener. */
