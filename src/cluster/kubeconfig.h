@@ -25,7 +25,7 @@ struct kube_overrides {
 
 /* An exec credential plugin (client.authentication.k8s.io). */
 struct kube_exec {
-	char *api_version, *command;
+	char *api_version, *command, *install_hint;
 	char **args, **env; /* NULL-terminated; env as "K=V" */
 	bool provide_cluster_info;
 };
@@ -34,7 +34,8 @@ struct kube_config {
 	char *context, *server, *namespace; /* namespace: "default" when the context names none */
 	char *ca_pem, *cert_pem, *key_pem; /* PEM text or NULL */
 	char *token, *token_file, *username, *password;
-	char *tls_server_name, *proxy_url, *as, *as_group;
+	char *tls_server_name, *proxy_url;
+	char *as, *as_uid, **as_groups; /* impersonation; groups NULL-terminated */
 	bool insecure_skip_tls_verify;
 	struct kube_exec *exec;
 };

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The race: services/proxy first; port-forward HEAD_START_MS later, or at once when the first has
+ * failed for a cause that does not concern both. The first that is open wins, the other is dropped.
+ */
+#include "cluster/carrier.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "cluster/request.h"
+#include "cluster/ws_carrier.h"
+#include "core/alloc.h"
+#include "core/err.h"
+
+#define HEAD_START_MS    300
+#define SERVICE_NAME     "traffic-manager"
+#define SERVICE_PORT     "tunnel"
+#define TUNNEL_PORT      8081
+#define TUNNEL_PROTOCOL  "telepresence.io.v1"
+#define CHANNEL_PROTOCOL "v4.channel.k8s.io"
+/* Pods of the Service: its selector, escaped once for the URL and once for printf. */
+#define POD_SELECTOR "app.kubernetes.io%%2Fname%%3Dtraffic-manager"
+
+enum way { WAY_PROXY, WAY_FORWARD, WAY_COUNT };
+
+static const char *const way_names[WAY_COUNT] = {
+	[WAY_PROXY] = "services/proxy", [WAY_FORWARD] = "port-forward"};
+
+/* One way to the manager. */
+struct attempt {
+	struct kube_carrier_open *open;
+	enum way way;
+	bool tried, failed;
+	struct kube_request *pods; /* port-forward: which pod? */
+	struct wsconn *conn;
+	struct err err;
+};
+
+struct kube_carrier_open {
+	struct kube_client *client;
+	char *namespace;
+	uv_timer_t timer; /* the second way's start */
+	struct attempt attempts[WAY_COUNT];
+	kube_carrier_fn on_done;
+	void *user;
+	bool second; /* a second way is allowed */
+};
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct kube_carrier_open *open = handle->data;
+
+	free(open->namespace);
+	free(open);
+}
+
+void kube_carrier_cancel(struct kube_carrier_open *open)
+{
+	if (!open || uv_is_closing((uv_handle_t *)&open->timer))
+		return;
+	for (int i = 0; i < WAY_COUNT; i++) {
+		kube_request_cancel(TAKE_PTR(open->attempts[i].pods));
+		wsconn_free(TAKE_PTR(open->attempts[i].conn));
+	}
+	uv_close((uv_handle_t *)&open->timer, on_timer_closed);
+}
+
+static void finish(
+	struct kube_carrier_open *open, int r, struct carrier *carrier, const struct err *err)
+{
+	kube_carrier_fn on_done = open->on_done;
+	void *user = open->user;
+
+	kube_carrier_cancel(open);
+	on_done(user, r, carrier, err);
+}
+
+static void start_forward(struct attempt *attempt);
+
+/* Causes that every way shares: who we are, and whether the manager is there at all. */
+static bool final(const struct err *err)
+{
+	return err->kind == ERR_AUTH || err->kind == ERR_CONFIG || err->kind == ERR_NOT_FOUND;
+}
+
+static void give_up(struct kube_carrier_open *open)
+{
+	const struct err *first = &open->attempts[WAY_PROXY].err;
+	const struct err *second = &open->attempts[WAY_FORWARD].err;
+	struct err err = *first;
+
+	if (!open->attempts[WAY_PROXY].tried)
+		err = *second;
+	else if (open->attempts[WAY_FORWARD].tried && strcmp(first->msg, second->msg) != 0)
+		err_set(&err, first->code, first->kind, "%s: %.*s; %s: %.*s", way_names[WAY_PROXY],
+			ERR_MSG_BYTES / 2 - 32, first->msg, way_names[WAY_FORWARD],
+			ERR_MSG_BYTES / 2 - 32, second->msg);
+	finish(open, err.code, NULL, &err);
+}
+
+static void attempt_failed(struct attempt *attempt, const struct err *err)
+{
+	struct kube_carrier_open *open = attempt->open;
+	struct attempt *other =
+		&open->attempts[attempt->way == WAY_PROXY ? WAY_FORWARD : WAY_PROXY];
+
+	attempt->err = *err;
+	attempt->failed = true;
+	wsconn_free(TAKE_PTR(attempt->conn));
+	if (open->second && !other->tried && !final(err))
+		start_forward(other);
+	else if (!other->tried || other->failed)
+		give_up(open);
+}
+
+static void on_conn_closed(void *user, const struct err *err)
+{
+	attempt_failed(user, err);
+}
+
+static void on_conn_open(void *user)
+{
+	struct attempt *attempt = user;
+	struct carrier *carrier =
+		ws_carrier_new(TAKE_PTR(attempt->conn), attempt->way == WAY_FORWARD);
+	struct err none = ERR_INIT;
+
+	finish(attempt->open, 0, carrier, &none);
+}
+
+/* Before it is started a connection has neither payload nor queue. */
+static const struct wsconn_events opening_events = {
+	.on_open = on_conn_open, .on_closed = on_conn_closed};
+
+static bool pod_ready(json_object *pod)
+{
+	for (size_t i = 0; i < json_count(pod, "status.conditions"); i++) {
+		json_object *condition = json_item(pod, "status.conditions", i);
+
+		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
+			return strcmp(json_text_or(condition, "status", ""), "True") == 0 &&
+			       !json_path(pod, "metadata.deletionTimestamp");
+	}
+	return false;
+}
+
+static void on_pods(void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct attempt *attempt = user;
+	struct kube_carrier_open *open = attempt->open;
+	const char *name = NULL;
+	auto_free char *path = NULL;
+	struct err none = ERR_INIT;
+
+	(void)status;
+	attempt->pods = NULL;
+	for (size_t i = 0; r == 0 && !name && i < json_count(body, "items"); i++) {
+		json_object *pod = json_item(body, "items", i);
+
+		if (pod_ready(pod))
+			name = json_text(pod, "metadata.name");
+	}
+	if (!name) {
+		if (r == 0)
+			err_set(&none, -EHOSTUNREACH, ERR_UNREACHABLE,
+				"no pod of " SERVICE_NAME " is ready in namespace %s",
+				open->namespace);
+		attempt_failed(attempt, r < 0 ? err : &none);
+		return;
+	}
+	path = xasprintf("/api/v1/namespaces/%s/pods/%s/portforward?ports=%d", open->namespace,
+		name, TUNNEL_PORT);
+	attempt->conn = wsconn_open(open->client, path, CHANNEL_PROTOCOL, &opening_events, attempt);
+}
+
+static void start_forward(struct attempt *attempt)
+{
+	struct kube_carrier_open *open = attempt->open;
+	auto_free char *path = xasprintf(
+		"/api/v1/namespaces/%s/pods?labelSelector=" POD_SELECTOR, open->namespace);
+	const struct kube_request_config config = {.method = "GET", .path = path};
+
+	attempt->tried = true;
+	uv_timer_stop(&open->timer);
+	kube_request(open->client, &config, on_pods, attempt, &attempt->pods);
+}
+
+static void start_proxy(struct attempt *attempt)
+{
+	struct kube_carrier_open *open = attempt->open;
+	auto_free char *path = xasprintf("/api/v1/namespaces/%s/services/" SERVICE_NAME
+					 ":" SERVICE_PORT "/proxy/tunnel",
+		open->namespace);
+
+	attempt->tried = true;
+	attempt->conn = wsconn_open(open->client, path, TUNNEL_PROTOCOL, &opening_events, attempt);
+}
+
+static void on_head_start_over(uv_timer_t *timer)
+{
+	struct kube_carrier_open *open = timer->data;
+
+	start_forward(&open->attempts[WAY_FORWARD]);
+}
+
+struct kube_carrier_open *kube_carrier_open(struct kube_client *client,
+	const char *manager_namespace, enum kube_carrier_kind kind, kube_carrier_fn on_done,
+	void *user)
+{
+	struct kube_carrier_open *open = XNEW(struct kube_carrier_open);
+
+	open->client = client;
+	open->namespace = xstrdup(manager_namespace);
+	open->on_done = on_done;
+	open->user = user;
+	open->second = kind == KUBE_CARRIER_AUTO;
+	uv_timer_init(kube_client_loop(client), &open->timer);
+	open->timer.data = open;
+	for (int i = 0; i < WAY_COUNT; i++) {
+		open->attempts[i].open = open;
+		open->attempts[i].way = (enum way)i;
+	}
+	if (kind == KUBE_CARRIER_PORT_FORWARD)
+		start_forward(&open->attempts[WAY_FORWARD]);
+	else
+		start_proxy(&open->attempts[WAY_PROXY]);
+	if (open->second)
+		uv_timer_start(&open->timer, on_head_start_over, HEAD_START_MS, 0);
+	return open;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What failed requests mean to a person: server, cause, and what to do next. */
+#include "cluster/transport.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "core/err.h"
+
+/* How much of a server's message is repeated; the rest of err.msg is for what and why. */
+#define MESSAGE_MAX 380
+
+static int connect_error(const struct transport *transport, CURLcode code,
+	const struct kube_config *config, struct err *err)
+{
+	long os_error = 0;
+	int r = -ECONNREFUSED;
+
+	(void)curl_easy_getinfo(transport->easy, CURLINFO_OS_ERRNO, &os_error);
+	if (os_error > 0 && code == CURLE_COULDNT_CONNECT)
+		r = -(int)os_error;
+	else if (code == CURLE_OPERATION_TIMEDOUT)
+		r = -ETIMEDOUT;
+	return err_set(err, r, ERR_UNREACHABLE,
+		"the API server %s does not answer: %s; is the cluster running, and is this the "
+		"right context (%s)?",
+		config->server, r == -ETIMEDOUT ? transport->error : strerror(-r), config->context);
+}
+
+static int verify_error(
+	const struct transport *transport, const struct kube_config *config, struct err *err)
+{
+	return err_set(err, -EPROTO, ERR_CONFIG,
+		"the certificate of %s does not verify: %s; check certificate-authority and "
+		"tls-server-name of context %s",
+		config->server, transport->error, config->context);
+}
+
+int transport_error(const struct transport *transport, CURLcode code,
+	const struct kube_config *config, struct err *err)
+{
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return err_set(err, -EHOSTUNREACH, ERR_UNREACHABLE,
+			"cannot find the API server %s: %s; check DNS and the server of context %s",
+			config->server, transport->error, config->context);
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_PROXY:
+		return err_set(err, -EHOSTUNREACH, ERR_UNREACHABLE,
+			"the proxy on the way to %s fails: %s; check proxy-url and https_proxy",
+			config->server, transport->error);
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_OPERATION_TIMEDOUT:
+		return connect_error(transport, code, config, err);
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+		return verify_error(transport, config, err);
+	case CURLE_SSL_CERTPROBLEM:
+		return err_set(err, -EACCES, ERR_CONFIG,
+			"the client certificate of context %s cannot be used: %s", config->context,
+			transport->error);
+	case CURLE_FILESIZE_EXCEEDED:
+		return err_set(err, -EFBIG, ERR_INTERNAL, "%s sends more than is accepted",
+			config->server);
+	default:
+		return err_set(err, -ECONNRESET, ERR_UNREACHABLE, "request to %s failed: %s",
+			config->server,
+			transport->error[0] ? transport->error : curl_easy_strerror(code));
+	}
+}
+
+static int forbidden(
+	const struct kube_config *config, const char *what, const char *message, struct err *err)
+{
+	/* RBAC's text names user, verb, resource and namespace; an admission policy's its rule. */
+	if (strstr(message, "cannot "))
+		return err_set(err, -EACCES, ERR_PERMISSION,
+			"%.*s; ask an administrator of the cluster for that right (ClusterRole "
+			"telepresence-user)",
+			MESSAGE_MAX, message);
+	return err_set(err, -EACCES, ERR_PERMISSION, "%s forbids %s%s%.*s", config->server, what,
+		*message ? ": " : "", MESSAGE_MAX, message);
+}
+
+static const struct status_meaning {
+	int status, code;
+	enum err_kind kind;
+} meanings[] = {
+	{400, -EINVAL, ERR_INTERNAL},
+	{404, -ENOENT, ERR_NOT_FOUND},
+	{405, -EOPNOTSUPP, ERR_UNSUPPORTED},
+	{409, -EAGAIN, ERR_CONFLICT},
+	{410, -ESTALE, ERR_NOT_FOUND},
+	{422, -EINVAL, ERR_INTERNAL},
+	{429, -EBUSY, ERR_UNREACHABLE},
+	{502, -EHOSTUNREACH, ERR_UNREACHABLE},
+	{503, -EHOSTUNREACH, ERR_UNREACHABLE},
+	{504, -ETIMEDOUT, ERR_UNREACHABLE},
+};
+
+int transport_status_error(const struct kube_config *config, int status, json_object *body,
+	const char *what, struct err *err)
+{
+	const char *message = json_text_or(body, "message", "");
+	struct status_meaning meaning = {status, -EIO, ERR_INTERNAL};
+
+	if (status == 401)
+		return err_set(err, -EACCES, ERR_AUTH,
+			"%s does not accept the credentials of context %s: log in again",
+			config->server, config->context);
+	if (status == 403)
+		return forbidden(config, what, message, err);
+	for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
+		if (meanings[i].status == status)
+			meaning = meanings[i];
+	}
+	if (status == 409 && strcmp(json_text_or(body, "reason", ""), "AlreadyExists") == 0)
+		meaning.code = -EEXIST;
+	if (*message)
+		return err_set(err, meaning.code, meaning.kind, "%.*s", MESSAGE_MAX, message);
+	return err_set(err, meaning.code, meaning.kind, "%s answers %s with HTTP status %d",
+		config->server, what, status);
+}

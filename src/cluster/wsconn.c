@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cluster/wsconn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "cluster/kubeentry.h"
+#include "cluster/wsconn_impl.h"
+#include "core/alloc.h"
+
+/* What a control record may add to a full queue. */
+#define SLACK_BYTES ((size_t)256 * 1024)
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct wsconn *conn = handle->data;
+
+	if (--conn->handles > 0)
+		return;
+	free(conn->path);
+	free(conn->protocol);
+	kube_config_done(&conn->names);
+	buf_done(&conn->head);
+	sendq_done(&conn->queue);
+	free(conn);
+}
+
+/* Stops everything but the memory; later events are impossible. */
+static void shut(struct wsconn *conn)
+{
+	if (conn->phase == PHASE_CLOSED)
+		return;
+	conn->phase = PHASE_CLOSED;
+	if (conn->wait)
+		kube_auth_cancel(kube_client_auth(conn->client), conn->wait);
+	conn->wait = NULL;
+	if (conn->poll_inited)
+		uv_poll_stop(&conn->poll);
+	uv_idle_stop(&conn->more);
+	uv_timer_stop(&conn->timer);
+	if (conn->transport.easy) {
+		driver_remove(conn->driver, conn->transport.easy);
+		transport_done(&conn->transport);
+	}
+	driver_free(conn->driver);
+	conn->driver = NULL;
+}
+
+void wsconn_fail(struct wsconn *conn, const struct err *err)
+{
+	struct err copy = *err; /* may live in conn */
+
+	if (conn->phase == PHASE_CLOSED)
+		return;
+	shut(conn);
+	conn->events.on_closed(conn->user, &copy);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct wsconn *conn = timer->data;
+
+	if (conn->failure.code == 0)
+		err_set(&conn->failure, -ETIMEDOUT, ERR_UNREACHABLE,
+			"%s does not answer the upgrade of %s within %d s", conn->names.server,
+			conn->path, LIMIT_HANDSHAKE_MS / 1000);
+	wsconn_fail(conn, &conn->failure);
+}
+
+void wsconn_fail_later(struct wsconn *conn)
+{
+	uv_timer_start(&conn->timer, on_deadline, 0, 0);
+}
+
+static void refused(struct wsconn *conn, const struct ws_upgrade_answer *answer)
+{
+	struct err err = ERR_INIT;
+	json_object *body = json_parse(answer->body, answer->body_len);
+	auto_free char *what = xasprintf("GET %s", conn->path);
+
+	transport_status_error(&conn->names, answer->status, body, what, &err);
+	json_object_put(body);
+	wsconn_fail(conn, &err);
+}
+
+void wsconn_read_upgrade(struct wsconn *conn, const uint8_t *data, size_t len)
+{
+	struct ws_upgrade_answer answer = {0};
+	struct err err = ERR_INIT;
+	int r = buf_append(&conn->head, data, len);
+
+	if (r == 0)
+		r = ws_upgrade_parse(&conn->head, len == 0, conn->key, conn->protocol, &answer);
+	if (r == 0)
+		return;
+	if (r < 0) {
+		err_set(&err, -EPROTO, ERR_UNREACHABLE,
+			"%s does not answer the upgrade of %s as a WebSocket; is there a proxy "
+			"between that does not let it through?",
+			conn->names.server, conn->path);
+		wsconn_fail(conn, &err);
+	} else if (answer.status != 101) {
+		refused(conn, &answer);
+	} else {
+		conn->phase = PHASE_OPEN;
+		uv_timer_stop(&conn->timer);
+		wsconn_update_poll(conn);
+		conn->events.on_open(conn->user);
+	}
+}
+
+static void on_credential(
+	void *user, int r, const struct kube_credential *credential, const struct err *err)
+{
+	struct wsconn *conn = user;
+	CURL *easy = NULL;
+
+	conn->wait = NULL;
+	if (r < 0) {
+		conn->failure = *err;
+		wsconn_fail_later(conn);
+		return;
+	}
+	transport_init(&conn->transport, kube_client_config(conn->client), credential, conn->path);
+	easy = conn->transport.easy;
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+	/* By ALPN: an upgrade is a thing of HTTP/1.1. */
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	conn->phase = PHASE_CONNECT;
+	driver_add(conn->driver, easy);
+}
+
+static int send_upgrade(struct wsconn *conn)
+{
+	struct buf request;
+	int r = 0;
+
+	buf_init(&request, LIMIT_HTTP_HEAD_BYTES);
+	r = ws_upgrade_request(&request, &conn->transport, conn->names.server, conn->path,
+		conn->protocol, conn->key);
+	if (r == 0)
+		r = sendq_raw(&conn->queue, buf_head(&request), buf_len(&request));
+	if (request.data)
+		explicit_bzero(request.data, request.cap);
+	buf_done(&request);
+	return r;
+}
+
+static void on_connected(void *user, CURL *easy, CURLcode code)
+{
+	struct wsconn *conn = user;
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	struct err err = ERR_INIT;
+	int r = 0;
+
+	if (code != CURLE_OK) {
+		transport_error(&conn->transport, code, &conn->names, &err);
+		wsconn_fail(conn, &err);
+		return;
+	}
+	(void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+	r = uv_poll_init_socket(driver_loop(conn->driver), &conn->poll, fd);
+	if (r == 0) {
+		conn->poll_inited = true;
+		conn->handles++;
+		r = send_upgrade(conn);
+	}
+	if (r < 0) {
+		err_set_errno(&err, r, "upgrade of %s", conn->path);
+		wsconn_fail(conn, &err);
+		return;
+	}
+	conn->phase = PHASE_UPGRADE;
+	uv_timer_start(&conn->timer, on_deadline, LIMIT_HANDSHAKE_MS, 0);
+	wsconn_flush(conn);
+	wsconn_update_poll(conn);
+}
+
+struct wsconn *wsconn_open(struct kube_client *client, const char *path, const char *protocol,
+	const struct wsconn_events *events, void *user)
+{
+	static const struct driver_events driver_events = {.on_done = on_connected};
+	uv_loop_t *loop = kube_client_loop(client);
+	const struct kube_config *config = kube_client_config(client);
+	struct wsconn *conn = XNEW(struct wsconn);
+	struct kube_auth_wait *wait = NULL;
+
+	conn->client = client;
+	conn->path = xstrdup(path);
+	conn->protocol = xstrdup(protocol);
+	conn->names.server = xstrdup(config->server);
+	conn->names.context = xstrdup(config->context);
+	conn->events = *events;
+	conn->user = user;
+	conn->parser.role = WS_CLIENT;
+	buf_init(&conn->head, (size_t)LIMIT_HTTP_HEAD_BYTES + WSCONN_READ_BYTES);
+	sendq_init(&conn->queue, LIMIT_CARRIER_QUEUE_BYTES + SLACK_BYTES);
+	uv_timer_init(loop, &conn->timer);
+	uv_idle_init(loop, &conn->more);
+	conn->timer.data = conn->more.data = conn->poll.data = conn;
+	conn->handles = 2;
+	conn->driver = driver_new(loop, &driver_events, conn);
+	kube_auth_get(kube_client_auth(client), on_credential, conn, &wait);
+	if (wait)
+		conn->wait = wait;
+	return conn;
+}
+
+void wsconn_set_events(struct wsconn *conn, const struct wsconn_events *events, void *user)
+{
+	conn->events = *events;
+	conn->user = user;
+}
+
+void wsconn_start(struct wsconn *conn)
+{
+	if (conn->phase != PHASE_OPEN)
+		return;
+	conn->started = true;
+	wsconn_update_poll(conn);
+	/* Frames that came with the answer, and what TLS has decrypted already. */
+	wsconn_more(conn);
+}
+
+size_t wsconn_room(const struct wsconn *conn)
+{
+	if (conn->phase != PHASE_OPEN || conn->queue.len >= LIMIT_CARRIER_QUEUE_BYTES)
+		return 0;
+	return LIMIT_CARRIER_QUEUE_BYTES - conn->queue.len;
+}
+
+void wsconn_send(
+	struct wsconn *conn, const void *prefix, size_t prefix_len, const void *data, size_t len)
+{
+	int r = 0;
+
+	if (conn->phase != PHASE_OPEN || conn->failure.code != 0)
+		return;
+	r = sendq_frame(&conn->queue, WS_OP_BINARY, prefix, prefix_len, data, len);
+	if (r < 0) {
+		err_set_errno(&conn->failure, r, "sending to %s", conn->names.server);
+		wsconn_fail_later(conn);
+		return;
+	}
+	if (!conn->want_write)
+		wsconn_flush(conn);
+}
+
+void wsconn_free(struct wsconn *conn)
+{
+	static const uint8_t going_away[] = {0x03, 0xe9}; /* 1001, RFC 6455 7.4.1 */
+
+	if (!conn || conn->freed)
+		return;
+	conn->freed = true;
+	if (conn->phase == PHASE_OPEN && !conn->want_write &&
+		sendq_frame(&conn->queue, WS_OP_CLOSE, NULL, 0, going_away, sizeof(going_away)) ==
+			0)
+		wsconn_flush(conn);
+	shut(conn);
+	/* The rest goes when the handles are closed: an event may be under way. */
+	uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&conn->more, on_handle_closed);
+	if (conn->poll_inited)
+		uv_close((uv_handle_t *)&conn->poll, on_handle_closed);
+}
