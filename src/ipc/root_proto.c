@@ -20,10 +20,23 @@ static uint8_t family_to_wire(uint8_t family)
 	return family == AF_INET ? 4 : family == AF_INET6 ? 6 : 0;
 }
 
+/* An unknown one becomes a family that nobody has, not 0, which means "none". */
 static bool family_from_wire(uint8_t wire_family, uint8_t *ret_family)
 {
-	*ret_family = wire_family == 4 ? AF_INET : wire_family == 6 ? AF_INET6 : 0;
-	return wire_family == 4 || wire_family == 6;
+	switch (wire_family) {
+	case 0:
+		*ret_family = 0;
+		return false;
+	case 4:
+		*ret_family = AF_INET;
+		return true;
+	case 6:
+		*ret_family = AF_INET6;
+		return true;
+	default:
+		*ret_family = UINT8_MAX;
+		return false;
+	}
 }
 
 /* Family, then 16 bytes; an IPv4 address's last twelve are zero, so each value has one form. */

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/err.h"
+#include "resolv/resolvconf.h"
+
+/* "addr,addr|search,search|ndots" */
+static const char *summary(const struct resolv_conf *conf, char *out, size_t size)
+{
+	char text[ADDR_TEXT_BYTES];
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < conf->nameserver_count; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s", i ? "," : "",
+			ip_addr_format(&conf->nameservers[i], text));
+	len += (size_t)snprintf(out + len, size - len, "|");
+	for (unsigned int i = 0; i < conf->search_count; i++)
+		len += (size_t)snprintf(
+			out + len, size - len, "%s%s", i ? "," : "", conf->search[i]);
+	(void)snprintf(out + len, size - len, "|%u", conf->ndots);
+	return out;
+}
+
+static void parses_as_the_resolver_does(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *wanted;
+	} cases[] = {
+		{"", "127.0.0.1||1"},
+		{"nameserver 192.0.2.1\n", "192.0.2.1||1"},
+		{"nameserver 192.0.2.1", "192.0.2.1||1"},
+		{"nameserver\t192.0.2.1 \r\n", "192.0.2.1||1"},
+		{"nameserver 192.0.2.1 trailing\n", "192.0.2.1||1"},
+		{"nameserver 2001:db8::53\nnameserver ::1\n", "2001:db8::53,::1||1"},
+		{"nameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\nnameserver 1.0.0.4\n",
+			"1.0.0.1,1.0.0.2,1.0.0.3||1"},
+		{"nameserver 999.0.0.1\nnameserver fe80::1%eth0\nnameserver\n", "127.0.0.1||1"},
+		{"# nameserver 1.0.0.1\n;nameserver 1.0.0.2\n nameserver 1.0.0.3\n",
+			"127.0.0.1||1"},
+		{"nameservers 1.0.0.1\nNAMESERVER 1.0.0.2\n", "127.0.0.1||1"},
+		{"search a.example b.example\n", "127.0.0.1|a.example,b.example|1"},
+		{"search a.example\nsearch b.example c.example\n",
+			"127.0.0.1|b.example,c.example|1"},
+		{"search a.example\ndomain d.example e.example\n", "127.0.0.1|d.example|1"},
+		{"search 1 2 3 4 5 6 7\n", "127.0.0.1|1,2,3,4,5,6|1"},
+		{"search .\n", "127.0.0.1||1"},
+		{"options ndots:5 timeout:1\n", "127.0.0.1||5"},
+		{"options rotate ndots:0\n", "127.0.0.1||0"},
+		{"options ndots:99999999999999999999\n", "127.0.0.1||15"},
+		{"options ndots:\noptions ndotsx:3\n", "127.0.0.1||1"},
+	};
+	struct resolv_conf conf;
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		resolv_conf_parse(cases[i].text, strlen(cases[i].text), &conf);
+		assert_string_equal(summary(&conf, text, sizeof(text)), cases[i].wanted);
+	}
+}
+
+static void overlong_names_are_left_out(void **state)
+{
+	char text[600] = "search ";
+	struct resolv_conf conf;
+
+	(void)state;
+	memset(text + 7, 'a', 256);
+	memcpy(text + 7 + 256, " b.example\n", 12);
+	resolv_conf_parse(text, strlen(text), &conf);
+	assert_int_equal(conf.search_count, 1);
+	assert_string_equal(conf.search[0], "b.example");
+	/* One byte less fits. */
+	memset(text + 7, 'a', 255);
+	memcpy(text + 7 + 255, "\nx", 2);
+	resolv_conf_parse(text, 7 + 255, &conf);
+	assert_int_equal(conf.search_count, 1);
+	assert_int_equal(strlen(conf.search[0]), 255);
+}
+
+static void nul_bytes_are_no_end(void **state)
+{
+	static const char text[] = "search a\0b c\nnameserver 192.0.2.1\n";
+	struct resolv_conf conf;
+
+	(void)state;
+	resolv_conf_parse(text, sizeof(text) - 1, &conf);
+	assert_int_equal(conf.search_count, 1);
+	assert_string_equal(conf.search[0], "c");
+	assert_int_equal(conf.nameservers[0].bytes[0], 192);
+}
+
+static void reads_files(void **state)
+{
+	char path[] = "/tmp/test-resolv-XXXXXX";
+	struct resolv_conf conf;
+	struct err err = ERR_INIT;
+	char text[512];
+	char *big = calloc(1, RESOLV_FILE_BYTES);
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0 && big);
+	assert_int_equal(write(fd, "nameserver 192.0.2.7\n", 21), 21);
+	assert_int_equal(resolv_conf_read(path, &conf, &err), 0);
+	assert_string_equal(summary(&conf, text, sizeof(text)), "192.0.2.7||1");
+	memset(big, '#', RESOLV_FILE_BYTES);
+	assert_int_equal(write(fd, big, RESOLV_FILE_BYTES), RESOLV_FILE_BYTES);
+	assert_int_equal(resolv_conf_read(path, &conf, &err), -EFBIG);
+	assert_int_equal(err.kind, ERR_CONFIG);
+	unlink(path);
+	assert_int_equal(resolv_conf_read(path, &conf, &err), 0);
+	assert_string_equal(summary(&conf, text, sizeof(text)), "127.0.0.1||1");
+	assert_true(resolv_conf_read("/tmp", &conf, &err) < 0);
+	close(fd);
+	free(big);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_as_the_resolver_does),
+		cmocka_unit_test(overlong_names_are_left_out),
+		cmocka_unit_test(nul_bytes_are_no_end),
+		cmocka_unit_test(reads_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
