@@ -15,7 +15,6 @@
 
 #include "core/alloc.h"
 #include "core/err.h"
-#include "core/limits.h"
 #include "core/wire.h"
 #include "tunnel/carrier.h"
 
@@ -23,8 +22,10 @@
 #define OFFSET_BYTES 8
 /* Received bytes per ACK at most; a bulk transfer has one per read of the carrier. */
 #define ACK_BYTES (16 * 1024)
-/* A timer this late was not the peer's fault. */
-#define LATE_MS 1000
+/* A timer later than a quarter of the allowed silence was not the peer's fault. */
+#define LATE_PART 4
+/* What is left to the peer then, as a part of the allowed silence. */
+#define GRACE_PART 2
 
 struct pipe {
 	struct carrier *carrier;
@@ -129,7 +130,7 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct pipe *pipe = container_of(timer, struct pipe, timer);
 	uint64_t now = now_ms();
-	bool late = now > pipe->timer_due_ms + LATE_MS;
+	bool late = now > pipe->timer_due_ms + pipe->config.silence_ms / LATE_PART;
 	struct err err = ERR_INIT;
 
 	if (now >= pipe->last_rx_ms + pipe->config.silence_ms) {
@@ -140,7 +141,7 @@ static void on_timer(uv_timer_t *timer)
 			pipe_fail(pipe, &err);
 			return;
 		}
-		pipe->last_rx_ms = now - pipe->config.silence_ms + LIMIT_HEARTBEAT_MS;
+		pipe->last_rx_ms = now - pipe->config.silence_ms / GRACE_PART;
 		send_ping(pipe, now);
 	} else if (pipe->config.ping_ms > 0 && now >= pipe->last_ping_ms + pipe->config.ping_ms) {
 		send_ping(pipe, now);
