@@ -67,7 +67,9 @@ def _go():
     """(path, version) of Go, or a Failure that says what to install."""
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     needed = ".".join(str(part) for part in GO_NEEDED)
-    advice = f"install Go {needed} or newer (https://go.dev/dl/, unpack to /usr/local) and try again"
+    advice = (
+        f"install Go {needed} or newer (https://go.dev/dl/, unpack to /usr/local) and try again"
+    )
     if path is None:
         raise Failure(f"Kubernetes is built from source here and Go is missing: {advice}")
     version = run([path, "env", "GOVERSION"]).strip()
@@ -120,7 +122,9 @@ def ensure():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.is_dir():
             return folder
-        say("Building Kubernetes from source: 6 to 11 minutes on two cores, once; then it is cached.")
+        say(
+            "Building Kubernetes from source: 6 to 11 minutes on two cores, once; then it is cached."
+        )
         partial = cache_root() / f".building-{folder.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

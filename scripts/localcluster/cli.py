@@ -99,7 +99,13 @@ def cmd_logs(args):
     for node in nodes:
         if lifecycle.log_path(node, args.component).exists():
             follow = ["-F"] if args.follow else []
-            argv = ["tail", "-n", str(args.lines), *follow, lifecycle.log_path(node, args.component)]
+            argv = [
+                "tail",
+                "-n",
+                str(args.lines),
+                *follow,
+                lifecycle.log_path(node, args.component),
+            ]
             os.execvp(argv[0], argv)
     there = {name for node in nodes for name in os.listdir(node.dir / "log")}
     raise Failure(f"no log of {args.component!r}; there are: {', '.join(sorted(there))}")
@@ -126,7 +132,8 @@ def _seconds(text):
 
 def parser():
     top = argparse.ArgumentParser(
-        prog="scripts/cluster", description="A real Kubernetes on this machine, with a laptop beside it."
+        prog="scripts/cluster",
+        description="A real Kubernetes on this machine, with a laptop beside it.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

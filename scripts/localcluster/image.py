@@ -116,7 +116,11 @@ def write_oci_archive(path, reference, entries, settings):
 
     def descriptor(kind, content):
         media_type = f"application/vnd.oci.image.{kind}"
-        return {"mediaType": media_type, "digest": f"sha256:{_digest(content)}", "size": len(content)}
+        return {
+            "mediaType": media_type,
+            "digest": f"sha256:{_digest(content)}",
+            "size": len(content),
+        }
 
     manifest = _json(
         {

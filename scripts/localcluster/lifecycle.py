@@ -233,7 +233,9 @@ def up(name, node_count, dual_stack, restart_delay):
         plan = Plan(name, reserve_slot(name), node_count, dual_stack)
         plan.save()
         write_file(plan.dir / "bin", f"{programs}\n")
-        write_file(plan.dir / "restart-delay", f"{1.0 if restart_delay is None else restart_delay}\n")
+        write_file(
+            plan.dir / "restart-delay", f"{1.0 if restart_delay is None else restart_delay}\n"
+        )
         _make(plan, programs, archives)
         write_file(plan.dir / "ready", "")
         say(f"cluster {name} is ready after {time.monotonic() - start:.1f} s")

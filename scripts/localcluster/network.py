@@ -111,8 +111,10 @@ def make_router(plan):
     if succeeds(in_netns(wan, ["test", "-e", "/proc/sys/net/bridge/bridge-nf-call-iptables"])):
         names = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
         run(in_netns(wan, ["sysctl", "-qw", *(f"net.bridge.{name}=0" for name in names)]))
-    for bridge, networks in (("lan", plan.lan_nets), ("nodes", plan.node_nets)):
-        ip(wan, "link", "add", bridge, "type", "bridge")
+    for number, bridge, networks in ((1, "lan", plan.lan_nets), (2, "nodes", plan.node_nets)):
+        # Without an address of its own a bridge takes its ports' lowest, and a changed port changes it.
+        address = f"02:74:70:{plan.slot:02x}:00:{number:02x}"
+        ip(wan, "link", "add", bridge, "address", address, "type", "bridge")
         for network in networks:
             add_address(wan, bridge, network[1], network)
         ip(wan, "link", "set", bridge, "up")

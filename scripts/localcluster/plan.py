@@ -25,11 +25,15 @@ MAX_STATE_PATH = 60
 
 
 def state_root():
-    return pathlib.Path(os.environ.get("TELEPRESENCE_STATE") or "/var/lib/telepresence-dev").absolute()
+    return pathlib.Path(
+        os.environ.get("TELEPRESENCE_STATE") or "/var/lib/telepresence-dev"
+    ).absolute()
 
 
 def cache_root():
-    return pathlib.Path(os.environ.get("TELEPRESENCE_CACHE") or "/var/cache/telepresence-dev").absolute()
+    return pathlib.Path(
+        os.environ.get("TELEPRESENCE_CACHE") or "/var/cache/telepresence-dev"
+    ).absolute()
 
 
 def check_name(name):

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broken component is named with what it said; a killed `up` leaves nothing after `down`."""
+
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import COMMAND, cluster
+from localcluster import stock
+from test_lifecycle import machine, processes_of
+
+
+def broken_programs(folder, program, script):
+    """A cache folder like the real one, but with one program that fails."""
+    done = cluster("deps")
+    real = pathlib.Path(done.stdout.strip())
+    copy = folder / real.name
+    shutil.copytree(real, copy, symlinks=True)
+    (copy / program).unlink()
+    (copy / program).write_text(script)
+    (copy / program).chmod(0o755)
+    for images in stock.archives(real)[0].parent.parent.glob("images-*"):
+        (folder / images.name).symlink_to(images)
+
+
+def test_a_component_that_keeps_ending_is_explained(state, name, tmp_path, monkeypatch):
+    before = machine(name)
+    broken_programs(tmp_path, "kube-apiserver", "#!/bin/sh\necho no such luck >&2\nexit 7\n")
+    monkeypatch.setenv("TELEPRESENCE_CACHE", str(tmp_path))
+    done = cluster("up", name, "--restart-delay", "0.2", check=False)
+    assert done.returncode == 1
+    assert "kube-apiserver on node1 keeps ending (exit 7)" in done.stderr
+    assert "no such luck" in done.stderr
+    cluster("down", name)
+    assert machine(name) == before
+
+
+# Moments in the life of `up`: each file exists from some step on.
+MOMENTS = ["cluster.json", "router/www/index.html", "nodes/node1/node.json", "nodes/node1/pid"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_left_of_an_up_that_was_killed(state, name, moment):
+    before = machine(name)
+    child = subprocess.Popen([COMMAND, "up", name], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while not (state / name / moment).exists():
+        assert child.poll() is None, child.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    child.kill()
+    child.wait()
+    child.stderr.close()
+    assert (state / name).is_dir()
+    assert "removed" in cluster("down", name).stderr
+    assert machine(name) == before
+    assert processes_of(name) == []
+
+
+def test_down_of_nothing_is_no_error(state, name):
+    done = cluster("down", name)
+    assert "there is no cluster" in done.stderr
+
+
+def test_commands_on_no_cluster_say_what_to_do(state, name):
+    done = cluster("status", name, check=False)
+    assert done.returncode == 1
+    assert f"scripts/cluster up {name}" in done.stderr
+
+
+def test_wrong_usage(state):
+    assert cluster("up", "--nodes", "99", check=False).returncode == 2
+    assert cluster("nonsense", check=False).returncode == 2
