@@ -131,23 +131,23 @@ enum reason dial_reason(int code)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
-	case EADDRNOTAVAIL: /* no free local port towards this target */
 		return REASON_OVERLOADED;
 	default:
 		return reason_from_errno(code);
 	}
 }
 
+/* libuv's status only says that the socket has an error (UV_EBADF for any): it knows which. */
 static void on_writable(uv_poll_t *poll, int status, int events UNUSED)
 {
 	struct dial *dial = poll->data;
 	int code = 0;
 	socklen_t len = sizeof(code);
 
-	if (status < 0)
-		code = -status;
-	else if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0)
+	if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0)
 		code = errno;
+	if (code == 0 && status < 0)
+		code = EIO;
 	if (code == 0) {
 		dial_succeed(dial);
 		return;
