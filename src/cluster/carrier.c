@@ -22,7 +22,7 @@
 #define TUNNEL_PROTOCOL  "telepresence.io.v1"
 #define CHANNEL_PROTOCOL "v4.channel.k8s.io"
 /* Pods of the Service: its selector, escaped once for the URL and once for printf. */
-#define POD_SELECTOR "app.kubernetes.io%%2Fname%%3Dtraffic-manager"
+#define POD_SELECTOR "app%%3Dtraffic-manager"
 
 enum way { WAY_PROXY, WAY_FORWARD, WAY_COUNT };
 
