@@ -24,7 +24,7 @@
 /* A Session that was just made may reach the manager's watch after its proof: asked again so often
  * for so long. */
 #define LOOKUP_RETRY_MS 20
-#define LOOKUP_TRIES    40
+#define LOOKUP_TRIES    30
 /* The peer sends PINGs; the manager only notices when they stay away. */
 #define PEER_SILENCE_MS (3 * LIMIT_CARRIER_SILENCE_MS)
 /* One text for an unknown Session and a wrong signature: a stranger learns nothing of Sessions. */

@@ -25,7 +25,7 @@ struct tunnel_server;
 
 struct tunnel_server_events {
 	/* The public key of this Session. -ENOENT when there is none (any more); it is asked again
-	 * for 0.8 s, because a proof may overtake the watch. */
+	 * for 0.6 s, because a proof may overtake the watch. */
 	int (*lookup)(
 		void *user, const char *session_uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
 	void (*on_peer)(void *user, struct tunnel_peer *peer); /* proven; borrowed */

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records against a carrier in memory: what is written is kept, what is read is the test's. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#include "core/err.h"
+#include "tunnel/carrier.h"
+#include "tunnel/pipe.h"
+
+#define DEADLINE_NS 5000000000ull
+
+struct memory {
+	struct carrier base;
+	uint8_t out[256 * 1024];
+	size_t out_len, room;
+};
+
+struct rig {
+	uv_loop_t loop;
+	struct memory carrier;
+	struct pipe *pipe;
+	int records, closed, writable;
+	uint8_t last_type, data[1024];
+	size_t data_len;
+	struct err err;
+};
+
+static void memory_start(struct carrier *carrier)
+{
+	(void)carrier;
+}
+
+static size_t memory_room(const struct carrier *carrier)
+{
+	return ((const struct memory *)(const void *)carrier)->room;
+}
+
+static void memory_send(struct carrier *carrier, const void *data, size_t len)
+{
+	struct memory *memory = container_of(carrier, struct memory, base);
+
+	assert_true(memory->out_len + len <= sizeof(memory->out));
+	memcpy(memory->out + memory->out_len, data, len);
+	memory->out_len += len;
+}
+
+static void memory_free(struct carrier *carrier)
+{
+	(void)carrier;
+}
+
+static int on_record(void *user, uint8_t type, const uint8_t *payload, size_t len, struct err *err)
+{
+	struct rig *rig = user;
+
+	(void)payload, (void)len, (void)err;
+	rig->records++;
+	rig->last_type = type;
+	return 0;
+}
+
+static int on_data(void *user, const uint8_t *data, size_t len, struct err *err)
+{
+	struct rig *rig = user;
+
+	(void)err;
+	if (rig->data_len + len <= sizeof(rig->data))
+		memcpy(rig->data + rig->data_len, data, len);
+	rig->data_len += len;
+	return 0;
+}
+
+static void on_writable(void *user)
+{
+	((struct rig *)user)->writable++;
+}
+
+static void on_closed(void *user, const struct err *err)
+{
+	struct rig *rig = user;
+
+	rig->closed++;
+	rig->err = *err;
+}
+
+static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
+{
+	static const struct carrier_ops ops = {
+		.name = "memory",
+		.start = memory_start,
+		.room = memory_room,
+		.send = memory_send,
+		.free = memory_free,
+	};
+	static const struct pipe_events events = {on_record, on_data, on_writable, on_closed};
+	const struct pipe_config config = {.ping_ms = ping_ms, .silence_ms = silence_ms};
+
+	memset(rig, 0, sizeof(*rig));
+	rig->carrier.base.ops = &ops;
+	rig->carrier.room = 1;
+	uv_loop_init(&rig->loop);
+	rig->pipe = pipe_new(&rig->loop, &rig->carrier.base, &config, &events, rig);
+}
+
+static void rig_done(struct rig *rig)
+{
+	pipe_free(rig->pipe);
+	uv_run(&rig->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&rig->loop), 0);
+}
+
+static void feed(struct rig *rig, const void *bytes, size_t len)
+{
+	rig->carrier.base.events.on_data(rig->carrier.base.user, bytes, len);
+}
+
+#define U64(n)              "\0\0\0\0\0\0\0" n
+#define DATA(offset, bytes) "\x05\0\0\x0a" U64(offset) bytes
+
+struct row {
+	const char *name;
+	bool open;
+	const char *bytes;
+	size_t len;
+	int records;
+	const char *data; /* what the stream has got before the end */
+	bool closed;
+};
+
+#define ROW(name, open, bytes, records, data, closed) \
+	{name, open, bytes, sizeof(bytes) - 1, records, data, closed}
+
+static const struct row rows[] = {
+	ROW("hello", false, "\x01\0\0\x02xy", 1, "", false),
+	ROW("empty record", false, "\x03\0\0\0", 1, "", false),
+	ROW("two records", false, "\x03\0\0\0\x04\0\0\x01x", 2, "", false),
+	ROW("control too long", false, "\x01\0\x02\x01", 0, "", true),
+	ROW("data before it is open", false, DATA("\0", "hi"), 0, "", true),
+	ROW("ping before it is open", false, "\x07\0\0\x08" U64("\0"), 0, "", true),
+	ROW("no such type", false, "\0\0\0\0", 0, "", true),
+	ROW("no such type when open", true, "\x0a\0\0\0", 0, "", true),
+	ROW("hello when open", true, "\x01\0\0\0", 0, "", true),
+	ROW("data", true, DATA("\0", "hi") DATA("\2", "ho"), 0, "hiho", false),
+	ROW("data with a hole", true, DATA("\0", "hi") DATA("\3", "ho"), 0, "hi", true),
+	ROW("data again", true, DATA("\0", "hi") DATA("\0", "hi"), 0, "hi", true),
+	ROW("data without bytes", true, "\x05\0\0\x08" U64("\0"), 0, "", true),
+	ROW("data shorter than its offset", true, "\x05\0\0\x07", 0, "", true),
+	ROW("data too long", true, "\x05\x01\0\x09", 0, "", true),
+	ROW("longest data begins", true, "\x05\x01\0\x08" U64("\0") "x", 0, "x", false),
+	ROW("ack of nothing", true, "\x06\0\0\x08" U64("\0"), 0, "", false),
+	ROW("ack of what was not sent", true, "\x06\0\0\x08" U64("\1"), 0, "", true),
+	ROW("ping too short", true, "\x07\0\0\x07", 0, "", true),
+	ROW("ping too long", true, "\x07\0\0\x09", 0, "", true),
+	ROW("pong of no ping", true, "\x08\0\0\x08" U64("\7"), 0, "", false),
+	ROW("close", true, "\x09\0\0\x03why", 0, "", true),
+	ROW("close without a word", true, "\x09\0\0\0", 0, "", true),
+	ROW("close before it is open", false, "\x09\0\0\x03why", 0, "", true),
+	ROW("nothing after a close", true, "\x09\0\0\x03why" DATA("\0", "hi"), 0, "", true),
+};
+
+static void test_records(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (size_t piece = 1; piece <= rows[i].len; piece++) {
+			struct rig rig;
+
+			rig_init(&rig, 0, 60000);
+			if (rows[i].open)
+				pipe_open(rig.pipe);
+			for (size_t at = 0; at < rows[i].len; at += piece)
+				feed(&rig, rows[i].bytes + at, MIN(piece, rows[i].len - at));
+			if (rig.closed != rows[i].closed)
+				print_error("row: %s\n", rows[i].name);
+			assert_int_equal(rig.closed, rows[i].closed);
+			assert_int_equal(rig.records, rows[i].records);
+			assert_int_equal(rig.data_len, strlen(rows[i].data));
+			assert_memory_equal(rig.data, rows[i].data, rig.data_len);
+			rig_done(&rig);
+		}
+}
+
+static void test_close_text(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	feed(&rig, "\x09\0\0\x05\x1b[2J\n", 9);
+	assert_non_null(strstr(rig.err.msg, "closed the tunnel: ?[2J?"));
+	rig_done(&rig);
+}
+
+static void test_data_out(void **state)
+{
+	uint8_t record[PIPE_DATA_HEADER_BYTES + 2] = {0};
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	memcpy(record + PIPE_DATA_HEADER_BYTES, "hi", 2);
+	pipe_send_data(rig.pipe, record, 2);
+	pipe_send_data(rig.pipe, record, 2);
+	assert_int_equal(rig.carrier.out_len, 28);
+	assert_memory_equal(rig.carrier.out, DATA("\0", "hi") DATA("\2", "hi"), 28);
+	/* Acknowledged once, then not less. */
+	feed(&rig, "\x06\0\0\x08" U64("\4"), 12);
+	assert_int_equal(rig.closed, 0);
+	feed(&rig, "\x06\0\0\x08" U64("\3"), 12);
+	assert_int_equal(rig.closed, 1);
+	rig_done(&rig);
+}
+
+static void test_acks(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	feed(&rig, record, sizeof(record) - 1);
+	assert_int_equal(rig.carrier.out_len, 0);
+	feed(&rig, record, 1);
+	assert_int_equal(rig.carrier.out_len, 12);
+	assert_memory_equal(rig.carrier.out, "\x06\0\0\x08\0\0\0\0\0\0\x40\0", 12);
+	rig_done(&rig);
+}
+
+/* A peer that asks and does not read gets one answer when there is room, not a queue. */
+static void test_ping_flood(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	rig.carrier.room = 0;
+	for (int i = 0; i < 1000; i++)
+		feed(&rig, "\x07\0\0\x08" U64("\1"), 12);
+	feed(&rig, "\x07\0\0\x08" U64("\2"), 12);
+	assert_int_equal(rig.carrier.out_len, 0);
+	rig.carrier.room = 1;
+	rig.carrier.base.events.on_writable(rig.carrier.base.user);
+	assert_int_equal(rig.carrier.out_len, 12);
+	assert_memory_equal(rig.carrier.out, "\x08\0\0\x08" U64("\2"), 12);
+	assert_int_equal(rig.writable, 1);
+	rig_done(&rig);
+}
+
+static void run_until(struct rig *rig, const size_t *value, size_t least)
+{
+	uint64_t end = uv_hrtime() + DEADLINE_NS;
+
+	while (*value < least && uv_hrtime() < end)
+		uv_run(&rig->loop, UV_RUN_ONCE);
+	assert_true(*value >= least);
+}
+
+static void test_rtt(void **state)
+{
+	uint8_t pong[12];
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 20, 60000);
+	pipe_open(rig.pipe);
+	assert_int_equal(rig.carrier.out_len, 12); /* the first at once */
+	memcpy(pong, rig.carrier.out, sizeof(pong));
+	pong[0] = PIPE_PONG;
+	assert_int_equal(pipe_rtt_us(rig.pipe), 0);
+	feed(&rig, pong, sizeof(pong));
+	assert_true(pipe_rtt_us(rig.pipe) > 0);
+	run_until(&rig, &rig.carrier.out_len, 36);
+	rig_done(&rig);
+}
+
+static void test_silence(void **state)
+{
+	struct rig rig;
+	uint64_t start = uv_hrtime();
+
+	(void)state;
+	rig_init(&rig, 20, 100);
+	pipe_open(rig.pipe);
+	while (!rig.closed && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.closed, 1);
+	assert_int_equal(rig.err.code, -ETIMEDOUT);
+	assert_true(uv_hrtime() - start >= 100000000ull);
+	rig_done(&rig);
+}
+
+/* The process stood still (SIGSTOP, a suspended laptop): the peer is asked once more before it is
+ * given up. */
+static void test_own_pause(void **state)
+{
+	struct rig rig;
+	uint64_t start;
+	size_t before;
+
+	(void)state;
+	rig_init(&rig, 20, 100);
+	pipe_open(rig.pipe);
+	before = rig.carrier.out_len;
+	start = uv_hrtime();
+	while (uv_hrtime() - start < 200000000ull)
+		;
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.closed, 0);
+	assert_int_equal(rig.carrier.out_len, before + 12);
+	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
+	while (uv_hrtime() - start < 260000000ull)
+		uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.closed, 0);
+	start = uv_hrtime();
+	while (!rig.closed && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.closed, 1);
+	rig_done(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_close_text),
+		cmocka_unit_test(test_data_out),
+		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_ping_flood),
+		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_own_pause),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
