@@ -62,6 +62,23 @@ static bool vnet_valid(const struct flow_packet *packet)
 	       packet->vnet.csum_offset == offset;
 }
 
+/* By protocol; the packet goes to a host, of a family that is set up. */
+static void dispatch(struct flow_engine *engine, struct flow_packet *packet)
+{
+	uint8_t icmp = packet->view.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+
+	if (packet->view.protocol == IPPROTO_TCP && vnet_valid(packet))
+		flow_tcp_input(engine, packet);
+	else if (packet->view.protocol == IPPROTO_TCP)
+		engine->counters.dropped_malformed++;
+	else if (packet->view.protocol == IPPROTO_UDP)
+		flow_udp_input(engine, packet);
+	else if (packet->view.protocol == icmp)
+		flow_icmp_input(engine, packet);
+	else
+		engine->counters.dropped_protocol++;
+}
+
 static void input(struct flow_engine *engine, uint8_t *data, size_t len)
 {
 	struct flow_packet packet;
@@ -81,24 +98,14 @@ static void input(struct flow_engine *engine, uint8_t *data, size_t len)
 		engine->counters.dropped_malformed++;
 		return;
 	}
-	if (verdict == PACKET_OK)
+	if (verdict == PACKET_OK) {
 		dst = packet_dst(&packet.view);
-	if (verdict != PACKET_OK || !is_unicast(&dst) ||
-		!flow_engine_listener(engine, packet.view.family)) {
-		engine->counters.dropped_protocol++;
-		return;
+		if (is_unicast(&dst) && flow_engine_listener(engine, packet.view.family)) {
+			dispatch(engine, &packet);
+			return;
+		}
 	}
-	if (packet.view.protocol == IPPROTO_TCP && vnet_valid(&packet))
-		flow_tcp_input(engine, &packet);
-	else if (packet.view.protocol == IPPROTO_TCP)
-		engine->counters.dropped_malformed++;
-	else if (packet.view.protocol == IPPROTO_UDP)
-		flow_udp_input(engine, &packet);
-	else if (packet.view.protocol ==
-		 (packet.view.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
-		flow_icmp_input(engine, &packet);
-	else
-		engine->counters.dropped_protocol++;
+	engine->counters.dropped_protocol++;
 }
 
 static void tun_lost(struct flow_engine *engine, int error)

@@ -8,7 +8,7 @@
  */
 #include "flow/engine.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@
 #define LINGER_MS 2000
 /* A connection of our listener shows itself at least every KEEPALIVE_S (listener.c) or, while data
  * or a window update is due, every 120 s (TCP_RTO_MAX). Silent for longer than this: it is gone. */
-#define SILENT_MS (900 * 1000)
+#define SILENT_MS UINT64_C(900000)
 /* Flows looked at per tick, so that a full table is seen within 30 minutes and a tick stays short.
  */
 #define EXPIRE_BATCH 64
@@ -66,12 +66,14 @@ static void rewrite(struct flow_engine *engine, const struct flow *flow,
 	const struct flow_listener *listener = flow_engine_listener(engine, flow->src.addr.family);
 	bool to_app = direction == TO_APP;
 	bool partial = packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	const struct ip_addr *src = to_app ? &flow->dst.addr : &listener->peer;
-	const struct ip_addr *dst = to_app ? &flow->src.addr : &listener->local;
 	uint16_t addrs = to_app ? (uint16_t)~flow->delta_addrs : flow->delta_addrs;
 	uint16_t ports = to_app ? (uint16_t)~flow->delta_ports : flow->delta_ports;
 	uint8_t *ip = packet->view.ip, *tcp = ip + packet->view.transport;
+	const struct ip_addr *src, *dst;
 
+	assert(listener); /* of a family without one there are no flows */
+	src = to_app ? &flow->dst.addr : &listener->peer;
+	dst = to_app ? &flow->src.addr : &listener->local;
 	if (packet->view.family == AF_INET) {
 		memcpy(ip + 12, src->bytes, 4);
 		memcpy(ip + 16, dst->bytes, 4);
@@ -179,7 +181,7 @@ static void open_flow(struct flow_engine *engine, const struct flow_packet *pack
 		engine->user, flow_table_id(&engine->table, flow), &flow->src, &flow->dst);
 }
 
-/* FIN and RST of either side; true when the flow was cancelled and no callback may follow. */
+/* FIN and RST of either side. May call back, so nothing of the flow is used after it. */
 static void track_end(struct flow_engine *engine, struct flow *flow,
 	const struct flow_packet *packet, enum direction direction)
 {

@@ -12,7 +12,6 @@
 /* RFC 8504 5.3: a receiver may limit the extension headers that it walks. */
 #define IP6_EXTENSIONS 8
 #define DEFAULT_TTL    64
-#define ICMP_HEADER    8
 
 static enum packet_verdict parse_ip4(struct packet_view *view)
 {
@@ -91,11 +90,9 @@ static enum packet_verdict parse_transport(struct packet_view *view)
 			return PACKET_MALFORMED;
 		break;
 	case IPPROTO_UDP:
-		header = PACKET_UDP_HEADER;
-		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		header = ICMP_HEADER;
+		header = PACKET_UDP_HEADER; /* an echo's is as long */
 		break;
 	default:
 		break;

@@ -53,8 +53,8 @@ static inline void open_flow(struct rig *rig, const struct pair *pair, uint32_t 
 	assert_true(rig_receive(rig));
 }
 
-/* Connects to the listener as the flow's NAT port would, and has it accepted; the client's fd. */
-static inline int accept_flow(struct rig *rig)
+/* Connects to the listener as the flow's NAT port would; the client's fd. */
+static inline int connect_flow(const struct rig *rig)
 {
 	struct ip_endpoint from = rig_endpoint(PEER, packet_src_port(&rig->view));
 	struct ip_endpoint to = rig_endpoint(LOCAL, packet_dst_port(&rig->view));
@@ -66,6 +66,14 @@ static inline int accept_flow(struct rig *rig)
 	assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
 	len = ip_endpoint_to_sockaddr(&to, &sa);
 	assert_int_equal(connect(fd, (struct sockaddr *)&sa, len), 0);
+	return fd;
+}
+
+/* The same, and has it accepted. */
+static inline int accept_flow(struct rig *rig)
+{
+	int fd = connect_flow(rig);
+
 	rig_run(rig);
 	return fd;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "flow/pair.h"
 
@@ -29,6 +30,33 @@ static void only_the_flow_is_accepted(void **state)
 	assert_int_equal(recv(rig.fd, &type, 1, 0), -1); /* non-blocking */
 	assert_int_equal(errno, EAGAIN);
 	close(stranger);
+	close(client);
+	rig_stop(&rig);
+}
+
+/* Without a descriptor for it the connection is refused, and nothing spins. */
+static void out_of_descriptors(void **state)
+{
+	struct rlimit old, limit;
+	struct rig rig;
+	char byte;
+	int client, next;
+
+	(void)state;
+	rig_start(&rig, (struct flow_events){0});
+	open_flow(&rig, &pairs[0], 1000);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	client = connect_flow(&rig);
+	limit = old;
+	next = dup(client); /* the lowest that is free: one more would have to be this */
+	assert_int_equal(close(next), 0);
+	limit.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	rig_run(&rig);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(rig.established, 0);
+	assert_int_equal(flow_engine_counters(rig.engine)->accept_rejected, 1);
+	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
 	close(client);
 	rig_stop(&rig);
 }
@@ -182,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_flow_is_accepted),
+		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(reset_before_the_socket_cancels),
 		cmocka_unit_test(new_sequence_is_a_new_flow),
 		cmocka_unit_test(time_wait_is_ended),
