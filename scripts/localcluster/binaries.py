@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""binaries - what a cluster needs on this machine: Debian packages, and Kubernetes built from source
+"""binaries - what a cluster needs here: Debian packages, and Kubernetes built from source
 
 kubenode is etcd, kubectl and Kubernetes' own components in one program. It and CoreDNS are built
 once and kept in a folder named by a hash of all that goes into them.
@@ -122,9 +122,7 @@ def ensure():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.is_dir():
             return folder
-        say(
-            "Building Kubernetes from source: 6 to 11 minutes on two cores, once; then it is cached."
-        )
+        say("Building Kubernetes from source: 6 to 11 minutes on two cores, once; then cached.")
         partial = cache_root() / f".building-{folder.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

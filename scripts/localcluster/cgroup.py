@@ -5,6 +5,8 @@ A node's cgroups also are the list of all its processes: that is how `down` find
 `up` that started them was killed before it could write down anything.
 """
 
+import contextlib
+import errno
 import os
 import pathlib
 import signal
@@ -14,6 +16,7 @@ from .shell import Failure, read_text, wait_for
 
 ROOT = "/sys/fs/cgroup"
 GONE_SECONDS = 10
+ENABLE_SECONDS = 2
 
 
 def hierarchies():
@@ -32,11 +35,19 @@ def hierarchies():
 
 
 def _enable_controllers(folder):
+    """Passes the controllers on to the cgroups below."""
+    deadline = time.monotonic() + ENABLE_SECONDS
     for controller in read_text(folder / "cgroup.controllers").split():
-        try:
-            (folder / "cgroup.subtree_control").write_text(f"+{controller}")
-        except OSError:
-            continue  # a controller that is held elsewhere; kubelet says so if it needs that one
+        while True:
+            try:
+                (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+                break
+            except OSError as error:
+                # EBUSY passes when the last process has left; any other is a controller held
+                # elsewhere, and kubelet says so if it needs that one.
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    break
+                time.sleep(0.01)
 
 
 def create(name):
@@ -59,7 +70,7 @@ def join(name, mounts):
 
 
 def leave_root():
-    """On version 2 a cgroup with processes cannot have children with controllers: pid 1 moves down."""
+    """Version 2: pid 1 moves down; a cgroup with processes cannot give controllers to others."""
     root = pathlib.Path(ROOT)
     if not (root / "cgroup.controllers").exists():
         return
@@ -88,10 +99,8 @@ def kill(name):
     def none_left():
         left = processes(name)
         for pid in left:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return not left
 
     wait_for(f"the end of the processes of {name}", none_left, GONE_SECONDS, 0.02)

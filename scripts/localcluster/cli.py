@@ -8,7 +8,6 @@ import argparse
 import os
 import pathlib
 import shutil
-import sys
 
 from . import binaries, components, lifecycle, network, pki
 from .plan import get

@@ -69,6 +69,7 @@ def _kubelet(node):
         "kind": "KubeletConfiguration",
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
+        "failSwapOn": False,
         "oomScoreAdj": 0,
         "maxOpenFiles": 20000,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
@@ -111,7 +112,7 @@ def _proxy(node):
 
 
 def node_object(node):
-    """The Node as it is created before its kubelet starts, so that its pod network is the planned one."""
+    """The Node that is created before its kubelet starts, so that the pod network is as planned."""
     nets = [str(net) for net in node.pod_nets]
     return {
         "apiVersion": "v1",

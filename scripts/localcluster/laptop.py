@@ -7,12 +7,14 @@ bridge "lan" by a cable of its own, gets its resolver by /etc/netns/NAME/resolv.
 the API server.
 
 With wan() the cable gets long and thin: the laptop's port leaves the bridge, and the program
-tests/wan/wan.c carries its frames to another port of the bridge. The laptop itself sees no change of
-its devices, addresses or routes; so it is with cut(), a black hole. unplug() takes the carrier away.
+tests/wan/wan.c carries its frames to another port of the bridge. The laptop itself sees no change
+of its devices, addresses or routes; so it is with cut(), a black hole. unplug() takes the carrier
+away.
 
     laptop eth0 --- PORT  wan.c  BOX --- BOX-lan [lan]         (PORT is in the bridge otherwise)
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -83,7 +85,7 @@ class Laptop:
         remove_netns(self.netns)
 
     def wan(self, delay_ms=0.0, rate_mbit=0.0, loss=0.0, queue_kb=1000):
-        """Delay each way; rate 0: unlimited; loss in percent. Replaces an earlier wan() or cut()."""
+        """Delay each way; rate 0: unlimited; loss in percent. Replaces any wan() or cut()."""
         self._cable({"wan": [delay_ms, rate_mbit, loss, queue_kb], "cut": False})
 
     def no_wan(self):
@@ -178,10 +180,8 @@ def remove_netns(netns):
     def none_left():
         pids = [int(pid) for pid in run(["ip", "netns", "pids", netns]).split()]
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return not pids
 
     if pathlib.Path("/run/netns", netns).exists():

@@ -105,7 +105,7 @@ def _start_node(plan, node, programs):
 
 
 def _watched(plan, argv, what, stdin=None):
-    """Runs a command that waits for the cluster, and stops waiting when a component keeps failing."""
+    """Runs a command that waits for the cluster; gives up when a component keeps failing."""
     deadline = time.monotonic() + READY_SECONDS
     child = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -12,7 +12,7 @@ import subprocess
 
 from .shell import run, succeeds, wait_for, write_file
 
-# The public internet of the tests: documentation addresses (RFC 5737, RFC 3849) on the router itself.
+# The tests' public internet: documentation addresses (RFC 5737, RFC 3849) on the router itself.
 WEB_V4 = "203.0.113.80"
 WEB_V6 = "2001:db8:80::80"
 WEB_NAMES = ("www.example.com", "example.org", "static.example.net")
@@ -112,7 +112,7 @@ def make_router(plan):
         names = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables")
         run(in_netns(wan, ["sysctl", "-qw", *(f"net.bridge.{name}=0" for name in names)]))
     for number, bridge, networks in ((1, "lan", plan.lan_nets), (2, "nodes", plan.node_nets)):
-        # Without an address of its own a bridge takes its ports' lowest, and a changed port changes it.
+        # Without an address of its own a bridge takes its ports' lowest, and changes with them.
         address = f"02:74:70:{plan.slot:02x}:00:{number:02x}"
         ip(wan, "link", "add", bridge, "address", address, "type", "bridge")
         for network in networks:
@@ -143,7 +143,7 @@ def _node_rules(plan, node):
 
 
 def make_node(plan, node):
-    """A node's namespace: its address, a default route, and routes to the pods of the other nodes."""
+    """A node's namespace: its address, a default route, routes to the pods of the other nodes."""
     sysctls = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
     add_netns(node.netns, sysctls)
     add_link(node.netns, "eth0", plan.netns("wan"), node.name, "nodes")

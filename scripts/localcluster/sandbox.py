@@ -55,7 +55,7 @@ def _fake_machine_sysctls():
 
 
 def enter(hostname, mounts, keep):
-    """Turns the calling process, first of new pid, mount, uts and cgroup namespaces, into a node."""
+    """Turns the calling process, first of new pid, mount and other namespaces, into a node."""
     socket.sethostname(hostname)
     linux.mount("proc", "/proc", "proc")
     linux.mount("sysfs", "/sys", "sysfs")

@@ -77,7 +77,7 @@ def step(title):
 
 
 def process_start_time(pid):
-    """Field 22 of /proc/PID/stat; with the pid it names one process for ever. None: no such process."""
+    """Field 22 of /proc/PID/stat; with the pid it names one process for ever. None: it is gone."""
     stat = read_text(f"/proc/{pid}/stat")
     fields = stat.rpartition(")")[2].split()
     if not fields or fields[0] in "ZX":

@@ -22,7 +22,14 @@ PAUSE_SOURCE = """
 #include <unistd.h>
 static void reap(int sig) { (void)sig; while (waitpid(-1, NULL, WNOHANG) > 0) continue; }
 static void stop(int sig) { (void)sig; _exit(0); }
-int main(void) { signal(SIGCHLD, reap); signal(SIGTERM, stop); signal(SIGINT, stop); for (;;) pause(); }
+int main(void)
+{
+	signal(SIGCHLD, reap);
+	signal(SIGTERM, stop);
+	signal(SIGINT, stop);
+	for (;;)
+		pause();
+}
 """
 PASSWD = b"root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
 GROUP = b"root:x:0:\nnogroup:x:65534:\n"

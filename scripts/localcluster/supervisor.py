@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""supervisor - pid 1 of a node: enters its namespaces, starts the components, restarts those that end
+"""supervisor - pid 1 of a node: makes its namespaces, starts the components and restarts them
 
-Run by lifecycle as a script, with the path of a node.json. The first process joins the node's cgroups
-and makes the namespaces; its child is pid 1 and lives until it is killed, and the kernel then kills
-everything else in the node.
+Run by lifecycle as a script, with the path of a node.json. The first process joins the node's
+cgroups and makes the namespaces; its child is pid 1 and lives until it is killed, and the kernel
+then kills everything else in the node.
 
 In the node's folder: pid (of pid 1, with its start time), pids/COMPONENT (as seen from outside),
 components.json (restarts and last exit of each), log/COMPONENT. The delay before a restart is read
@@ -153,16 +153,16 @@ def _first_process(folder, settings):
         | linux.CLONE_NEWCGROUP
     )
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    # The child shares these mounts: it must not put its own /proc there before ours was read.
+    # The child goes on when this end of the pipe closes, with our exit: it shares these mounts, and
+    # must not put its own /proc there before ours was read.
     go_read, go_write = os.pipe()
     child = os.fork()
     if child:
         write_file(folder / "pid", f"{child} {process_start_time(child)}\n")
-        os.write(go_write, b"1")
         os._exit(0)
+    os.close(go_write)
     os.read(go_read, 1)
     os.close(go_read)
-    os.close(go_write)
 
 
 def main():
