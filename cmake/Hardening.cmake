@@ -1,8 +1,11 @@
 # Flags of what users run. Sanitizer builds leave out what does not combine with them.
 # No path of the machine that built it: the same sources give the same bytes.
 add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
-add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection
-                    -ftrivial-auto-var-init=zero)
+add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  # clang 14 wants a second switch for it that later versions refuse.
+  add_compile_options(-ftrivial-auto-var-init=zero)
+endif()
 add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)

@@ -34,8 +34,8 @@ static int abstract_socket(struct err *err)
 int ipc_listen(const char *name, struct err *err)
 {
 	auto_close int sock = -1;
-	struct sockaddr_un sa;
-	socklen_t len;
+	struct sockaddr_un sa = {.sun_family = 0};
+	socklen_t len = 0;
 	int r = abstract_address(name, &sa, &len, err);
 
 	if (r < 0)
@@ -51,8 +51,8 @@ int ipc_listen(const char *name, struct err *err)
 int ipc_connect(const char *name, struct err *err)
 {
 	auto_close int sock = -1;
-	struct sockaddr_un sa;
-	socklen_t len;
+	struct sockaddr_un sa = {.sun_family = 0};
+	socklen_t len = 0;
 	int r = abstract_address(name, &sa, &len, err);
 
 	if (r < 0)

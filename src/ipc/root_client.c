@@ -63,7 +63,7 @@ static int exchange(
 {
 	int64_t deadline = now_ms() + LIMIT_IPC_TIMEOUT_MS;
 	uint8_t frame[LIMIT_ROOT_MESSAGE_BYTES];
-	struct root_message reply;
+	struct root_message reply = {.type = 0};
 	auto_close int fd = -1;
 	uint8_t type = msg->type;
 	int r;

@@ -25,11 +25,11 @@
 
 enum root_type {
 	ROOT_HELLO = 1,
-	ROOT_TUN,
-	ROOT_ROUTES,
-	ROOT_DNS,
-	ROOT_SOCKET,
-	ROOT_REQUEST_END,
+	ROOT_TUN = 2,
+	ROOT_ROUTES = 3,
+	ROOT_DNS = 4,
+	ROOT_SOCKET = 5,
+	ROOT_REQUEST_END = 6,
 	ROOT_REPLY = 0x80, /* or-ed to the request's type in its answer */
 	ROOT_ERROR = 0xff
 };

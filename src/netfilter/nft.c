@@ -82,9 +82,13 @@ struct nlmsghdr *nft_add(struct nft *nft, uint16_t type, uint8_t family, uint16_
 /* Reads one datagram of answers. 0 when there is none left; *ret_error is the first refusal. */
 static int read_answers(struct nft *nft, uint32_t last, bool *ret_done, struct err *err)
 {
-	char bytes[NFT_BATCH_BYTES], text[EXTACK_BYTES];
-	ssize_t n = recv(mnl_socket_get_fd(nft->sock), bytes, sizeof(bytes), MSG_DONTWAIT);
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(const void *)bytes;
+	union {
+		char bytes[NFT_BATCH_BYTES];
+		struct nlmsghdr first;
+	} in;
+	char text[EXTACK_BYTES];
+	ssize_t n = recv(mnl_socket_get_fd(nft->sock), in.bytes, sizeof(in.bytes), MSG_DONTWAIT);
+	const struct nlmsghdr *nlh = &in.first;
 	int left = (int)n;
 
 	if (n < 0)

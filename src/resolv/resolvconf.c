@@ -160,8 +160,8 @@ int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err 
 		len += n > 0 ? (size_t)n : 0;
 	}
 	if (len == RESOLV_FILE_BYTES)
-		return err_set(
-			err, -EFBIG, ERR_CONFIG, "%s: more than %d bytes", path, RESOLV_FILE_BYTES);
+		return err_set(err, -EFBIG, ERR_CONFIG, "%s: more than %zu bytes", path,
+			RESOLV_FILE_BYTES);
 	resolv_conf_parse(text, len, ret_conf);
 	return 0;
 }

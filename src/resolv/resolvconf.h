@@ -27,7 +27,7 @@ struct resolv_conf {
 };
 
 /* Of a file; a resolver's own configuration is a few hundred bytes. */
-#define RESOLV_FILE_BYTES (64 * 1024)
+#define RESOLV_FILE_BYTES ((size_t)64 * 1024)
 
 /* path NULL: /etc/resolv.conf. Unknown lines are ignored, comments with # and ; too. */
 NODISCARD int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err);

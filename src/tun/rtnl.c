@@ -35,8 +35,7 @@ static int on_error(struct sockaddr_nl *sender, struct nlmsgerr *error, void *us
 
 	(void)sender;
 	/* libnl hands out the payload of the message that it checked to be whole. */
-	extack_text(
-		(const struct nlmsghdr *)(const void *)((const char *)error - NLMSG_HDRLEN), text);
+	extack_text((const struct nlmsghdr *)error - 1, text);
 	rtnl->result = error->error;
 	if (text[0])
 		(void)err_set_errno(rtnl->err, error->error, "%s", text);

@@ -58,20 +58,22 @@ const char *__asan_default_options(void)
 }
 #endif
 
-/* session.c: sockets for the resolver, with our mark and no other option. */
-static int allow_sockets(scmp_filter_ctx filter)
-{
-	int r = seccomp_rule_add(
-		filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET));
-
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-			SCMP_A0(SCMP_CMP_EQ, AF_INET6));
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
-			SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_MARK));
-	return r;
-}
+/* Calls whose arguments decide. */
+static const struct {
+	int call;
+	unsigned int count;
+	struct scmp_arg_cmp args[2];
+} conditional[] = {
+	/* session.c: sockets for the resolver, with our mark and no other option */
+	{SCMP_SYS(socket), 1, {{.arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_INET}}},
+	{SCMP_SYS(socket), 1, {{.arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_INET6}}},
+	{SCMP_SYS(setsockopt), 2,
+		{{.arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOL_SOCKET},
+			{.arg = 2, .op = SCMP_CMP_EQ, .datum_a = SO_MARK}}},
+	/* malloc's; never memory that can be executed */
+	{SCMP_SYS(mmap), 1,
+		{{.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0}}},
+};
 
 static int install_filter(struct err *err)
 {
@@ -80,12 +82,9 @@ static int install_filter(struct err *err)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(allowed); i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (r == 0)
-		r = allow_sockets(filter);
-	/* malloc's; never memory that can be executed. */
-	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(conditional); i++)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, conditional[i].call,
+			conditional[i].count, conditional[i].args);
 	if (r == 0)
 		r = seccomp_load(filter);
 	if (filter)
@@ -96,8 +95,9 @@ static int install_filter(struct err *err)
 int sandbox_enter(struct err *err)
 {
 	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) < 0 ||
-		capng_lock() < 0 || capng_apply(CAPNG_SELECT_ALL) < 0)
+	if (capng_update(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN) < 0 ||
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_NET_ADMIN) < 0 || capng_lock() < 0 ||
+		capng_apply(CAPNG_SELECT_ALL) < 0)
 		return err_set(
 			err, -EPERM, ERR_PERMISSION, "dropping capabilities (is this root?)");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
