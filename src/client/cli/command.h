@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/cli/command.h - one table of commands: parsing, help, man page and completion come from it
+ *
+ * A command's run() prints its result with cli_print() (or hands a JSON result to cli_result()),
+ * talks with cli_say(), and returns 0 or -errno with *err filled; cli_main() turns that into the
+ * exit status and, with --output json, into one JSON document.
+ */
+#ifndef CLIENT_CLI_COMMAND_H
+#define CLIENT_CLI_COMMAND_H
+
+#include <argp.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "client/userd/args.h"
+#include "core/attr.h"
+#include "core/buf.h"
+#include "core/err.h"
+
+#define CLI_HINT_BYTES 256
+
+enum output_format { OUTPUT_DEFAULT, OUTPUT_JSON };
+
+struct cli {
+	const struct command *command;
+	enum output_format format;
+	struct connect_args args; /* of commands with kube_flags */
+	const char *operand; /* the one positional argument, or NULL */
+	bool stop_daemons, everything, background;
+	char hint[CLI_HINT_BYTES]; /* what to do after the error */
+
+	struct buf out; /* what cli_print() said, with --output json */
+	json_object *result;
+	bool bare; /* result is the whole document */
+};
+
+struct command {
+	const char *name;
+	const char *operand; /* how help names it; NULL: none allowed */
+	const char *summary; /* one line */
+	const char
+		*description; /* paragraphs of help and man page; NULL: the summary says it all */
+	const struct argp_option *options; /* its own; NULL: none */
+	/* An option of its own. */
+	void (*parse)(struct cli *cli, int key);
+	int (*run)(struct cli *cli, struct err *err);
+	bool kube_flags; /* takes the flags of connect_fields */
+	bool hidden;
+};
+
+extern const struct command *const commands[];
+extern const size_t command_count;
+const struct command *command_find(const char *name);
+
+/* Parses argv, runs the command, prints; the exit status. */
+int cli_main(int argc, char **argv);
+
+/* The result, for people: stdout. */
+void cli_print(struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
+/* What goes on meanwhile: stderr, nothing with --output json. */
+void cli_say(struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
+/* The structured result of --output json; takes it. bare: it is the document, without envelope. */
+void cli_result(struct cli *cli, json_object *result, bool bare);
+
+#endif /* CLIENT_CLI_COMMAND_H */

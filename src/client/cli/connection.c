@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/connection.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "client/cli/command.h"
+#include "client/cli/daemon.h"
+#include "client/cli/launch.h"
+#include "client/userd/proto.h"
+#include "cluster/kubeconfig.h"
+#include "core/alloc.h"
+#include "core/err.h"
+
+extern char **environ;
+
+static json_object *environment(void)
+{
+	json_object *env = json_object_new_object();
+
+	for (char **entry = environ; *entry; entry++) {
+		const char *equals = strchr(*entry, '=');
+		auto_free char *name = equals ? xstrndup(*entry, (size_t)(equals - *entry)) : NULL;
+
+		if (name)
+			json_put_string(env, name, equals + 1);
+	}
+	return env;
+}
+
+void connection_put_args(const struct cli *cli, json_object *request)
+{
+	json_object_object_add(request, "args", connect_args_to_json(&cli->args));
+	json_object_object_add(request, "env", environment());
+}
+
+int connection_need_userd(struct cli *cli, json_object **ret_status, struct err *err)
+{
+	int r = daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, ret_status, err);
+
+	if (r != -ECONNREFUSED)
+		return r;
+	*err = (struct err)ERR_INIT;
+	r = launch_userd(cli, err);
+	if (r < 0)
+		return r;
+	return daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, ret_status, err);
+}
+
+/* A kubeconfig that cannot be used is told before anybody is asked for a password. */
+static int check_kubeconfig(const struct cli *cli, struct err *err)
+{
+	const struct kube_overrides overrides = connect_args_overrides(&cli->args);
+	AUTO(kube_config) config = NULL;
+
+	return kube_config_load(&overrides, &config, err);
+}
+
+int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
+{
+	json_object *status = NULL, *request;
+	bool has_root;
+	int r = check_kubeconfig(cli, err);
+
+	if (r == 0)
+		r = connection_need_userd(cli, &status, err);
+	if (r < 0)
+		return r;
+	has_root = json_get_bool(json_get(status, "root_daemon", json_type_object), "running");
+	json_object_put(status);
+	if (!has_root)
+		r = launch_rootd(cli, err);
+	if (r < 0)
+		return r;
+	request = daemon_request("connect");
+	connection_put_args(cli, request);
+	return daemon_call(cli, request, DAEMON_WORK_MS, ret_result, err);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "client/cli/command.h"
+#include "client/userd/proto.h"
+#include "core/err.h"
+#include "core/limits.h"
+
+#define READ_BYTES 16384
+
+json_object *daemon_request(const char *name)
+{
+	json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "protocol", json_object_new_int(USERD_PROTOCOL));
+	json_put_string(request, "request", name);
+	return request;
+}
+
+static int open_socket(struct err *err)
+{
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+	socklen_t len = userd_address(getuid(), &address);
+	int r;
+
+	if (fd < 0)
+		return err_set_errno(err, -errno, "socket");
+	if (connect(fd, (struct sockaddr *)&address, len) < 0)
+		return err_set_errno(err, -errno, "the user daemon is not running");
+	r = userd_check_peer(fd, getuid(), err);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+static int send_request(int fd, json_object *request, struct err *err)
+{
+	struct buf out;
+	int r;
+
+	buf_init(&out, USERD_FRAME_BYTES);
+	r = userd_put_frame(&out, request);
+	while (r == 0 && buf_len(&out) > 0) {
+		ssize_t n = send(fd, buf_head(&out), buf_len(&out), MSG_NOSIGNAL);
+
+		if (n >= 0)
+			buf_consume(&out, (size_t)n);
+		else if (errno != EINTR)
+			r = -errno;
+	}
+	buf_done(&out);
+	return r < 0 ? err_set_errno(err, r, "sending to the user daemon") : 0;
+}
+
+/* One more piece of the answer. */
+static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	uint8_t chunk[READ_BYTES];
+	int ready = poll(&wait, 1, timeout_ms);
+	ssize_t n;
+
+	if (ready == 0)
+		return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE,
+			"the user daemon does not answer: telepresence quit -s, then try again");
+	n = recv(fd, chunk, sizeof(chunk), 0);
+	if (n < 0 && errno == EINTR)
+		return 0;
+	if (n <= 0)
+		return err_set(err, -EPIPE, ERR_UNREACHABLE,
+			"the user daemon has ended (see ~/.cache/telepresence/userd.log)");
+	return buf_append(in, chunk, (size_t)n);
+}
+
+/* 1: that was the final frame. */
+static int take_frame(
+	struct cli *cli, json_object *frame, json_object **ret_result, struct err *err)
+{
+	const char *progress = json_get_string(frame, "progress");
+	const char *error = json_get_string(frame, "error");
+	const char *kind = json_get_string(frame, "kind");
+	const char *hint = json_get_string(frame, "hint");
+	json_object *result = json_get(frame, "result", json_type_object);
+
+	if (progress) {
+		cli_say(cli, "%s\n", progress);
+		return 0;
+	}
+	if (result) {
+		*ret_result = json_object_get(result);
+		return 1;
+	}
+	if (hint)
+		(void)snprintf(cli->hint, sizeof(cli->hint), "%s", hint);
+	return err_set(err, (int)MIN(json_get_int(frame, "code", -EIO), -1),
+		err_kind_parse(kind ? kind : ""), "%s",
+		error ? error : "the user daemon's answer cannot be understood");
+}
+
+static int await_result(
+	struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
+{
+	struct buf in;
+	int r = 0;
+
+	buf_init(&in, USERD_FRAME_BYTES);
+	while (r == 0) {
+		json_object *frame = NULL;
+
+		r = userd_get_frame(&in, &frame);
+		if (r == 0) {
+			r = receive(fd, &in, timeout_ms, err);
+		} else if (r > 0) {
+			r = take_frame(cli, frame, ret_result, err);
+			json_object_put(frame);
+		} else {
+			err_set_errno(err, r, "the user daemon's answer");
+		}
+	}
+	buf_done(&in);
+	return r < 0 ? r : 0;
+}
+
+int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_object **ret_result,
+	struct err *err)
+{
+	auto_close int fd = open_socket(err);
+	int r = fd;
+
+	if (fd >= 0)
+		r = send_request(fd, request, err);
+	json_object_put(request);
+	return r < 0 ? r : await_result(cli, fd, timeout_ms, ret_result, err);
+}
+
+static void wait_for_exit(int pidfd)
+{
+	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
+
+	(void)poll(&wait, 1, DAEMON_ANSWER_MS);
+}
+
+int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
+{
+	auto_close int fd = open_socket(err);
+	json_object *request = daemon_request("stop");
+	struct ucred cred = {.pid = 0};
+	socklen_t len = sizeof(cred);
+	auto_close int pidfd = -1;
+	int r = fd;
+
+	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0)
+		pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	if (fd >= 0)
+		r = send_request(fd, request, err);
+	json_object_put(request);
+	if (r >= 0)
+		r = await_result(cli, fd, DAEMON_ANSWER_MS, ret_result, err);
+	if (r == 0 && pidfd >= 0)
+		wait_for_exit(pidfd);
+	return r;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/cli/daemon.h - the command line's side of the user daemon's protocol: ask, watch, be told
+ */
+#ifndef CLIENT_CLI_DAEMON_H
+#define CLIENT_CLI_DAEMON_H
+
+#include <json-c/json.h>
+
+#include "core/attr.h"
+
+struct cli;
+struct err;
+
+/* A daemon that is healthy answers this fast; connecting and installing say something meanwhile. */
+#define DAEMON_ANSWER_MS 10000
+#define DAEMON_WORK_MS   180000
+
+/* {"protocol": 1, "request": name}. */
+json_object *daemon_request(const char *name);
+/*
+ * Sends the request (taken) and waits for the result, which is the caller's; progress lines go to
+ * cli_say(). -ECONNREFUSED: no user daemon runs. The daemon's error and hint are passed on.
+ */
+NODISCARD int daemon_call(struct cli *cli, json_object *request, int timeout_ms,
+	json_object **ret_result, struct err *err);
+/* As daemon_call(), and then waits until the daemon's process has ended. */
+NODISCARD int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err);
+
+#endif /* CLIENT_CLI_DAEMON_H */

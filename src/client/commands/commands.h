@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/commands/commands.h - the commands, one file each
+ */
+#ifndef CLIENT_COMMANDS_COMMANDS_H
+#define CLIENT_COMMANDS_COMMANDS_H
+
+#include "client/cli/command.h"
+
+extern const struct command command_completion;
+extern const struct command command_connect;
+extern const struct command command_help;
+extern const struct command command_list;
+extern const struct command command_lookup;
+extern const struct command command_man;
+extern const struct command command_quit;
+extern const struct command command_status;
+extern const struct command command_uninstall;
+extern const struct command command_userd;
+extern const struct command command_version;
+
+#endif /* CLIENT_COMMANDS_COMMANDS_H */

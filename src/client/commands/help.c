@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/help.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "client/commands/commands.h"
+
+static int run_help(struct cli *cli, struct err *err)
+{
+	const struct command *command;
+
+	if (!cli->operand) {
+		help_overview(cli);
+		return 0;
+	}
+	command = command_find(cli->operand);
+	if (!command)
+		return err_set(err, -EINVAL, ERR_USAGE, "unknown command \"%s\"", cli->operand);
+	help_command(cli, command);
+	return 0;
+}
+
+const struct command command_help = {
+	.name = "help",
+	.operand = "[COMMAND]",
+	.summary = "Explain the commands",
+	.run = run_help,
+};
+
+static int run_completion(struct cli *cli, struct err *err)
+{
+	if (!cli->operand || strcmp(cli->operand, "bash") != 0)
+		return err_set(err, -EINVAL, ERR_USAGE, "please name the shell: bash");
+	help_bash_completion(cli);
+	return 0;
+}
+
+const struct command command_completion = {
+	.name = "completion",
+	.operand = "bash",
+	.summary = "Print a completion script for a shell",
+	.description = "Use it with: source <(telepresence completion bash)",
+	.run = run_completion,
+};
+
+static int run_man(struct cli *cli, struct err *err UNUSED)
+{
+	help_man_page(cli);
+	return 0;
+}
+
+/* The build makes telepresence.1 with it. */
+const struct command command_man = {
+	.name = "man",
+	.summary = "Print the manual page",
+	.hidden = true,
+	.run = run_man,
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "client/cli/daemon.h"
+#include "client/commands/commands.h"
+#include "client/userd/proto.h"
+
+static void parse(struct cli *cli, int key UNUSED)
+{
+	cli->stop_daemons = true;
+}
+
+static int run(struct cli *cli, struct err *err)
+{
+	json_object *result = NULL;
+	int r;
+
+	if (cli->stop_daemons)
+		r = daemon_stop(cli, &result, err);
+	else
+		r = daemon_call(cli, daemon_request("quit"), DAEMON_ANSWER_MS, &result, err);
+	if (r == -ECONNREFUSED) {
+		*err = (struct err)ERR_INIT;
+		cli_print(cli, "Not connected\n");
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	if (cli->stop_daemons)
+		cli_print(cli, "Telepresence Daemons quitting...done\n");
+	else
+		cli_print(cli, json_get_bool(result, "disconnected") ? "Disconnected\n"
+								     : "Not connected\n");
+	json_object_put(result);
+	return 0;
+}
+
+static const struct argp_option options[] = {
+	{"stop-daemons", 's', NULL, 0, "End the user daemon too", 0},
+	{0},
+};
+
+const struct command command_quit = {
+	.name = "quit",
+	.summary = "Disconnect",
+	.description =
+		"Ends the connection and the root daemon; device, routes and DNS are as they "
+		"were before. The user daemon stays for the next connect, unless it is told "
+		"to end.",
+	.options = options,
+	.parse = parse,
+	.run = run,
+};

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "client/cli/daemon.h"
+#include "client/commands/commands.h"
+#include "client/userd/proto.h"
+
+/* Rows of a block: how they are called, and where they are in its object. */
+struct row {
+	const char *label, *key;
+};
+
+static void print_rows(struct cli *cli, json_object *object, const struct row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *value = json_get_string(object, rows[i].key);
+
+		if (value)
+			cli_print(cli, "  %-18s: %s\n", rows[i].label, value);
+	}
+}
+
+static bool is_up(json_object *status)
+{
+	const char *text =
+		json_get_string(json_get(status, "user_daemon", json_type_object), "status");
+
+	return text && strcmp(text, "Connected") == 0;
+}
+
+static void print_summary(struct cli *cli, json_object *status)
+{
+	json_object *daemon = json_get(status, "user_daemon", json_type_object);
+	const char *context = json_get_string(daemon, "kubernetes_context");
+
+	if (!json_get_bool(daemon, "running")) {
+		cli_print(cli, "The telepresence daemon has not been started\n");
+		return;
+	}
+	cli_print(cli, "%s\n", json_get_string(daemon, "status"));
+	if (!context)
+		return;
+	cli_print(cli, "  Context:       %s (%s)\n", context,
+		json_get_string(daemon, "kubernetes_server"));
+	cli_print(cli, "  Proxy:         %s\n",
+		is_up(status) ? "ON (networking to the cluster is enabled)"
+			      : "OFF (attempting to connect...)");
+	cli_print(cli, "  Intercepts:    0 total\n");
+}
+
+static void print_user_daemon(struct cli *cli, json_object *daemon)
+{
+	static const struct row rows[] = {
+		{"Version", "version"},
+		{"Executable", "executable"},
+		{"Status", "status"},
+		{"Error", "error"},
+		{"Kubernetes server", "kubernetes_server"},
+		{"Kubernetes context", "kubernetes_context"},
+		{"Namespace", "namespace"},
+		{"Manager namespace", "manager_namespace"},
+		{"Session", "session"},
+	};
+
+	cli_print(cli, "User Daemon: %s\n",
+		json_get_bool(daemon, "running") ? "Running" : "Not running");
+	print_rows(cli, daemon, rows, ARRAY_SIZE(rows));
+}
+
+static void print_subnets(struct cli *cli, const char *label, json_object *list)
+{
+	size_t count = list ? json_object_array_length(list) : 0;
+
+	if (count == 0)
+		return;
+	cli_print(cli, "  %-18s: (%zu subnets)\n", label, count);
+	for (size_t i = 0; i < count; i++)
+		cli_print(cli, "    - %s\n",
+			json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
+static void print_root_daemon(struct cli *cli, json_object *daemon)
+{
+	static const struct row rows[] = {{"Version", "version"}, {"Device", "device"}};
+	json_object *dns = json_get(daemon, "dns", json_type_object);
+	const char *remote = json_get_string(dns, "remote_ip");
+
+	cli_print(cli, "Root Daemon: %s\n",
+		json_get_bool(daemon, "running") ? "Running" : "Not running");
+	print_rows(cli, daemon, rows, ARRAY_SIZE(rows));
+	if (remote)
+		cli_print(cli,
+			"  %-18s: nameserver %s, %lld queries, %lld of them for the cluster\n",
+			"DNS", remote, (long long)json_get_int(dns, "queries", 0),
+			(long long)json_get_int(dns, "cluster", 0));
+	print_subnets(cli, "Subnets", json_get(daemon, "subnets", json_type_array));
+	print_subnets(cli, "Also Proxy", json_get(daemon, "also_proxy_subnets", json_type_array));
+	print_subnets(cli, "Never Proxy", json_get(daemon, "never_proxy_subnets", json_type_array));
+}
+
+static void print_manager(struct cli *cli, json_object *manager)
+{
+	static const struct row rows[] = {{"Version", "version"}, {"Tunnel", "carrier"}};
+	int64_t rtt_us = json_get_int(manager, "rtt_us", 0);
+
+	cli_print(cli, "Traffic Manager: %s\n",
+		json_get_bool(manager, "connected") ? "Connected" : "Not connected");
+	print_rows(cli, manager, rows, ARRAY_SIZE(rows));
+	if (rtt_us > 0)
+		cli_print(cli, "  %-18s: %lld.%lld ms\n", "Round trip", (long long)(rtt_us / 1000),
+			(long long)(rtt_us % 1000 / 100));
+}
+
+static json_object *nothing_runs(void)
+{
+	static const char *const daemons[] = {"user_daemon", "root_daemon"};
+	json_object *status = json_object_new_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(daemons); i++) {
+		json_object *daemon = json_object_new_object();
+
+		json_object_object_add(daemon, "running", json_object_new_boolean(false));
+		json_object_object_add(status, daemons[i], daemon);
+	}
+	json_object_object_add(status, "traffic_manager", json_object_new_object());
+	return status;
+}
+
+static int run(struct cli *cli, struct err *err)
+{
+	json_object *status = NULL;
+	int r = daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, err);
+
+	if (r == -ECONNREFUSED) {
+		*err = (struct err)ERR_INIT;
+		status = nothing_runs();
+	} else if (r < 0) {
+		return r;
+	}
+	if (cli->format == OUTPUT_JSON) {
+		cli_result(cli, status, true);
+		return 0;
+	}
+	print_summary(cli, status);
+	print_user_daemon(cli, json_get(status, "user_daemon", json_type_object));
+	print_root_daemon(cli, json_get(status, "root_daemon", json_type_object));
+	print_manager(cli, json_get(status, "traffic_manager", json_type_object));
+	json_object_put(status);
+	return 0;
+}
+
+const struct command command_status = {
+	.name = "status",
+	.summary = "Show the connection and the daemons",
+	.run = run,
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cli/daemon.h"
+#include "client/commands/commands.h"
+#include "client/userd/proto.h"
+
+static void print_version(
+	struct cli *cli, const char *label, json_object *part, const char *otherwise)
+{
+	const char *version = json_get_string(part, "version");
+
+	cli_print(cli, "%-15s: %s%s\n", label, version ? "v" : "", version ? version : otherwise);
+}
+
+/* Works whatever the kubeconfig or the daemons are like. */
+static int run(struct cli *cli, struct err *err UNUSED)
+{
+	json_object *status = NULL;
+	struct err unused = ERR_INIT;
+
+	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &unused) < 0)
+		status = NULL;
+	cli_print(cli, "%-15s: v%s\n", "Client", TP_VERSION);
+	print_version(cli, "Root Daemon", json_get(status, "root_daemon", json_type_object),
+		"not running");
+	print_version(cli, "User Daemon", json_get(status, "user_daemon", json_type_object),
+		"not running");
+	print_version(cli, "Traffic Manager", json_get(status, "traffic_manager", json_type_object),
+		"not connected");
+	json_object_put(status);
+	return 0;
+}
+
+const struct command command_version = {
+	.name = "version",
+	.summary = "Show the versions of all parts",
+	.kube_flags = true,
+	.run = run,
+};

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/userd/args.h"
+#include "client/userd/proto.h"
+#include "client/userd/rootlink.h"
+#include "client/userd/server.h"
+#include "client/userd/session.h"
+#include "client/userd/userd_priv.h"
+#include "core/err.h"
+#include "core/log.h"
+
+bool peer_list_add(struct peer_list *list, struct userd_peer *peer)
+{
+	if (list->count == USERD_WAITING)
+		return false;
+	list->peers[list->count++] = peer;
+	return true;
+}
+
+bool peer_list_remove(struct peer_list *list, const struct userd_peer *peer)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->peers[i] == peer) {
+			list->peers[i] = list->peers[--list->count];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Credential plugins and proxies see the environment of the command line that connects. */
+void userd_apply_env(json_object *env)
+{
+	if (!env)
+		return;
+	(void)clearenv();
+	json_object_object_foreach(env, name, value)
+	{
+		if (json_object_is_type(value, json_type_string) && *name && !strchr(name, '='))
+			(void)setenv(name, json_object_get_string(value), 1);
+	}
+}
+
+static json_object *describe(const struct session *session)
+{
+	json_object *user_daemon = json_object_new_object();
+	json_object *root_daemon = json_object_new_object();
+	json_object *manager = json_object_new_object();
+
+	session_describe(session, user_daemon, root_daemon, manager);
+	json_object_put(root_daemon);
+	json_object_put(manager);
+	return user_daemon;
+}
+
+static void on_progress(void *user, const char *line)
+{
+	struct userd *userd = user;
+
+	for (size_t i = 0; i < userd->connecting.count; i++)
+		userd_peer_progress(userd->connecting.peers[i], line);
+}
+
+static void on_connected(void *user)
+{
+	struct userd *userd = user;
+
+	for (size_t i = 0; i < userd->connecting.count; i++)
+		userd_peer_done(userd->connecting.peers[i], describe(userd->session));
+	userd->connecting.count = 0;
+}
+
+/* Ends the root daemon; userd_disconnected() when its process is gone. */
+void userd_drop_root(struct userd *userd)
+{
+	struct root_link *root = TAKE_PTR(userd->root);
+
+	if (root)
+		root_link_close(root, userd_disconnected, userd);
+	else
+		userd_disconnected(userd);
+}
+
+static void end_session(struct userd *userd)
+{
+	session_free(TAKE_PTR(userd->session));
+	userd_drop_root(userd);
+}
+
+static void on_failed(void *user, const struct err *err, const char *hint)
+{
+	struct userd *userd = user;
+
+	log_error("connect failed", "error=%s", err->msg);
+	for (size_t i = 0; i < userd->connecting.count; i++)
+		userd_peer_failed(userd->connecting.peers[i], err, hint);
+	userd->connecting.count = 0;
+	end_session(userd);
+}
+
+static void on_stopped(void *user)
+{
+	struct userd *userd = user;
+	struct err err = ERR_INIT;
+
+	err_set(&err, -ECANCELED, ERR_CONFLICT, "disconnected while connecting");
+	for (size_t i = 0; i < userd->connecting.count; i++)
+		userd_peer_failed(userd->connecting.peers[i], &err, NULL);
+	userd->connecting.count = 0;
+	end_session(userd);
+}
+
+static const struct session_events session_events = {
+	.on_progress = on_progress,
+	.on_connected = on_connected,
+	.on_failed = on_failed,
+	.on_stopped = on_stopped,
+};
+
+/* What holds the routes is gone: there is nothing to serve any more. */
+static void on_root_gone(void *user)
+{
+	struct userd *userd = user;
+
+	log_error("the root daemon has ended", "action=%s", "disconnecting and ending");
+	userd->stopping = true;
+	userd_disconnect(userd);
+}
+
+static int start_session(struct userd *userd, const struct connect_args *args, struct err *err)
+{
+	int r = root_link_open(&userd->loop, on_root_gone, userd, &userd->root, err);
+
+	if (r == 0)
+		r = session_new(&userd->loop, root_link_client(userd->root), args, &session_events,
+			userd, &userd->session, err);
+	if (r < 0) {
+		root_link_close(TAKE_PTR(userd->root), NULL, NULL);
+		return r;
+	}
+	session_start(userd->session);
+	return 0;
+}
+
+/* With a connection there: the same one asked for again, or another. */
+static int join(struct userd *userd, struct userd_peer *peer, const struct connect_args *args,
+	struct err *err)
+{
+	bool same = false;
+	int r = session_compare(userd->session, args, &same, err);
+
+	if (r < 0)
+		return r;
+	if (!same)
+		return err_set(err, -EEXIST, ERR_CONFLICT,
+			"Cluster configuration changed, please quit telepresence and reconnect");
+	if (session_is_connected(userd->session)) {
+		userd_peer_done(peer, describe(userd->session));
+		return 0;
+	}
+	return peer_list_add(&userd->connecting, peer)
+		       ? 0
+		       : err_set(err, -EBUSY, ERR_CONFLICT,
+				 "too many commands wait for the connection");
+}
+
+void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *request)
+{
+	struct connect_args args = {0};
+	struct err err = ERR_INIT;
+	int r = connect_args_from_json(json_get(request, "args", json_type_object), &args, &err);
+
+	if (r < 0) {
+		userd_peer_failed(peer, &err, NULL);
+		return;
+	}
+	/* While there is a session its plugins have the environment it was made with. */
+	if (userd->stopping || userd->quitting.count || userd->uninstall.peer) {
+		r = err_set(&err, -EBUSY, ERR_CONFLICT, "telepresence is just disconnecting");
+	} else if (userd->session) {
+		r = join(userd, peer, &args, &err);
+	} else {
+		userd_apply_env(json_get(request, "env", json_type_object));
+		r = start_session(userd, &args, &err);
+		if (r == 0)
+			(void)peer_list_add(&userd->connecting, peer);
+	}
+	if (r < 0)
+		userd_peer_failed(
+			peer, &err, r == -EEXIST ? "telepresence quit, then connect again" : NULL);
+	connect_args_done(&args);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/network.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "client/userd/dial.h"
+#include "client/userd/doh.h"
+#include "client/userd/info.h"
+#include "client/userd/plan.h"
+#include "client/userd/proto.h"
+#include "client/userd/uplink.h"
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "dns/resolver.h"
+#include "flow/flow.h"
+#include "ipc/root_client.h"
+#include "resolv/resolvconf.h"
+
+#define NETWORK_MTU 1500
+#define DNS_PORT    53
+
+struct network {
+	struct network_config config;
+	char *namespace;
+	struct prefix_list also_proxy, never_proxy;
+	struct prefix_set direct; /* direct hosts and nameservers */
+	struct resolv_conf resolv;
+	struct root_tun tun; /* fd: the engine's, once there is one */
+	struct ip_prefix own4, own6;
+	struct prefix_set routes;
+	struct dialer *dialer;
+	struct flow_engine *engine;
+	struct doh *doh;
+	struct dns_resolver *resolver;
+	bool redirected;
+};
+
+DEFINE_AUTO(network, network_free);
+
+static void on_tcp_open(void *user, flow_id_t id, const struct ip_endpoint *src UNUSED,
+	const struct ip_endpoint *dst)
+{
+	struct network *network = user;
+
+	dialer_open(network->dialer, id, dst);
+}
+
+static void on_tcp_cancelled(void *user, flow_id_t id)
+{
+	struct network *network = user;
+
+	dialer_cancelled(network->dialer, id);
+}
+
+static void on_tcp_established(void *user, flow_id_t id, int fd)
+{
+	struct network *network = user;
+
+	dialer_established(network->dialer, id, fd);
+}
+
+static const struct flow_events flow_events = {
+	.tcp_open = on_tcp_open,
+	.tcp_cancelled = on_tcp_cancelled,
+	.tcp_established = on_tcp_established,
+};
+
+static int on_dns_query(void *user, struct dns_query *query, const uint8_t *msg, size_t len)
+{
+	struct network *network = user;
+
+	return doh_ask(network->doh, query, msg, len);
+}
+
+static int on_upstream_socket(void *user, int family, int type)
+{
+	struct network *network = user;
+	struct err err = ERR_INIT;
+
+	return root_client_socket(network->config.root, family, type, &err);
+}
+
+static const struct dns_events dns_events = {
+	.query = on_dns_query, .upstream_socket = on_upstream_socket};
+
+static int plan(const struct network *network, const struct cluster_info *info,
+	const struct route_list *routes, struct prefix_set *ret_routes, struct err *err)
+{
+	const struct plan_input input = {
+		.info = info,
+		.also_proxy = &network->also_proxy,
+		.never_proxy = &network->never_proxy,
+		.direct = &network->direct,
+		.routes = routes,
+		.own_device = network->tun.name,
+	};
+
+	return plan_routes(&input, ret_routes, err);
+}
+
+/* Addresses that no route, host of the laptop or subnet of the cluster has. */
+static int pick_addresses(struct network *network, const struct route_list *routes, struct err *err)
+{
+	struct prefix_set taken = network->routes;
+	uint8_t random[5];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < network->direct.count; i++)
+		r = prefix_set_add(&taken, &network->direct.items[i], err);
+	for (size_t i = 0; r == 0 && i < routes->count; i++) {
+		if (!route_is_default(&routes->items[i]))
+			r = prefix_set_add(&taken, &routes->items[i].prefix, err);
+	}
+	if (r == 0)
+		r = subnets_pick4(&taken, &network->own4, err);
+	if (r < 0)
+		return r;
+	if (getrandom(random, sizeof(random), 0) != sizeof(random) ||
+		subnets_pick6(&taken, random, &network->own6) < 0)
+		log_warn("device without IPv6", "reason=no free subnet");
+	return 0;
+}
+
+static int open_device(struct network *network, struct err *err)
+{
+	const struct root_tun_request request = {
+		.mtu = NETWORK_MTU, .addr4 = network->own4, .addr6 = network->own6};
+	struct flow_config flow = {.tun_fd = -1};
+	int r = root_client_tun(network->config.root, &request, &network->tun, err);
+
+	if (r < 0)
+		return r;
+	flow.tun_fd = network->tun.fd;
+	flow.local4 = network->own4.addr;
+	flow.peer4 = subnets_peer(&network->own4);
+	if (network->tun.ipv6 && network->own6.addr.family) {
+		flow.local6 = network->own6.addr;
+		flow.peer6 = subnets_peer(&network->own6);
+	}
+	network->dialer = dialer_new(network->config.loop, network->config.uplink);
+	r = flow_engine_new(
+		network->config.loop, &flow, &flow_events, network, &network->engine, err);
+	network->tun.fd = -1;
+	if (r < 0)
+		return r;
+	dialer_set_engine(network->dialer, network->engine);
+	return 0;
+}
+
+static void set_cluster(struct network *network, const struct cluster_info *info)
+{
+	dns_resolver_set_cluster(network->resolver, info->domain,
+		(const char *const *)info->namespaces, info->namespace_count);
+}
+
+static int open_dns(struct network *network, const struct cluster_info *info, struct err *err)
+{
+	struct ip_endpoint servers[RESOLV_NAMESERVERS];
+	const struct dns_config config = {
+		.nameservers = servers,
+		.nameserver_count = network->resolv.nameserver_count,
+		.cluster_domain = info->domain,
+		.namespace = network->namespace,
+	};
+	int r;
+
+	for (unsigned int i = 0; i < network->resolv.nameserver_count; i++)
+		servers[i] = (struct ip_endpoint){
+			.addr = network->resolv.nameservers[i], .port = DNS_PORT};
+	network->doh = doh_new(network->config.uplink);
+	r = dns_resolver_new(
+		network->config.loop, &config, &dns_events, network, &network->resolver, err);
+	if (r < 0)
+		return r;
+	set_cluster(network, info);
+	r = root_client_dns(network->config.root, network->resolv.nameservers, 1,
+		dns_resolver_port(network->resolver), err);
+	if (r == 0)
+		network->redirected = true;
+	return r;
+}
+
+static int add_direct(struct network *network, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < network->config.direct_count; i++)
+		r = prefix_set_add_host(&network->direct, &network->config.direct[i], err);
+	for (unsigned int i = 0; r == 0 && i < network->resolv.nameserver_count; i++)
+		r = prefix_set_add_host(&network->direct, &network->resolv.nameservers[i], err);
+	return r;
+}
+
+static int set_up(struct network *network, const struct cluster_info *info,
+	const struct route_list *routes, struct err *err)
+{
+	int r = plan(network, info, routes, &network->routes, err);
+
+	if (r == 0)
+		r = pick_addresses(network, routes, err);
+	if (r == 0)
+		r = open_device(network, err);
+	if (r == 0)
+		r = root_client_routes(
+			network->config.root, network->routes.items, network->routes.count, err);
+	return r < 0 ? r : open_dns(network, info, err);
+}
+
+int network_new(const struct network_config *config, const struct cluster_info *info,
+	struct network **ret_network, struct err *err)
+{
+	AUTO(network) network = XNEW(struct network);
+	struct route_list routes = {.items = NULL};
+	int r;
+
+	network->config = *config;
+	network->tun.fd = -1;
+	network->namespace = xstrdup(config->namespace);
+	network->also_proxy = *config->also_proxy;
+	network->never_proxy = *config->never_proxy;
+	r = resolv_conf_read(NULL, &network->resolv, err);
+	if (r == 0)
+		r = add_direct(network, err);
+	if (r == 0)
+		r = routes_read(&routes, err);
+	if (r == 0)
+		r = set_up(network, info, &routes, err);
+	routes_done(&routes);
+	if (r < 0)
+		return r;
+	*ret_network = TAKE_PTR(network);
+	return 0;
+}
+
+int network_update(struct network *network, const struct cluster_info *info, struct err *err)
+{
+	struct route_list routes = {.items = NULL};
+	struct prefix_set wanted;
+	int r = routes_read(&routes, err);
+
+	if (r == 0)
+		r = plan(network, info, &routes, &wanted, err);
+	routes_done(&routes);
+	if (r == 0)
+		r = root_client_routes(network->config.root, wanted.items, wanted.count, err);
+	if (r < 0)
+		return r;
+	network->routes = wanted;
+	set_cluster(network, info);
+	return 0;
+}
+
+void network_free(struct network *network)
+{
+	struct err err = ERR_INIT;
+
+	if (!network)
+		return;
+	/* The redirect first: until it is gone, queries come here. */
+	if (network->redirected && root_client_dns(network->config.root, NULL, 0, 0, &err) < 0)
+		log_debug("the DNS redirect ends with the root daemon", "error=%s", err.msg);
+	doh_free(network->doh);
+	if (network->resolver)
+		dns_resolver_free(network->resolver);
+	dialer_free(network->dialer);
+	if (network->engine)
+		flow_engine_free(network->engine);
+	free(network->namespace);
+	free(network);
+}
+
+static void put_count(json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
+static json_object *describe_set(const struct ip_prefix *items, size_t count)
+{
+	json_object *array = json_object_new_array();
+	char text[ADDR_TEXT_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(
+			array, json_object_new_string(ip_prefix_format(&items[i], text)));
+	return array;
+}
+
+static json_object *describe_dns(const struct network *network)
+{
+	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
+	json_object *dns = json_object_new_object();
+	char text[ADDR_TEXT_BYTES];
+
+	json_put_string(dns, "remote_ip", ip_addr_format(&network->resolv.nameservers[0], text));
+	json_object_object_add(
+		dns, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
+	put_count(dns, "queries", counters->queries);
+	put_count(dns, "cluster", counters->cluster);
+	put_count(dns, "forwarded", counters->forwarded);
+	put_count(dns, "failed", counters->failed);
+	return dns;
+}
+
+static json_object *describe_traffic(const struct network *network)
+{
+	const struct flow_counters *flow = flow_engine_counters(network->engine);
+	const struct dial_counters *dial = dialer_counters(network->dialer);
+	json_object *traffic = json_object_new_object();
+
+	put_count(traffic, "connections", dial->opened);
+	put_count(traffic, "connections_active", dial->active);
+	put_count(traffic, "connections_failed", dial->failed);
+	put_count(traffic, "bytes_to_cluster", dial->bytes_out);
+	put_count(traffic, "bytes_from_cluster", dial->bytes_in);
+	put_count(traffic, "packets_in", flow->packets_in);
+	put_count(traffic, "packets_out", flow->packets_out);
+	put_count(traffic, "dropped",
+		flow->dropped_malformed + flow->dropped_fragment + flow->dropped_protocol +
+			flow->dropped_table_full + flow->dropped_tun_full);
+	return traffic;
+}
+
+void network_describe(const struct network *network, json_object *root_daemon)
+{
+	json_put_string(root_daemon, "device", network->tun.name);
+	json_object_object_add(root_daemon, "dns", describe_dns(network));
+	json_object_object_add(
+		root_daemon, "subnets", describe_set(network->routes.items, network->routes.count));
+	json_object_object_add(root_daemon, "also_proxy_subnets",
+		describe_set(network->also_proxy.items, network->also_proxy.count));
+	json_object_object_add(root_daemon, "never_proxy_subnets",
+		describe_set(network->never_proxy.items, network->never_proxy.count));
+	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
+}
+
+void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed)
+{
+	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
+
+	*ret_queries = counters->queries;
+	*ret_failed = counters->failed;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/network.h - the cluster's network on this laptop: device, routes, flows, names
+ *
+ * Everything that the kernel holds for it goes with network_free(): the TUN with its fd, the DNS
+ * redirect with the root daemon's answer. It survives a lost tunnel: the uplink's h2 is then NULL,
+ * new flows wait, cluster names are SERVFAIL, other names go on.
+ * Threading: loop thread only; the calls to the root daemon block for a handful of system calls.
+ */
+#ifndef CLIENT_USERD_NETWORK_H
+#define CLIENT_USERD_NETWORK_H
+
+#include <json-c/json.h>
+#include <uv.h>
+
+#include "client/userd/args.h"
+#include "core/attr.h"
+#include "net/addr.h"
+
+struct cluster_info;
+struct err;
+struct network;
+struct root_client;
+struct uplink;
+
+struct network_config {
+	uv_loop_t *loop;
+	struct root_client *root; /* borrowed */
+	const struct uplink *uplink; /* borrowed */
+	const char *namespace; /* copied */
+	const struct prefix_list *also_proxy, *never_proxy; /* copied */
+	const struct ip_addr *direct; /* API server and proxy: never routed; copied */
+	size_t direct_count;
+};
+
+NODISCARD int network_new(const struct network_config *config, const struct cluster_info *info,
+	struct network **ret_network, struct err *err);
+void network_free(struct network *network); /* NULL-safe */
+/* New subnets or namespaces. On failure everything stays as it was. */
+NODISCARD int network_update(
+	struct network *network, const struct cluster_info *info, struct err *err);
+/* Adds device, subnets, DNS and counters to the status of the root daemon. */
+void network_describe(const struct network *network, json_object *root_daemon);
+/* DNS queries that came here, and those of the cluster's names: for the self-test's verdict. */
+void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed);
+
+#endif /* CLIENT_USERD_NETWORK_H */

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/userd/network.h"
+#include "client/userd/proto.h"
+#include "client/userd/selftest.h"
+#include "client/userd/session_priv.h"
+#include "cluster/client.h"
+#include "core/alloc.h"
+#include "ipc/root_client.h"
+#include "tunnel/client.h"
+
+/* Every cluster has it, and nobody else answers it. */
+#define TEST_NAME "kubernetes.default.svc"
+
+static void on_hosts(void *user, const struct ip_addr *addrs, size_t count)
+{
+	struct session *session = user;
+
+	session->lookup = NULL;
+	session->direct_count = MIN(count, ARRAY_SIZE(session->direct));
+	memcpy(session->direct, addrs, session->direct_count * sizeof(*addrs));
+	session_enter(session, SESSION_NETWORK);
+}
+
+/* The API server and the proxy on the way to it: their packets carry the tunnel. */
+void session_resolve(struct session *session)
+{
+	const char *lower = getenv("https_proxy"), *upper = getenv("HTTPS_PROXY");
+	const char *urls[] = {session->kube->server, session->kube->proxy_url, lower, upper};
+
+	session->lookup = hosts_resolve(session->loop, urls, ARRAY_SIZE(urls), on_hosts, session);
+}
+
+void session_network(struct session *session)
+{
+	const struct network_config config = {
+		.loop = session->loop,
+		.root = session->root,
+		.uplink = &session->uplink,
+		.namespace = session->kube->namespace,
+		.also_proxy = &session->args.also_proxy,
+		.never_proxy = &session->args.never_proxy,
+		.direct = session->direct,
+		.direct_count = session->direct_count,
+	};
+	struct err err = ERR_INIT;
+	int r;
+
+	session_say(session, "Routing %zu service and %zu pod subnets to the cluster",
+		session->info.services.count, session->info.pods.count);
+	r = network_new(&config, &session->info, &session->network, &err);
+	if (r == -EEXIST)
+		session_fail(session, &err,
+			"Leave that subnet out with --never-proxy, or disconnect the VPN that has "
+			"it");
+	else if (r < 0)
+		session_fail(session, &err, NULL);
+	else
+		session_enter(session, SESSION_TEST);
+}
+
+/* Why the name was not found, by what came to our resolver. */
+static void fail_test(struct session *session, int r)
+{
+	uint64_t queries = 0, failed = 0;
+	struct err err = ERR_INIT;
+	const char *hint;
+
+	network_dns_counts(session->network, &queries, &failed);
+	if (r != -ENOENT && r != -ETIMEDOUT) {
+		err_set_errno(&err, r, "the DNS self-test could not be run");
+		hint = NULL;
+	} else if (queries == 0) {
+		err_set(&err, r, ERR_UNSUPPORTED,
+			"this system's resolver did not ask the nameserver of /etc/resolv.conf "
+			"for " TEST_NAME);
+		hint = "Look at the hosts line of /etc/nsswitch.conf, and for a local cache (nscd) "
+		       "or another resolver";
+	} else {
+		err_set(&err, r, ERR_UNREACHABLE,
+			"the cluster's DNS %s for " TEST_NAME " (%llu queries, %llu failed)",
+			r == -ETIMEDOUT ? "did not answer" : "has no address",
+			(unsigned long long)queries, (unsigned long long)failed);
+		hint = "See whether the cluster's DNS runs: kubectl -n kube-system get pods "
+		       "-l k8s-app=kube-dns";
+	}
+	session_fail(session, &err, hint);
+}
+
+static void on_tested(void *user, int r)
+{
+	struct session *session = user;
+
+	session->test = NULL;
+	if (r == 0)
+		session_enter(session, SESSION_CONNECTED);
+	else
+		fail_test(session, r);
+}
+
+void session_test(struct session *session)
+{
+	session_say(session, "Looking up %s through this system's resolver", TEST_NAME);
+	session->test = selftest_start(session->loop, TEST_NAME, on_tested, session);
+}
+
+bool session_is_connected(const struct session *session)
+{
+	return session->established && session->state < SESSION_CLOSING;
+}
+
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool same_list(const struct prefix_list *a, const struct prefix_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (a->items[i].len != b->items[i].len ||
+			!ip_addr_equal(&a->items[i].addr, &b->items[i].addr))
+			return false;
+	}
+	return true;
+}
+
+int session_compare(const struct session *session, const struct connect_args *args, bool *ret_same,
+	struct err *err)
+{
+	const struct kube_overrides overrides = connect_args_overrides(args);
+	AUTO(kube_config) kube = NULL;
+	int r = kube_config_load(&overrides, &kube, err);
+
+	if (r < 0)
+		return r;
+	*ret_same = same(kube->server, session->kube->server) &&
+		    same(kube->context, session->kube->context) &&
+		    same(kube->namespace, session->kube->namespace) &&
+		    same(kube->as, session->kube->as) &&
+		    same(connect_args_manager_namespace(args), session->manager_namespace) &&
+		    same_list(&args->also_proxy, &session->args.also_proxy) &&
+		    same_list(&args->never_proxy, &session->args.never_proxy);
+	return 0;
+}
+
+static const char *status_text(const struct session *session)
+{
+	if (session->state >= SESSION_CLOSING)
+		return "Disconnecting";
+	if (session->state == SESSION_CONNECTED)
+		return "Connected";
+	return session->established ? "Reconnecting" : "Connecting";
+}
+
+void session_describe(const struct session *session, json_object *user_daemon,
+	json_object *root_daemon, json_object *traffic_manager)
+{
+	bool up = session->state == SESSION_CONNECTED;
+
+	json_put_string(user_daemon, "status", status_text(session));
+	if (session->err.msg[0])
+		json_put_string(user_daemon, "error", session->err.msg);
+	json_put_string(user_daemon, "kubernetes_server", session->kube->server);
+	json_put_string(user_daemon, "kubernetes_context", session->kube->context);
+	json_put_string(user_daemon, "namespace", session->kube->namespace);
+	json_put_string(user_daemon, "manager_namespace", session->manager_namespace);
+	json_put_string(user_daemon, "session", session->name);
+	json_object_object_add(user_daemon, "intercepts", json_object_new_array());
+	if (session->network)
+		network_describe(session->network, root_daemon);
+	json_object_object_add(traffic_manager, "connected", json_object_new_boolean(up));
+	if (!up)
+		return;
+	json_put_string(traffic_manager, "name", "traffic-manager");
+	json_put_string(traffic_manager, "version", session->info.manager_version);
+	json_put_string(traffic_manager, "carrier", tunnel_client_carrier(session->tunnel));
+	json_object_object_add(traffic_manager, "rtt_us",
+		json_object_new_int64(tunnel_client_rtt_us(session->tunnel)));
+	json_put_string(traffic_manager, "cluster_domain", session->info.domain);
+}
+
+const struct connect_args *session_args(const struct session *session)
+{
+	return &session->args;
+}
+
+struct kube_client *session_client(const struct session *session)
+{
+	return session->client;
+}
+
+const char *session_namespace(const struct session *session)
+{
+	return session->kube->namespace;
+}
+
+const char *session_manager_namespace(const struct session *session)
+{
+	return session->manager_namespace;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/session_priv.h - the session's states and what its files share
+ *
+ *   IDLE -> IDENTIFY -> REGISTER -> OPEN -> PROVE -> LEARN -> RESOLVE -> NETWORK -> TEST ->
+ * CONNECTED REGISTER -> INSTALL -> REGISTER     the cluster's side was not there OPEN -> CHECK ->
+ * INSTALL or WAIT    the manager did not answer PROVE, LEARN, CONNECTED -> WAIT -> OPEN (or
+ * REGISTER when the Session object is gone) LEARN -> CONNECTED                  a tunnel that came
+ * back: the network is still there any -> CLOSING -> CLOSED Each state does one thing: its enter
+ * function starts it, and that thing's callback leaves it.
+ */
+#ifndef CLIENT_USERD_SESSION_PRIV_H
+#define CLIENT_USERD_SESSION_PRIV_H
+
+#include <uv.h>
+
+#include "client/userd/args.h"
+#include "client/userd/hosts.h"
+#include "client/userd/info.h"
+#include "client/userd/session.h"
+#include "client/userd/uplink.h"
+#include "core/attr.h"
+#include "core/err.h"
+
+enum session_state {
+	SESSION_IDLE,
+	SESSION_IDENTIFY,
+	SESSION_REGISTER,
+	SESSION_INSTALL,
+	SESSION_OPEN,
+	SESSION_CHECK,
+	SESSION_PROVE,
+	SESSION_LEARN,
+	SESSION_RESOLVE,
+	SESSION_NETWORK,
+	SESSION_TEST,
+	SESSION_CONNECTED,
+	SESSION_WAIT,
+	SESSION_CLOSING,
+	SESSION_CLOSED,
+	SESSION_STATE_COUNT
+};
+
+struct carrier;
+struct kube_carrier_open;
+struct kube_install;
+struct kube_request;
+
+struct session {
+	uv_loop_t *loop;
+	struct root_client *root;
+	struct session_events events;
+	void *user;
+	enum session_state state;
+	uv_timer_t timer; /* the state's deadline, or the pause of WAIT */
+
+	struct connect_args args;
+	char *manager_namespace;
+	struct kube_config *kube;
+	struct kube_client *client;
+	struct session_key *key;
+	char *owner; /* user name as the API server knows it */
+	char *name, *uid; /* of the Session object; NULL: none */
+
+	/* At most one of these is under way, by state. */
+	struct kube_request *request;
+	struct kube_install *install;
+	struct kube_carrier_open *opening;
+	struct hosts_lookup *lookup;
+	struct selftest *test;
+	struct carrier *carrier; /* between OPEN and PROVE */
+
+	struct tunnel_client *tunnel;
+	struct uplink uplink;
+	struct info_watch *watch;
+	struct cluster_info info; /* the last one; domain NULL: none yet */
+	struct ip_addr direct[HOSTS_ADDRESSES];
+	size_t direct_count;
+	struct network *network;
+
+	bool established; /* was CONNECTED: failures lead to WAIT */
+	bool installed; /* INSTALL was tried */
+	unsigned int attempts; /* since the tunnel was lost, or since the start */
+	uint64_t started_ms;
+	bool failed;
+	struct err err; /* of the failure, or the last one while reconnecting */
+	char hint[256];
+};
+
+void session_enter(struct session *session, enum session_state state);
+void session_say(struct session *session, const char *fmt, ...) PRINTF(2, 3);
+/* While connecting: the end, with this error. Later: WAIT, and again. hint: what to do, or NULL. */
+void session_fail(struct session *session, const struct err *err, const char *hint);
+/* A failure that passes by itself: WAIT while there is time, else as session_fail(). */
+void session_retry(struct session *session, const struct err *err, const char *hint);
+
+/* session_kube.c */
+void session_identify(struct session *session);
+void session_register(struct session *session);
+void session_install(struct session *session);
+void session_check(struct session *session);
+/* Deletes the Session object; session_closed() follows. */
+void session_unregister(struct session *session);
+void session_closed(struct session *session);
+
+/* session_tunnel.c */
+void session_open(struct session *session);
+void session_prove(struct session *session);
+void session_learn(struct session *session);
+void session_drop_tunnel(struct session *session);
+
+/* session_net.c */
+void session_resolve(struct session *session);
+void session_network(struct session *session);
+void session_test(struct session *session);
+
+#endif /* CLIENT_USERD_SESSION_PRIV_H */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/userd_priv.h - the daemon's state, shared by its loop and its requests
+ */
+#ifndef CLIENT_USERD_USERD_PRIV_H
+#define CLIENT_USERD_USERD_PRIV_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "core/attr.h"
+
+struct err;
+struct kube_client;
+struct kube_install;
+struct root_link;
+struct session;
+struct userd_peer;
+struct userd_server;
+struct workloads;
+
+/* Command lines that wait for one thing; more than that are told to come back. */
+#define USERD_WAITING 16
+
+struct peer_list {
+	struct userd_peer *peers[USERD_WAITING];
+	size_t count;
+};
+
+/* `uninstall`: waits for the session's end first, then has a client of its own. */
+struct uninstall {
+	struct userd_peer *peer; /* NULL: none under way */
+	struct kube_client *client;
+	struct kube_install *install;
+	char *manager_namespace;
+};
+
+struct listing {
+	struct userd_peer *peer;
+	struct workloads *workloads;
+	struct userd *userd;
+};
+
+struct userd {
+	uv_loop_t loop;
+	uv_signal_t signals[2];
+	struct userd_server *server;
+	struct root_link *root;
+	struct session *session;
+	struct peer_list connecting, quitting;
+	struct uninstall uninstall;
+	struct listing listings[USERD_WAITING];
+	bool stopping; /* ends when the session is down */
+};
+
+bool peer_list_add(struct peer_list *list, struct userd_peer *peer);
+bool peer_list_remove(struct peer_list *list, const struct userd_peer *peer);
+
+/* Dispatches one request by the table in requests.c. */
+void userd_request(void *user, struct userd_peer *peer, json_object *request);
+void userd_peer_gone(void *user, struct userd_peer *peer);
+
+/* Disconnects, then the quitting peers are answered and, when stopping, the daemon ends. */
+void userd_disconnect(struct userd *userd);
+/* The session is down and the root daemon has ended. */
+void userd_disconnected(void *user);
+
+/* connecting.c */
+void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_drop_root(struct userd *userd);
+void userd_apply_env(json_object *env);
+
+/* uninstall.c */
+void userd_uninstall(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_uninstall_go(struct userd *userd);
+void userd_uninstall_cancel(struct userd *userd);
+
+#endif /* CLIENT_USERD_USERD_PRIV_H */
