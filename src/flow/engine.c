@@ -19,7 +19,7 @@
 /* Puts the IP header, which follows the 10 bytes of virtio_net_hdr, on a multiple of 16. */
 #define BUFFER_SKEW  (16 - VNET_BYTES)
 #define BUFFER_BYTES (VNET_BYTES + LIMIT_TUN_PACKET_BYTES)
-#define TICK_MS      500
+#define TICK_MS      2000
 
 void flow_engine_write(struct flow_engine *engine, const struct virtio_net_hdr *vnet,
 	const void *head, size_t head_len, const void *data, size_t data_len)

@@ -23,7 +23,7 @@
 #define SILENT_MS UINT64_C(900000)
 /* Flows looked at per tick, so that a full table is seen within 30 minutes and a tick stays short.
  */
-#define EXPIRE_BATCH 64
+#define EXPIRE_BATCH 128
 
 enum direction { TO_LISTENER, TO_APP };
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 
+#include "core/limits.h"
+#include "flow/engine.h"
 #include "flow/pair.h"
 
 static void only_the_flow_is_accepted(void **state)
@@ -10,6 +13,7 @@ static void only_the_flow_is_accepted(void **state)
 	struct rig rig;
 	socklen_t len;
 	int stranger, client, type = 0;
+	socklen_t size = sizeof(type);
 
 	(void)state;
 	rig_start(&rig, (struct flow_events){0});
@@ -25,6 +29,11 @@ static void only_the_flow_is_accepted(void **state)
 	assert_int_equal(flow_engine_counters(rig.engine)->accept_rejected, 1);
 	client = accept_flow(&rig);
 	assert_int_equal(rig.established, 1);
+	/* What keeps a live flow from looking dead (tcp.c, SILENT_MS). */
+	assert_int_equal(getsockopt(rig.fd, SOL_SOCKET, SO_KEEPALIVE, &type, &size), 0);
+	assert_int_equal(type, 1);
+	assert_int_equal(getsockopt(rig.fd, IPPROTO_TCP, TCP_KEEPIDLE, &type, &size), 0);
+	assert_in_range(type, 1, 300);
 	assert_int_equal(send(client, "x", 1, 0), 1);
 	assert_int_equal(recv(rig.fd, &type, 1, MSG_DONTWAIT), 1);
 	assert_int_equal(recv(rig.fd, &type, 1, 0), -1); /* non-blocking */
@@ -150,6 +159,67 @@ static void time_wait_is_ended(void **state)
 	}
 }
 
+/* Each state ends by itself: at its time, not before. */
+static void states_expire(void **state)
+{
+	struct segment syn = from_app(&pairs[0], PACKET_SYN, 1000);
+	struct segment ack = from_app(&pairs[0], PACKET_ACK, 1001);
+	struct rig rig;
+	uint64_t now;
+	int client;
+
+	(void)state;
+	rig_start(&rig, (struct flow_events){0});
+	for (unsigned int opened = 0; opened < 2; opened++) {
+		rig_send_segment(&rig, &syn);
+		now = uv_now(&rig.loop);
+		if (opened)
+			flow_tcp_answer(rig.engine, rig.id, FLOW_OPENED);
+		flow_tcp_expire(rig.engine, now + LIMIT_FLOW_OPEN_MS - 1);
+		assert_int_equal(rig.cancels, opened);
+		flow_tcp_expire(rig.engine, now + LIMIT_FLOW_OPEN_MS);
+		assert_int_equal(rig.cancels, opened + 1);
+		assert_int_equal(flow_table_count(&rig.engine->table), 0);
+	}
+	assert_true(rig_receive(&rig));
+	open_flow(&rig, &pairs[0], 1000);
+	client = accept_flow(&rig);
+	now = uv_now(&rig.loop);
+	flow_tcp_expire(rig.engine, now + 899000);
+	rig_send_segment(&rig, &ack);
+	assert_true(rig_receive(&rig));
+	assert_int_equal(packet_tcp_flags(&rig.view), PACKET_ACK);
+	flow_tcp_expire(rig.engine, now + 900000);
+	assert_int_equal(flow_table_count(&rig.engine->table), 0);
+	rig_send_segment(&rig, &ack); /* as the kernel answers for a socket that is gone */
+	assert_true(rig_receive(&rig));
+	assert_int_equal(packet_tcp_flags(&rig.view), PACKET_RST);
+	assert_int_equal(rig.cancels, 2);
+	close(client);
+	rig_stop(&rig);
+}
+
+static void lingering_ends(void **state)
+{
+	struct segment rst = from_app(&pairs[0], PACKET_RST, 1001);
+	struct rig rig;
+	uint64_t now;
+	int client;
+
+	(void)state;
+	rig_start(&rig, (struct flow_events){0});
+	open_flow(&rig, &pairs[0], 1000);
+	client = accept_flow(&rig);
+	rig_send_segment(&rig, &rst);
+	now = uv_now(&rig.loop);
+	flow_tcp_expire(rig.engine, now + 1999);
+	assert_int_equal(flow_table_count(&rig.engine->table), 1);
+	flow_tcp_expire(rig.engine, now + 2000);
+	assert_int_equal(flow_table_count(&rig.engine->table), 0);
+	close(client);
+	rig_stop(&rig);
+}
+
 static void strangers_get_a_reset(void **state)
 {
 	struct segment ack = from_app(&pairs[0], PACKET_ACK, 1), answer;
@@ -214,6 +284,8 @@ int main(void)
 		cmocka_unit_test(reset_before_the_socket_cancels),
 		cmocka_unit_test(new_sequence_is_a_new_flow),
 		cmocka_unit_test(time_wait_is_ended),
+		cmocka_unit_test(states_expire),
+		cmocka_unit_test(lingering_ends),
 		cmocka_unit_test(strangers_get_a_reset),
 		cmocka_unit_test(callbacks_may_answer_and_free),
 	};
