@@ -8,6 +8,9 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 
+/* JSON is YAML, but for the escaped slash. */
+#define YAML_COMPATIBLE (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+
 static const struct kube_kind kinds[] = {
 	{"ClusterRole", "clusterroles", false},
 	{"ClusterRoleBinding", "clusterrolebindings", false},
@@ -62,7 +65,8 @@ char *kube_object_path(json_object *object)
 		name);
 }
 
-void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user)
+void kube_apply_request(struct kube_client *client, json_object *object, kube_done_fn on_done,
+	void *user, struct kube_request **ret_request)
 {
 	auto_free char *path = kube_object_path(object);
 	/* A kind without a path cannot be asked for: the server says so. */
@@ -71,9 +75,14 @@ void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on
 	const struct kube_request_config config = {
 		.method = "PATCH",
 		.path = query,
-		.content_type = "application/apply-patch+yaml", /* JSON is YAML */
-		.body = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN),
+		.content_type = "application/apply-patch+yaml",
+		.body = json_object_to_json_string_ext(object, YAML_COMPATIBLE),
 	};
 
-	kube_request(client, &config, on_done, user, NULL);
+	kube_request(client, &config, on_done, user, ret_request);
+}
+
+void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user)
+{
+	kube_apply_request(client, object, on_done, user, NULL);
 }

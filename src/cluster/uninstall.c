@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions go first, while the manager and the policy are there: each ends in order. Then every
+ * object of k8s/, the last applied first; then the wait until they are gone.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cluster/install_impl.h"
+#include "cluster/json.h"
+#include "cluster/objects.h"
+#include "core/alloc.h"
+
+#define GONE_POLL_MS 200
+
+static void delete_next(struct kube_install *install);
+static void wait_next(uv_timer_t *timer);
+
+static json_object *current(struct kube_install *install)
+{
+	return json_object_array_get_idx(install->objects, install->next);
+}
+
+static void send_delete(struct kube_install *install, const char *path, kube_done_fn on_done)
+{
+	const struct kube_request_config config = {.method = "DELETE",
+		.path = path,
+		.body = "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
+			"\"propagationPolicy\":\"Background\"}"};
+
+	kube_request(install->client, &config, on_done, install, &install->request);
+}
+
+static void on_gone(void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+
+	(void)status;
+	(void)body;
+	install->request = NULL;
+	if (r == 0) {
+		err_set(&install->last, -ETIMEDOUT, ERR_UNREACHABLE, "%s %s is not gone yet",
+			json_text_or(current(install), "kind", ""),
+			json_text_or(current(install), "metadata.name", ""));
+		install_again(install, GONE_POLL_MS, wait_next);
+	} else if (r == -ENOENT) {
+		install->next++;
+		install_again(install, 0, wait_next);
+	} else {
+		install_finish(install, r, err);
+	}
+}
+
+static void wait_next(uv_timer_t *timer)
+{
+	struct kube_install *install = timer->data;
+	struct err none = ERR_INIT;
+	auto_free char *path = NULL;
+
+	if (install->next == json_object_array_length(install->objects)) {
+		install_finish(install, 0, &none);
+		return;
+	}
+	path = kube_object_path(current(install));
+	install_get(install, path, on_gone);
+}
+
+static void on_deleted(void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+	struct err why = *err;
+
+	(void)status;
+	(void)body;
+	install->request = NULL;
+	if (r < 0 && r != -ENOENT) {
+		err_wrap(&why, r, "cannot delete %s %s", json_text_or(current(install), "kind", ""),
+			json_text_or(current(install), "metadata.name", ""));
+		install_finish(install, r, &why);
+		return;
+	}
+	delete_next(install);
+}
+
+/* `next` is the number of objects that are left. */
+static void delete_next(struct kube_install *install)
+{
+	auto_free char *path = NULL;
+
+	if (install->next == 0) {
+		install_progress(install, "Waiting until everything is gone...");
+		install_again(install, 0, wait_next);
+		return;
+	}
+	install->next--;
+	install_progress(install, "Deleting %s %s...", json_text_or(current(install), "kind", ""),
+		json_text_or(current(install), "metadata.name", ""));
+	path = kube_object_path(current(install));
+	send_delete(install, path, on_deleted);
+}
+
+static void on_sessions_deleted(
+	void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+	struct err why = *err;
+
+	(void)status;
+	(void)body;
+	install->request = NULL;
+	/* 404: the kind is gone already. */
+	if (r < 0 && r != -ENOENT) {
+		err_wrap(&why, r, "cannot delete the Sessions");
+		install_finish(install, r, &why);
+		return;
+	}
+	install->next = json_object_array_length(install->objects);
+	delete_next(install);
+}
+
+static void on_namespace(void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+	auto_free char *path =
+		kube_path("telepresence.io/v1alpha1", "sessions", install->namespace, NULL);
+
+	(void)status;
+	install->request = NULL;
+	if (r < 0 && r != -ENOENT) {
+		install_finish(install, r, err);
+		return;
+	}
+	install_respect_namespace(install, r == 0 ? body : NULL);
+	install_progress(install, "Deleting Sessions...");
+	send_delete(install, path, on_sessions_deleted);
+}
+
+static void start_uninstall(uv_timer_t *timer)
+{
+	struct kube_install *install = timer->data;
+	auto_free char *path = kube_path("v1", "namespaces", NULL, install->namespace);
+
+	if (install->deadline_ms == 0)
+		install_finish(install, install->last.code, &install->last);
+	else
+		install_get(install, path, on_namespace);
+}
+
+struct kube_install *kube_uninstall_start(struct kube_client *client,
+	const struct kube_install_config *config, const struct kube_install_events *events,
+	void *user)
+{
+	struct kube_install *install = install_new(client, config, events, user);
+
+	uv_timer_start(&install->timer, start_uninstall, 0, 0);
+	return install;
+}
