@@ -184,9 +184,10 @@ void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *re
 		r = join(userd, peer, &args, &err);
 	} else {
 		userd_apply_env(json_get(request, "env", json_type_object));
+		(void)peer_list_add(&userd->connecting, peer);
 		r = start_session(userd, &args, &err);
-		if (r == 0)
-			(void)peer_list_add(&userd->connecting, peer);
+		if (r < 0)
+			(void)peer_list_remove(&userd->connecting, peer);
 	}
 	if (r < 0)
 		userd_peer_failed(
