@@ -192,7 +192,7 @@ static void conn_replied(struct conn *conn)
 
 static void on_written(uv_write_t *write, int status)
 {
-	struct reply *reply = container_of(write, struct reply, write);
+	struct reply *reply = write->data;
 	struct conn *conn = reply->conn;
 
 	free(reply);
@@ -213,6 +213,7 @@ static void conn_reply(struct conn *conn, const uint8_t *msg, size_t len)
 	}
 	reply = xcalloc(1, sizeof(*reply) + len);
 	reply->conn = conn;
+	reply->write.data = reply;
 	reply->prefix[0] = (uint8_t)(len >> 8);
 	reply->prefix[1] = (uint8_t)len;
 	memcpy(reply->msg, msg, len);

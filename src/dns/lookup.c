@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/lookup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/* As in cache.c. */
+#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
 #include <uthash.h>
 #include <utlist.h>
 
@@ -13,7 +17,7 @@
 #include "dns/resolver.h"
 
 /* Some thousand answers. */
-#define CACHE_BYTES (1024 * 1024)
+#define CACHE_BYTES (1024UL * 1024)
 /* A service made anew has a new address: the next lookup a second later must see it. */
 #define POSITIVE_MS 1000
 #define NEGATIVE_MS 5000
@@ -68,7 +72,8 @@ static void on_timer(uv_timer_t *timer)
 	struct dns_lookups *lookups = timer->data;
 	struct dns_query *query, *next;
 
-	DL_FOREACH_SAFE (lookups->all, query, next) {
+	for (query = lookups->all; query; query = next) {
+		next = query->next;
 		if (query->deadline_ms > uv_now(lookups->loop))
 			break;
 		if (query->expired)
@@ -84,7 +89,7 @@ static void arm_timer(struct dns_lookups *lookups)
 	const struct dns_query *query;
 	uint64_t now = uv_now(lookups->loop);
 
-	DL_FOREACH (lookups->all, query) {
+	for (query = lookups->all; query; query = query->next) {
 		if (query->expired)
 			continue;
 		(void)uv_timer_start(&lookups->timer, on_timer,
@@ -99,6 +104,7 @@ static void detach(struct dns_query *query)
 {
 	struct dns_lookups *lookups = query->lookups;
 
+	assert(lookups);
 	forget_key(query);
 	DL_DELETE(lookups->all, query);
 	lookups->count--;
@@ -173,7 +179,7 @@ static int start_query(struct dns_lookups *lookups, const char *key, const char 
 	r = lookups->send(lookups->user, query, msg, len);
 	if (r >= 0)
 		return 0; /* the query may be gone already */
-	DL_DELETE(query->waiters, waiter);
+	query->waiters = NULL; /* it was alone */
 	waiter->query = NULL;
 	detach(query);
 	query_free(query);
@@ -232,11 +238,12 @@ static void on_closed(uv_handle_t *handle)
 
 void dns_lookups_free(struct dns_lookups *lookups)
 {
+	struct dns_query *query, *next;
+
 	if (!lookups)
 		return;
-	while (lookups->all) {
-		struct dns_query *query = lookups->all;
-
+	for (query = lookups->all; query; query = next) {
+		next = query->next;
 		while (query->waiters)
 			dns_lookup_cancel(query->waiters);
 		detach(query);

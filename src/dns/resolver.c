@@ -226,11 +226,12 @@ int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 
 void dns_resolver_free(struct dns_resolver *resolver)
 {
+	struct request *request, *next;
+
 	if (!resolver)
 		return;
-	while (resolver->requests) {
-		struct request *request = resolver->requests;
-
+	for (request = resolver->requests; request; request = next) {
+		next = request->next;
 		dns_lookup_cancel(&request->waiter);
 		if (request->forward)
 			dns_forward_cancel(request->forward);

@@ -145,7 +145,7 @@ static ldns_pkt *make_reply(const ldns_pkt *query, const ldns_pkt *answer)
 	ldns_pkt_set_cd(reply, ldns_pkt_cd(query));
 	ldns_pkt_set_ra(reply, true);
 	ldns_pkt_set_aa(reply, ldns_pkt_aa(answer));
-	ldns_pkt_set_rcode(reply, ldns_pkt_get_rcode(answer));
+	ldns_pkt_set_rcode(reply, (uint8_t)ldns_pkt_get_rcode(answer));
 	(void)ldns_pkt_push_rr(reply, LDNS_SECTION_QUESTION, ldns_rr_clone(question_of(query)));
 	if (ldns_pkt_edns(query)) {
 		ldns_pkt_set_edns_udp_size(reply, DNS_EDNS_BYTES);
