@@ -19,7 +19,6 @@
 #define SERVICE_NAME     "traffic-manager"
 #define SERVICE_PORT     "tunnel"
 #define TUNNEL_PORT      8081
-#define TUNNEL_PROTOCOL  "telepresence.io.v1"
 #define CHANNEL_PROTOCOL "v4.channel.k8s.io"
 /* Pods of the Service: its selector, escaped once for the URL and once for printf. */
 #define POD_SELECTOR "app%%3Dtraffic-manager"
@@ -192,11 +191,12 @@ static void start_proxy(struct attempt *attempt)
 {
 	struct kube_carrier_open *open = attempt->open;
 	auto_free char *path = xasprintf("/api/v1/namespaces/%s/services/" SERVICE_NAME
-					 ":" SERVICE_PORT "/proxy/tunnel",
+					 ":" SERVICE_PORT "/proxy" TUNNEL_PATH,
 		open->namespace);
 
 	attempt->tried = true;
-	attempt->conn = wsconn_open(open->client, path, TUNNEL_PROTOCOL, &opening_events, attempt);
+	attempt->conn =
+		wsconn_open(open->client, path, TUNNEL_SUBPROTOCOL, &opening_events, attempt);
 }
 
 static void on_head_start_over(uv_timer_t *timer)

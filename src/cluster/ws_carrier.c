@@ -143,5 +143,8 @@ struct carrier *ws_carrier_new(struct wsconn *conn, bool port_forward)
 	memset(carrier->port_left, PORT_BYTES, sizeof(carrier->port_left));
 	buf_init(&carrier->error_text, ERROR_TEXT_BYTES);
 	wsconn_set_events(conn, port_forward ? &channel_events : &plain_events, carrier);
+	/* A port-forward ends in a bare TCP stream. */
+	if (port_forward)
+		carrier_op_send(&carrier->base, TUNNEL_PREAMBLE, sizeof(TUNNEL_PREAMBLE) - 1);
 	return &carrier->base;
 }
