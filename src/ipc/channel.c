@@ -134,7 +134,8 @@ int ipc_recv(int sock, void *data, size_t cap, int *ret_fd, struct err *err)
 
 	if (ret_fd) {
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		/* Not the whole buffer: its padding would take a second one. */
+		msg.msg_controllen = CMSG_LEN(sizeof(int));
 	}
 	do {
 		n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

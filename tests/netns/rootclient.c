@@ -5,6 +5,7 @@
  *   tun NAME|- MTU ADDR4/LEN|- ADDR6/LEN|-     routes PREFIX...     dns PORT ADDR...
  *   socket 4|6 udp|tcp       (the last socket is kept)
  *   ask ADDR TEXT            sends TEXT by that socket to port 53, prints what comes back
+ *   packet (prints header, family and length of the next packet that the TUN delivers)
  *   closetun    hangup (closes the connection only)    wait (until the server has gone)
  * Each is answered by one line: "ok ..." or "error CODE KIND MESSAGE". End of input ends it.
  */
@@ -132,10 +133,27 @@ static void do_ask(char **words, size_t count)
 	fflush(stdout);
 }
 
+/* virtio_net_hdr is 10 bytes long; its gso_type is the second. */
+static void print_packet(void)
+{
+	static uint8_t bytes[LIMIT_TUN_PACKET_BYTES];
+	ssize_t n = readable(tun.fd) ? read(tun.fd, bytes, sizeof(bytes)) : -1;
+
+	if (n < 11)
+		printf("error %zd\n", n);
+	else
+		printf("ok gso=%u version=%u bytes=%zd\n", bytes[1], bytes[10] >> 4, n - 10);
+	fflush(stdout);
+}
+
 static void do_word(const char *word)
 {
 	struct err err = ERR_INIT;
 
+	if (strcmp(word, "packet") == 0) {
+		print_packet();
+		return;
+	}
 	if (strcmp(word, "closetun") == 0) {
 		close(tun.fd);
 		tun.fd = -1;

@@ -122,7 +122,8 @@ def connect_in(netns, name, as_uid=0):
               "s.connect(sys.argv[1].replace('@','\\0'));"
               "socket.send_fds(socket.socket(fileno=int(sys.argv[2])),[b'x'],[s.fileno()])")
     with mine, theirs:
-        netns.run("setpriv", "--reuid", as_uid, "--clear-groups", "/usr/bin/python3", "-c", script, name.replace("\0", "@"), theirs.fileno(),
+        netns.run("setpriv", "--reuid", as_uid, "--clear-groups", "/usr/bin/python3", "-c",
+                  script, name.replace("\0", "@"), theirs.fileno(),
                   pass_fds=[theirs.fileno()])
         _, fds, _, _ = socket.recv_fds(mine, 1, 1)
     return socket.socket(fileno=fds[0])

@@ -87,6 +87,38 @@ static void descriptors_pass(void **state)
 	close(fds[0]);
 }
 
+/* Room for one only: of two, none stays open here. */
+static void two_descriptors_are_refused(void **state)
+{
+	struct pair *pair = *state;
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.bytes = ""};
+	struct iovec iov = {.iov_base = &(char){'x'}, .iov_len = 1};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	int fd = -1;
+	int fds[2];
+	char byte;
+
+	assert_int_equal(pipe(fds), 0);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), (int[]){fds[1], fds[1]}, 2 * sizeof(int));
+	assert_int_equal(sendmsg(pair->client, &msg, 0), 1);
+	assert_int_equal(ipc_recv(pair->server, &byte, 1, &fd, NULL), -EPROTO);
+	assert_int_equal(fd, -1);
+	close(fds[1]);
+	/* The end of file: no writer is left anywhere. */
+	assert_int_equal(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
+}
+
 static void a_peer_that_does_not_read_blocks_nobody(void **state)
 {
 	struct pair *pair = *state;
@@ -131,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(frames_keep_their_bounds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(descriptors_pass, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(two_descriptors_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_peer_that_does_not_read_blocks_nobody, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_are_exclusive, set_up, tear_down),
