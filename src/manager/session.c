@@ -61,7 +61,7 @@ void session_free(struct session *session)
 	free(session);
 }
 
-int session_parse(json_object *object, uint64_t now_ms, time_t now_wall,
+int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_wall,
 	struct session **ret_session, struct err *err)
 {
 	const char *uid = get_string(object, "metadata", "uid");
@@ -84,7 +84,8 @@ int session_parse(json_object *object, uint64_t now_ms, time_t now_wall,
 	session->ttl_s = get_ttl(object);
 	session->connected_wall = parse_time(get_string(object, "status", "connectedAt"));
 	session->patch_due_ms = UINT64_MAX;
-	session->expires_ms = now_ms + SESSION_GRACE_MS;
+	session->expires_ms =
+		now_ms + (is_new ? (uint64_t)session->ttl_s * 1000 : SESSION_GRACE_MS);
 	session_update(session, object, now_ms, now_wall);
 	*ret_session = session;
 	return 0;
@@ -120,7 +121,7 @@ void session_peer_left(struct session *session, uint64_t now_ms, time_t now_wall
 	if (--session->peers == 0)
 		session->changed_wall = now_wall;
 	session->patch_due_ms = now_ms;
-	session->expires_ms = MAX(session->expires_ms, now_ms + (uint64_t)session->ttl_s * 1000);
+	session->expires_ms = now_ms + (uint64_t)session->ttl_s * 1000;
 }
 
 bool session_expired(const struct session *session, uint64_t now_ms)

@@ -25,7 +25,8 @@ struct sessions;
 #define SESSION_TTL_MIN_S     10
 #define SESSION_TTL_MAX_S     86400
 #define SESSION_TTL_DEFAULT_S 900
-/* Clients of a manager that was away get this long to come back before an overdue Session goes. */
+/* An object from before the manager's start is kept this long in any case, so that its client can
+ * come back first. */
 #define SESSION_GRACE_MS  30000
 #define SESSION_UID_BYTES 64
 
@@ -45,8 +46,9 @@ struct session {
 	UT_hash_handle hh;
 };
 
-/* Reads a Session object. 0, or -EINVAL with err saying which field is off. */
-NODISCARD int session_parse(json_object *object, uint64_t now_ms, time_t now_wall,
+/* Reads a Session object, new or from before the manager's start. 0, or -EINVAL with err saying
+ * which field is off. */
+NODISCARD int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_wall,
 	struct session **ret_session, struct err *err);
 /* Takes over what may change in the object: lastSeen and deletionTimestamp. */
 void session_update(struct session *session, json_object *object, uint64_t now_ms, time_t now_wall);

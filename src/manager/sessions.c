@@ -160,7 +160,8 @@ static void on_seen(struct sessions *sessions, const char *uid, json_object *obj
 	if (session) {
 		session_update(session, object, now_ms(sessions), time(NULL));
 	} else {
-		if (session_parse(object, now_ms(sessions), time(NULL), &session, &err) < 0) {
+		if (session_parse(object, sessions->synced, now_ms(sessions), time(NULL), &session,
+			    &err) < 0) {
 			log_warn("session ignored", "error=%s", err.msg);
 			return;
 		}
