@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "client/userd/assoc.h"
 #include "client/userd/dial.h"
 #include "client/userd/doh.h"
 #include "client/userd/info.h"
@@ -32,6 +33,7 @@ struct network {
 	struct ip_prefix own4, own6;
 	struct prefix_set routes;
 	struct dialer *dialer;
+	struct assoc_table *assocs;
 	struct flow_engine *engine;
 	struct doh *doh;
 	struct dns_resolver *resolver;
@@ -62,10 +64,38 @@ static void on_tcp_established(void *user, flow_id_t id, int fd)
 	dialer_established(network->dialer, id, fd);
 }
 
+static void on_udp(void *user, const struct ip_endpoint *src, const struct ip_endpoint *dst,
+	const uint8_t *data, size_t len)
+{
+	struct network *network = user;
+
+	assoc_udp(network->assocs, src, dst, data, len);
+}
+
+static void on_echo(void *user, const struct ip_addr *src, const struct ip_addr *dst,
+	uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len)
+{
+	struct network *network = user;
+
+	assoc_echo(network->assocs, src, dst, ident, sequence, data, len);
+}
+
+static void on_tun_lost(void *user, int error)
+{
+	struct network *network = user;
+
+	log_error("the network device is gone", "name=%s error=%s", network->tun.name,
+		strerror(-error));
+	network->config.on_lost(network->config.user);
+}
+
 static const struct flow_events flow_events = {
 	.tcp_open = on_tcp_open,
 	.tcp_cancelled = on_tcp_cancelled,
 	.tcp_established = on_tcp_established,
+	.udp_received = on_udp,
+	.icmp_echo = on_echo,
+	.tun_lost = on_tun_lost,
 };
 
 static int on_dns_query(void *user, struct dns_query *query, const uint8_t *msg, size_t len)
@@ -141,12 +171,14 @@ static int open_device(struct network *network, struct err *err)
 		flow.peer6 = subnets_peer(&network->own6);
 	}
 	network->dialer = dialer_new(network->config.loop, network->config.uplink);
+	network->assocs = assoc_table_new(network->config.loop, network->config.uplink);
 	r = flow_engine_new(
 		network->config.loop, &flow, &flow_events, network, &network->engine, err);
 	network->tun.fd = -1;
 	if (r < 0)
 		return r;
 	dialer_set_engine(network->dialer, network->engine);
+	assoc_table_set_engine(network->assocs, network->engine);
 	return 0;
 }
 
@@ -266,6 +298,7 @@ void network_free(struct network *network)
 	if (network->resolver)
 		dns_resolver_free(network->resolver);
 	dialer_free(network->dialer);
+	assoc_table_free(network->assocs);
 	if (network->engine)
 		flow_engine_free(network->engine);
 	free(network->namespace);

@@ -31,6 +31,9 @@ struct network_config {
 	const struct prefix_list *also_proxy, *never_proxy; /* copied */
 	const struct ip_addr *direct; /* API server and proxy: never routed; copied */
 	size_t direct_count;
+	/* Somebody took the device away: nothing works any more. network_free() is allowed. */
+	void (*on_lost)(void *user);
+	void *user;
 };
 
 NODISCARD int network_new(const struct network_config *config, const struct cluster_info *info,

@@ -24,6 +24,7 @@
 #define RETRY_MAX_MS 5000U
 /* How long a first connect waits for a manager that is there but does not answer yet. */
 #define CONNECT_PATIENCE_MS 15000
+#define DEFER_MS            20
 
 #define BIT(state) (1U << (state))
 #define ANY        (BIT(SESSION_CLOSING) - 1)
@@ -71,9 +72,20 @@ static void on_timer(uv_timer_t *timer)
 		session_closed(session);
 		return;
 	}
-	err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "no answer in time (state %s)",
-		steps[session->state].name);
+	if (session->deferred) {
+		err = session->err;
+	} else {
+		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "no answer in time (state %s)",
+			steps[session->state].name);
+	}
 	session_retry(session, &err, NULL);
+}
+
+void session_defer(struct session *session, const struct err *err)
+{
+	session->err = *err;
+	session->deferred = true;
+	(void)uv_timer_start(&session->timer, on_timer, DEFER_MS, 0);
 }
 
 void session_enter(struct session *session, enum session_state state)
@@ -83,6 +95,7 @@ void session_enter(struct session *session, enum session_state state)
 	assert(step->from & BIT(session->state));
 	log_debug("session", "from=%s to=%s", steps[session->state].name, step->name);
 	session->state = state;
+	session->deferred = false;
 	(void)uv_timer_stop(&session->timer);
 	if (step->deadline_ms)
 		(void)uv_timer_start(&session->timer, on_timer, step->deadline_ms, 0);

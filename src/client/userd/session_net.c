@@ -34,6 +34,12 @@ void session_resolve(struct session *session)
 	session->lookup = hosts_resolve(session->loop, urls, ARRAY_SIZE(urls), on_hosts, session);
 }
 
+/* Reconnecting does not bring a device back. */
+static void on_lost(void *user)
+{
+	session_stop(user);
+}
+
 void session_network(struct session *session)
 {
 	const struct network_config config = {
@@ -45,6 +51,8 @@ void session_network(struct session *session)
 		.never_proxy = &session->args.never_proxy,
 		.direct = session->direct,
 		.direct_count = session->direct_count,
+		.on_lost = on_lost,
+		.user = session,
 	};
 	struct err err = ERR_INIT;
 	int r;

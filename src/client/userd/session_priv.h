@@ -82,7 +82,7 @@ struct session {
 	bool installed; /* INSTALL was tried */
 	unsigned int attempts; /* since the tunnel was lost, or since the start */
 	uint64_t started_ms;
-	bool failed;
+	bool failed, deferred;
 	struct err err; /* of the failure, or the last one while reconnecting */
 	char hint[256];
 };
@@ -93,6 +93,9 @@ void session_say(struct session *session, const char *fmt, ...) PRINTF(2, 3);
 void session_fail(struct session *session, const struct err *err, const char *hint);
 /* A failure that passes by itself: WAIT while there is time, else as session_fail(). */
 void session_retry(struct session *session, const struct err *err, const char *hint);
+
+/* session_retry() in a moment, unless the state has changed by then. */
+void session_defer(struct session *session, const struct err *err);
 
 /* session_kube.c */
 void session_identify(struct session *session);

@@ -92,8 +92,9 @@ static void on_info_end(void *user, const struct err *err)
 	struct session *session = user;
 
 	session->watch = NULL;
-	if (session->uplink.h2 && session->state != SESSION_WAIT)
-		session_retry(session, err, NULL);
+	/* A tunnel that is lost ends this stream first, and then says why. */
+	if (session->uplink.h2 && session->state < SESSION_WAIT)
+		session_defer(session, err);
 }
 
 void session_learn(struct session *session)

@@ -13,7 +13,8 @@
 struct h2_session;
 
 /* RFC 9113 7. */
-#define UPLINK_CANCEL 8U
+#define UPLINK_CANCEL        8U
+#define UPLINK_CONNECT_ERROR 10U
 
 struct uplink {
 	struct h2_session *h2;

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/assoc.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "client/userd/uplink.h"
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "core/wire.h"
+#include "flow/flow.h"
+#include "tunnel/capsule.h"
+#include "tunnel/h2.h"
+
+/* Waiting for the tunnel, in each association: what a socket's buffer would hold. */
+#define ASSOC_QUEUE_BYTES (256 * 1024)
+#define SWEEP_MS          (ASSOC_IDLE_MS / 4)
+/* identifier and sequence number before an echo's data */
+#define ECHO_HEADER_BYTES 4
+/* "/.well-known/masque/udp/<v6>/65535/" with every colon as %3A */
+#define PATH_BYTES 192
+
+enum assoc_kind { ASSOC_UDP, ASSOC_ECHO };
+
+/* Zeroed before it is filled: it is hashed as bytes. An echo has its identifier as source port. */
+struct assoc_key {
+	struct ip_endpoint src, dst;
+	uint32_t kind;
+};
+
+struct assoc {
+	struct assoc_table *table;
+	struct assoc_key key;
+	struct h2_stream *stream;
+	struct capsule_parser parser;
+	struct buf out;
+	uint64_t active_ms;
+	UT_hash_handle hh;
+};
+
+struct assoc_table {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	const struct uplink *uplink;
+	struct flow_engine *engine;
+	struct assoc *assocs;
+	struct assoc_counters counters;
+};
+
+static struct assoc_key make_key(
+	enum assoc_kind kind, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	struct assoc_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.src.addr = src->addr;
+	key.src.port = src->port;
+	key.dst.addr = dst->addr;
+	key.dst.port = dst->port;
+	key.kind = kind;
+	return key;
+}
+
+static void free_assoc(struct assoc *assoc)
+{
+	HASH_DEL(assoc->table->assocs, assoc);
+	assoc->table->counters.active--;
+	capsule_parser_done(&assoc->parser);
+	buf_done(&assoc->out);
+	free(assoc);
+}
+
+/* Ends the stream first; its on_close does not come here any more. */
+static void drop_assoc(struct assoc *assoc)
+{
+	static const struct h2_stream_events none;
+	struct h2_stream *stream = assoc->stream;
+
+	free_assoc(assoc);
+	h2_stream_set_events(stream, &none, NULL);
+	h2_stream_reset(stream, UPLINK_CANCEL);
+}
+
+static void refuse(const struct assoc *assoc)
+{
+	assoc->table->counters.refused++;
+	if (assoc->key.kind == ASSOC_UDP)
+		flow_udp_refuse(assoc->table->engine, &assoc->key.src, &assoc->key.dst);
+}
+
+static void on_head(void *user, const struct h2_head *head)
+{
+	struct assoc *assoc = user;
+
+	if (head->status == 200)
+		return;
+	refuse(assoc);
+	drop_assoc(assoc);
+}
+
+static void deliver_echo(const struct assoc *assoc, const uint8_t *payload, size_t len)
+{
+	struct wire wire = wire_reader(payload, len);
+	uint16_t ident = wire_get_u16(&wire);
+	uint16_t sequence = wire_get_u16(&wire);
+
+	if (wire_ok(&wire))
+		flow_icmp_reply(assoc->table->engine, &assoc->key.dst.addr, &assoc->key.src.addr,
+			ident, sequence, payload + ECHO_HEADER_BYTES, len - ECHO_HEADER_BYTES);
+}
+
+static void on_datagram(void *user, const uint8_t *payload, size_t len)
+{
+	struct assoc *assoc = user;
+
+	assoc->active_ms = uv_now(assoc->table->loop);
+	if (assoc->key.kind == ASSOC_ECHO)
+		deliver_echo(assoc, payload, len);
+	else
+		flow_udp_send(assoc->table->engine, &assoc->key.dst, &assoc->key.src, payload, len);
+}
+
+static void on_data(void *user, const uint8_t *data, size_t len)
+{
+	struct assoc *assoc = user;
+
+	h2_stream_consumed(assoc->stream, len);
+	if (capsule_parse(&assoc->parser, data, len, on_datagram, assoc) < 0)
+		drop_assoc(assoc);
+}
+
+static void on_end(void *user)
+{
+	drop_assoc(user);
+}
+
+static ssize_t on_read(void *user, uint8_t *out, size_t len)
+{
+	struct assoc *assoc = user;
+	size_t n = MIN(len, buf_len(&assoc->out));
+
+	if (n == 0)
+		return H2_READ_AGAIN;
+	memcpy(out, buf_head(&assoc->out), n);
+	buf_consume(&assoc->out, n);
+	return (ssize_t)n;
+}
+
+static void on_close(void *user, uint32_t code)
+{
+	struct assoc *assoc = user;
+
+	/* CONNECT_ERROR: the target's ICMP error. Anything else is the tunnel's end or idleness. */
+	if (code == UPLINK_CONNECT_ERROR)
+		refuse(assoc);
+	free_assoc(assoc);
+}
+
+/* An address as one segment of a path (RFC 9298 2). */
+static void put_host(const struct ip_addr *addr, char out[static PATH_BYTES])
+{
+	char text[ADDR_TEXT_BYTES];
+	size_t len = 0;
+
+	for (const char *c = ip_addr_format(addr, text); *c; c++) {
+		if (*c == ':') {
+			memcpy(out + len, "%3A", 3);
+			len += 3;
+		} else {
+			out[len++] = *c;
+		}
+	}
+	out[len] = '\0';
+}
+
+static int open_stream(struct assoc *assoc)
+{
+	static const struct h2_stream_events events = {.on_head = on_head,
+		.on_data = on_data,
+		.on_end = on_end,
+		.on_read = on_read,
+		.on_close = on_close};
+	static const struct h2_header headers[] = {{"capsule-protocol", "?1"}};
+	struct h2_head head = {.method = "CONNECT",
+		.authority = "traffic-manager",
+		.headers = headers,
+		.header_count = ARRAY_SIZE(headers)};
+	char host[PATH_BYTES], path[2 * PATH_BYTES];
+
+	put_host(&assoc->key.dst.addr, host);
+	if (assoc->key.kind == ASSOC_UDP) {
+		head.protocol = "connect-udp";
+		(void)snprintf(path, sizeof(path), "/.well-known/masque/udp/%s/%u/", host,
+			assoc->key.dst.port);
+	} else {
+		head.protocol = "telepresence-icmp";
+		(void)snprintf(path, sizeof(path), "/.well-known/telepresence/icmp/%s/", host);
+	}
+	head.path = path;
+	return h2_request(assoc->table->uplink->h2, &head, &events, assoc, &assoc->stream);
+}
+
+/* The association of this key, made when there is none. NULL: not now. */
+static struct assoc *get(struct assoc_table *table, const struct assoc_key *key)
+{
+	struct assoc *assoc = NULL;
+
+	HASH_FIND(hh, table->assocs, key, sizeof(*key), assoc);
+	if (assoc)
+		return assoc;
+	if (!table->uplink->h2 || table->counters.active >= ASSOC_MAX)
+		return NULL;
+	assoc = XNEW(struct assoc);
+	assoc->table = table;
+	assoc->key = *key;
+	if (open_stream(assoc) < 0) {
+		free(assoc);
+		return NULL;
+	}
+	capsule_parser_init(&assoc->parser);
+	buf_init(&assoc->out, ASSOC_QUEUE_BYTES);
+	HASH_ADD(hh, table->assocs, key, sizeof(assoc->key), assoc);
+	table->counters.opened++;
+	table->counters.active++;
+	return assoc;
+}
+
+/* Queues one datagram made of two parts, whole or not at all. */
+static void enqueue(struct assoc_table *table, const struct assoc_key *key, const uint8_t *prefix,
+	size_t prefix_len, const uint8_t *data, size_t len)
+{
+	struct assoc *assoc = get(table, key);
+	uint8_t header[CAPSULE_HEADER_MAX_BYTES];
+	size_t header_len = capsule_header(header, prefix_len + len);
+
+	if (!assoc || buf_room(&assoc->out) < header_len + prefix_len + len ||
+		buf_append(&assoc->out, header, header_len) < 0 ||
+		buf_append(&assoc->out, prefix, prefix_len) < 0 ||
+		buf_append(&assoc->out, data, len) < 0) {
+		table->counters.dropped++;
+		return;
+	}
+	assoc->active_ms = uv_now(table->loop);
+	h2_stream_resume(assoc->stream);
+}
+
+void assoc_udp(struct assoc_table *table, const struct ip_endpoint *src,
+	const struct ip_endpoint *dst, const uint8_t *data, size_t len)
+{
+	const struct assoc_key key = make_key(ASSOC_UDP, src, dst);
+
+	enqueue(table, &key, NULL, 0, data, len);
+}
+
+void assoc_echo(struct assoc_table *table, const struct ip_addr *src, const struct ip_addr *dst,
+	uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len)
+{
+	const struct ip_endpoint from = {.addr = *src, .port = ident}, to = {.addr = *dst};
+	const struct assoc_key key = make_key(ASSOC_ECHO, &from, &to);
+	uint8_t prefix[ECHO_HEADER_BYTES];
+	struct wire wire = wire_writer(prefix, sizeof(prefix));
+
+	wire_put_u16(&wire, ident);
+	wire_put_u16(&wire, sequence);
+	enqueue(table, &key, prefix, sizeof(prefix), data, len);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+	struct assoc_table *table = timer->data;
+	uint64_t now = uv_now(table->loop);
+	struct assoc *assoc, *next;
+
+	HASH_ITER (hh, table->assocs, assoc, next) {
+		if (now - assoc->active_ms >= ASSOC_IDLE_MS)
+			drop_assoc(assoc);
+	}
+}
+
+struct assoc_table *assoc_table_new(uv_loop_t *loop, const struct uplink *uplink)
+{
+	struct assoc_table *table = XNEW(struct assoc_table);
+
+	table->loop = loop;
+	table->uplink = uplink;
+	(void)uv_timer_init(loop, &table->timer);
+	table->timer.data = table;
+	(void)uv_timer_start(&table->timer, on_sweep, SWEEP_MS, SWEEP_MS);
+	return table;
+}
+
+void assoc_table_set_engine(struct assoc_table *table, struct flow_engine *engine)
+{
+	table->engine = engine;
+}
+
+const struct assoc_counters *assoc_table_counters(const struct assoc_table *table)
+{
+	return &table->counters;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void assoc_table_free(struct assoc_table *table)
+{
+	struct assoc *assoc, *next;
+
+	if (!table)
+		return;
+	HASH_ITER (hh, table->assocs, assoc, next)
+		drop_assoc(assoc);
+	uv_close((uv_handle_t *)&table->timer, on_timer_closed);
+}
