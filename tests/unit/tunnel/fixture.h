@@ -47,29 +47,6 @@ struct fixture {
 	void *extra;
 };
 
-static void fixture_tick(uv_timer_t *timer)
-{
-	*(bool *)timer->data = true;
-}
-
-/* Runs the loop until *value >= least; fails the test after DEADLINE_MS. */
-static inline void run_until(struct fixture *fixture, const int *value, int least)
-{
-	uv_timer_t timer;
-	bool expired = false;
-
-	uv_timer_init(&fixture->loop, &timer);
-	timer.data = &expired;
-	uv_update_time(&fixture->loop);
-	uv_timer_start(&timer, fixture_tick, DEADLINE_MS, 0);
-	while (*value < least && !expired)
-		uv_run(&fixture->loop, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)&timer, NULL);
-	/* The handle on this stack is gone after the turn in which it closes. */
-	uv_run(&fixture->loop, UV_RUN_NOWAIT);
-	assert_false(expired);
-}
-
 static int fixture_lookup(
 	void *user, const char *session_uid, uint8_t ret_public[static SESSION_KEY_BYTES])
 {
@@ -161,51 +138,6 @@ static inline void fixture_free(struct fixture *fixture)
 	session_key_free(fixture->key);
 	session_key_free(fixture->other_key);
 	free(fixture);
-}
-
-/* A connected, blocking socket to the server. */
-static inline int fixture_connect(const struct fixture *fixture)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_port = htons(tunnel_server_port(fixture->server)),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	return fd;
-}
-
-static inline struct carrier *fixture_carrier(struct fixture *fixture)
-{
-	int fd = fixture_connect(fixture);
-
-	assert_int_equal(send(fd, TUNNEL_PREAMBLE, strlen(TUNNEL_PREAMBLE), 0),
-		(ssize_t)strlen(TUNNEL_PREAMBLE));
-	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-	return socket_carrier_new(&fixture->loop, fd, SOCKET_RAW);
-}
-
-static inline void fixture_start_client(
-	struct fixture *fixture, const char *session_uid, const struct session_key *key)
-{
-	static const struct tunnel_client_events events = {
-		.on_ready = fixture_on_ready, .on_closed = fixture_on_closed};
-	const struct tunnel_client_config config = {.session_uid = session_uid, .key = key};
-
-	fixture->client = tunnel_client_new(
-		&fixture->loop, fixture_carrier(fixture), &config, &events, fixture);
-}
-
-/* Client and server with an HTTP/2 connection between them. */
-static inline struct h2_session *fixture_ready(struct fixture *fixture)
-{
-	fixture_start_client(fixture, SESSION_UID, fixture->key);
-	run_until(fixture, &fixture->ready, 1);
-	assert_non_null(tunnel_client_h2(fixture->client));
-	return tunnel_client_h2(fixture->client);
 }
 
 #endif /* UNIT_TUNNEL_FIXTURE_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first byte to the proven peer, with a well-behaved client and with strangers. */
-#include "tunnel/fixture.h"
+#include "tunnel/fixture_client.h"
 
 #include <openssl/evp.h>
 #include <poll.h>

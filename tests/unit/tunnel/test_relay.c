@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A program, its relay, the tunnel, the other relay and the program's peer: TCP sockets at both
  * ends, so that half-close and RST are what the kernel makes of them. */
-#include "tunnel/fixture.h"
+#include "tunnel/fixture_client.h"
 
 #include <nghttp2/nghttp2.h>
 #include <netinet/tcp.h>
@@ -75,7 +75,7 @@ static void start_far(struct path *path)
 static void serve_path(
 	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
 {
-	struct path *path = (struct path *)fixture->extra + atoi(head->authority);
+	struct path *path = (struct path *)fixture->extra + strtol(head->authority, NULL, 10);
 
 	path->far = relay_new(&fixture->loop);
 	relay_set_stream(path->far, stream);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams of a whole tunnel: client, server and their HTTP/2 connection in one loop. */
-#include "tunnel/fixture.h"
+#include "tunnel/fixture_client.h"
 
 #include <nghttp2/nghttp2.h>
 #include <openssl/sha.h>

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnel/pipe_priv.h - what pipe.c (life, sending, heartbeat) and pipe_recv.c (records that come
+ * in) share
+ */
+#ifndef TUNNEL_PIPE_PRIV_H
+#define TUNNEL_PIPE_PRIV_H
+
+#include <stdbool.h>
+
+#include "tunnel/pipe.h"
+
+/* Type and length; the offset of a DATA record. */
+#define PIPE_HEADER_BYTES 4
+#define PIPE_OFFSET_BYTES 8
+
+struct pipe {
+	struct carrier *carrier;
+	struct pipe_config config;
+	struct pipe_events events;
+	void *user;
+	uv_timer_t timer;
+	bool open, dead;
+
+	uint8_t head[PIPE_DATA_HEADER_BYTES];
+	size_t head_len;
+	uint8_t body[PIPE_CONTROL_MAX_BYTES];
+	size_t body_len;
+	size_t data_left; /* of the DATA record that is coming in */
+
+	uint64_t tx_offset, tx_acked;
+	uint64_t rx_offset, rx_acked;
+
+	uint64_t last_rx_ms, last_ping_ms, timer_due_ms;
+	uint64_t ping_ns; /* token of the PING under way, 0: none */
+	uint64_t pong_token;
+	bool pong_due; /* a PING came while there was no room; only the last one is answered */
+	uint32_t rtt_us;
+};
+
+/* Takes some bytes of the carrier: how many, or -errno with *err. */
+NODISCARD ssize_t pipe_take(struct pipe *pipe, const uint8_t *data, size_t len, struct err *err);
+
+#endif /* TUNNEL_PIPE_PRIV_H */
