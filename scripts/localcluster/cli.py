@@ -8,6 +8,7 @@ import argparse
 import os
 import pathlib
 import shutil
+import sys
 
 from . import binaries, components, lifecycle, network, pki
 from .plan import get
@@ -158,7 +159,7 @@ def parser():
     named(add("status", cmd_status, "Show a cluster; exit 1 if it does not run."))
     add("list", cmd_list, "List the clusters.")
     one = of_cluster(add("kubectl", cmd_kubectl, "Run kubectl as the cluster's administrator."))
-    one.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    one.add_argument("words", nargs="*", metavar="...", help="everything after NAME is kubectl's")
     one = of_cluster(add("kubeconfig", cmd_kubeconfig, "Print the path of a kubeconfig file."))
     one.add_argument("--user", help="of this certificate user (default: the administrator)")
     one.add_argument("--groups", default="", metavar="A,B", help="the user's groups")
@@ -174,8 +175,22 @@ def parser():
     return top
 
 
+def parse(argv):
+    """Like parse_args, but leaves kubectl's options to kubectl."""
+    if argv[:1] != ["kubectl"]:
+        return parser().parse_args(argv)
+    own = 1
+    if argv[1:2] == ["--cluster"]:
+        own = 3
+    elif len(argv) > 1 and (argv[1] in ("-h", "--help") or argv[1].startswith("--cluster=")):
+        own = 2
+    args = parser().parse_args(argv[:own])
+    args.words = argv[own:]
+    return args
+
+
 def main():
-    args = parser().parse_args()
+    args = parse(sys.argv[1:])
     try:
         lifecycle.require_root()
         return args.function(args) or 0

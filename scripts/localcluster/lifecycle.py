@@ -18,9 +18,10 @@ import time
 
 from . import binaries, cgroup, components, config, network, pki, stock
 from .laptop import NETNS_ETC, Laptop, remove_netns
-from .plan import Plan, check_name, locked, release_slot, reserve_slot, state_root
+from .plan import Plan, check_name, check_owner, locked, release_slot, reserve_slot, state_root
 from .shell import (
     Failure,
+    held_locks,
     process_start_time,
     read_text,
     run,
@@ -99,6 +100,7 @@ def _start_node(plan, node, programs):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            pass_fds=held_locks,
         )
     if done.returncode != 0:
         raise Failure(f"{node.name} did not start:\n{log_tail(node, 'supervisor')}")
@@ -215,6 +217,7 @@ def up(name, node_count, dual_stack, restart_delay):
     """Makes the cluster; one that runs already is left alone. Returns its plan."""
     check_name(name)
     with locked(name):
+        check_owner(name)
         plan = Plan.load(name)
         if plan and is_running(plan):
             if restart_delay is not None:
@@ -280,6 +283,7 @@ def down(name):
     """Removes the cluster and all that an interrupted `up` may have left; True if there was any."""
     check_name(name)
     with locked(name):
+        check_owner(name)
         found = _has_remains(name)
         _remove(name)
     return found

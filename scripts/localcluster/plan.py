@@ -14,7 +14,7 @@ import os
 import pathlib
 import re
 
-from .shell import Failure, read_text, write_file
+from .shell import Failure, held_locks, read_text, say, write_file
 
 RUN_DIR = pathlib.Path("/run/telepresence-dev")
 SLOTS = 32
@@ -174,14 +174,20 @@ def locked(name):
     path = RUN_DIR / f"{name}.lock"
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another scripts/cluster that works on {name}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         # Whoever held the lock before may have removed the file: then ours is a lock on nothing.
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             break
         os.close(descriptor)
+    held_locks.append(descriptor)
     try:
         yield
     finally:
+        held_locks.remove(descriptor)
         path.unlink()
         os.close(descriptor)
         with contextlib.suppress(OSError):
@@ -208,6 +214,14 @@ def reserve_slot(name):
         os.close(descriptor)
         return slot
     raise Failure(f"all {SLOTS} slots are taken; see scripts/cluster list")
+
+
+def check_owner(name):
+    """Namespaces and cgroups go by the name alone: a name belongs to one state folder at a time."""
+    for slot in range(SLOTS):
+        holder = pathlib.Path(read_text(_slot_file(slot)).strip() or "/")
+        if holder.name == name and holder != state_root() / name and holder.is_dir():
+            raise Failure(f"there is a cluster {name} in {holder} (TELEPRESENCE_STATE)")
 
 
 def release_slot(name):

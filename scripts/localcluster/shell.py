@@ -13,10 +13,20 @@ class Failure(Exception):
     """Something the person should read: the text says what failed and what to do next."""
 
 
-def run(argv, stdin=None, env=None, cwd=None):
+# Descriptors of held locks. Short commands inherit them: when an `up` is killed, the next `down`
+# waits until the command that was at work has ended, and so finds everything it made.
+held_locks = []
+
+
+def run(argv, stdin=None, env=None):
     """Runs a command that must succeed; returns what it wrote to stdout."""
     done = subprocess.run(
-        [str(arg) for arg in argv], input=stdin, env=env, cwd=cwd, capture_output=True, text=True
+        [str(arg) for arg in argv],
+        input=stdin,
+        env=env,
+        capture_output=True,
+        text=True,
+        pass_fds=held_locks,
     )
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]

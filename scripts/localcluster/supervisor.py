@@ -27,6 +27,7 @@ from localcluster.shell import process_start_time, read_text, write_file  # noqa
 
 DEFAULT_DELAY = 1.0
 GATE_PAUSE = 0.1
+INHERITED_FDS = 64
 
 
 def _gate_is_open(gate):
@@ -162,7 +163,7 @@ def _first_process(folder, settings):
         os._exit(0)
     os.close(go_write)
     os.read(go_read, 1)
-    os.close(go_read)
+    os.closerange(3, INHERITED_FDS)  # the lock of the `up` that starts us
 
 
 def main():

@@ -70,6 +70,13 @@ def test_commands_on_no_cluster_say_what_to_do(state, name):
     assert f"scripts/cluster up {name}" in done.stderr
 
 
+def test_options_after_kubectl_are_those_of_kubectl(state, name):
+    done = cluster("kubectl", "--cluster", name, "-n", "x", "get", "pods", check=False)
+    assert done.returncode == 1
+    assert "there is no cluster" in done.stderr
+    assert "administrator" in cluster("kubectl", "--help").stdout
+
+
 def test_wrong_usage(state):
     assert cluster("up", "--nodes", "99", check=False).returncode == 2
     assert cluster("nonsense", check=False).returncode == 2

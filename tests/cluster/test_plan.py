@@ -77,6 +77,16 @@ def test_the_slot_of_a_cluster_that_is_gone_is_free(own_run_dir):
     assert plan.reserve_slot("b") == 0
 
 
+def test_a_name_belongs_to_one_state_folder(own_run_dir, monkeypatch):
+    plan.reserve_slot("a")
+    plan.check_owner("a")
+    monkeypatch.setenv("TELEPRESENCE_STATE", str(own_run_dir / "other"))
+    with pytest.raises(Failure, match="state/a"):
+        plan.check_owner("a")
+    (own_run_dir / "state" / "a").rmdir()
+    plan.check_owner("a")
+
+
 def test_no_slot_left(own_run_dir):
     for _ in range(plan.SLOTS):
         plan.reserve_slot("a")
