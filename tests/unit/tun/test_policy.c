@@ -156,7 +156,7 @@ static void device_names(void **state)
 		{"tel456789012345", true},
 		{"eth0", false},
 		{"lo", false},
-		{"te", false},
+		{"tun0", false},
 		{"tel/x", false},
 		{"tel.", false},
 		{"tel x", false},
