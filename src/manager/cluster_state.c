@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "core/alloc.h"

@@ -12,6 +12,9 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <time.h>
+
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "core/attr.h"
