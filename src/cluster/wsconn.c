@@ -89,7 +89,7 @@ void wsconn_read_upgrade(struct wsconn *conn, const uint8_t *data, size_t len)
 {
 	struct ws_upgrade_answer answer = {0};
 	struct err err = ERR_INIT;
-	int r = buf_append(&conn->head, data, len);
+	int r = len > 0 ? buf_append(&conn->head, data, len) : 0;
 
 	if (r == 0)
 		r = ws_upgrade_parse(&conn->head, len == 0, conn->key, conn->protocol, &answer);
