@@ -134,13 +134,7 @@ class World:
         self.upstream = Dnsmasq(self.remote, [NAMESERVER, NAMESERVER6], folder / "upstream.log", UPSTREAM_RECORDS)
         self.cluster = Dnsmasq(self.remote, [CLUSTER], folder / "cluster.log", CLUSTER_RECORDS)
         self.resolver = Resolver(self.laptop)
-        self.laptop.run("nft", "-f", "-", input=f"""
-            table inet dns {{ chain output {{ type nat hook output priority -100;
-                meta mark {MARK} accept
-                ip daddr {NAMESERVER} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{self.resolver.port}
-                ip6 daddr {NAMESERVER6} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{self.resolver.port}
-            }}
-            }}""")
+        self.laptop.run("nft", "-f", "-", input=self.redirect())
         files = {"/etc/resolv.conf": f"nameserver {NAMESERVER}\nsearch corp.example\n",
                  "/etc/nsswitch.conf": "hosts: files dns\n", "/etc/hosts": "127.0.0.1 localhost\n"}
         for path, text in files.items():
@@ -148,13 +142,24 @@ class World:
             source.write_text(text)
             self.laptop.run("mount", "--bind", str(source), path)
 
+    def redirect(self):
+        """As the root daemon's. A zone of its own: a client may get a source port that the resolver had a moment
+        ago, and conntrack would take its packets for that flow, which has no redirect (or the other way round)."""
+        match = [f"{family} daddr {address} meta l4proto {{ tcp, udp }} th dport 53"
+                 for family, address in (("ip", NAMESERVER), ("ip6", NAMESERVER6))]
+        return "\n".join([
+            "table inet dns {", "chain zone { type filter hook output priority raw;", f"meta mark {MARK} accept",
+            *(f"{m} ct original zone set {MARK}" for m in match), "}",
+            "chain output { type nat hook output priority -100;", f"meta mark {MARK} accept",
+            *(f"{m} redirect to :{self.resolver.port}" for m in match), "}", "}", ""])
+
     def dig(self, *args, server=NAMESERVER):
         return self.laptop.run("dig", f"@{server}", "+tries=1", "+timeout=8", *args, check=False).stdout
 
     def short(self, *args, **kwargs):
         return self.dig("+short", *args, **kwargs).split()
 
-    def ask(self, message, direct=False, tcp=False, timeout=8.0):
+    def ask(self, message, direct=False, tcp=False, port=0, timeout=8.0):
         """One raw message to the nameserver, past the redirect or through it."""
         with self.laptop.entered():
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
@@ -162,6 +167,7 @@ class World:
             if direct:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
             sock.settimeout(timeout)
+            sock.bind(("", port))
             sock.connect((NAMESERVER, 53))
             if not tcp:
                 sock.send(message)

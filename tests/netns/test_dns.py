@@ -76,6 +76,17 @@ def test_forwarded_unchanged(world, message, tcp):
     assert world.resolver.tell("counters")["forwarded"] == before + 1
 
 
+def test_source_ports_may_repeat(world):
+    """Conntrack does not confuse a client with a socket of the resolver that had the same port."""
+    assert rcode(world.ask(query("www.example.com"), direct=True, port=40001)) == 0
+    assert rcode(world.ask(query("web.shop"), port=40001)) == 0
+    before = world.resolver.tell("counters")["queries"]
+    assert rcode(world.ask(query("web.shop"), direct=True, port=40001)) == 5
+    assert rcode(world.ask(query("web.shop"), port=40002)) == 0
+    assert rcode(world.ask(query("web.shop"), direct=True, port=40002)) == 5
+    assert world.resolver.tell("counters")["queries"] == before + 1
+
+
 def test_truncation(world):
     """More than fits is cut and said to be, and TCP brings all of it."""
     for edns, limit in ((None, 512), (1232, 1232)):

@@ -24,56 +24,56 @@ static struct dns_names *known_cluster(void)
 	return names;
 }
 
+static const struct {
+	const char *name;
+	enum dns_verdict verdict;
+	const char *full;
+} cases[] = {
+	{"web", DNS_CLUSTER_FIRST, "web.default.svc.cluster.local"},
+	{"svc", DNS_CLUSTER_FIRST, "svc.default.svc.cluster.local"},
+	{"localhost", DNS_UPSTREAM, NULL},
+	{"", DNS_UPSTREAM, NULL},
+	{"web.shop", DNS_CLUSTER_FIRST, "web.shop.svc.cluster.local"},
+	{"dns.kube-system", DNS_CLUSTER_FIRST, "dns.kube-system.svc.cluster.local"},
+	{"_http._tcp.web.shop", DNS_CLUSTER_FIRST, "_http._tcp.web.shop.svc.cluster.local"},
+	{"web.other", DNS_UPSTREAM, NULL},
+	{"web-0.web.shop", DNS_UPSTREAM, NULL},
+	{"www.google.dev", DNS_UPSTREAM, NULL},
+	{"_http._tcp.shop", DNS_UPSTREAM, NULL},
+	{"_tcp.shop", DNS_UPSTREAM, NULL},
+	{".shop", DNS_UPSTREAM, NULL},
+	{"web.shop.svc", DNS_CLUSTER, "web.shop.svc.cluster.local"},
+	{"web.unknown.svc", DNS_CLUSTER, "web.unknown.svc.cluster.local"},
+	{"web-0.web.shop.svc", DNS_CLUSTER, "web-0.web.shop.svc.cluster.local"},
+	{"web.shop.notsvc", DNS_UPSTREAM, NULL},
+	{"cluster.local", DNS_CLUSTER, "cluster.local"},
+	{"a.cluster.local", DNS_CLUSTER, "a.cluster.local"},
+	{"10-1-2-3.shop.pod.cluster.local", DNS_CLUSTER, "10-1-2-3.shop.pod.cluster.local"},
+	{"notcluster.local", DNS_UPSTREAM, NULL},
+	{"printer.local", DNS_UPSTREAM, NULL},
+	{"web.corp.example", DNS_UPSTREAM, NULL},
+	{"web.shop.corp.example", DNS_UPSTREAM, NULL},
+	{"web.shop.svc.cluster.local.corp.example", DNS_UPSTREAM, NULL},
+	{"wpad", DNS_REFUSE, NULL},
+	{"wpad.corp.example", DNS_REFUSE, NULL},
+	{"wpad.shop.svc", DNS_REFUSE, NULL},
+	{"wpadding", DNS_CLUSTER_FIRST, "wpadding.default.svc.cluster.local"},
+	{"4.3.96.10.in-addr.arpa", DNS_CLUSTER, "4.3.96.10.in-addr.arpa"},
+	{"255.1.244.10.in-addr.arpa", DNS_CLUSTER, "255.1.244.10.in-addr.arpa"},
+	{"1.2.244.10.in-addr.arpa", DNS_UPSTREAM, NULL},
+	{"256.3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
+	{"3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
+	{"5.4.3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
+	{"4.3.96.10.in-addr.arpa.corp.example", DNS_UPSTREAM, NULL},
+	{"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.d.f.ip6.arpa", DNS_CLUSTER,
+		"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.d.f.ip6.arpa"},
+	{"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.7.9.0.0.0.0.d.f.ip6.arpa", DNS_UPSTREAM,
+		NULL},
+	{"0.6.9.0.0.0.0.d.f.ip6.arpa", DNS_UPSTREAM, NULL},
+};
+
 static void judges_by_table(void **state)
 {
-	static const struct {
-		const char *name;
-		enum dns_verdict verdict;
-		const char *full;
-	} cases[] = {
-		{"web", DNS_CLUSTER_FIRST, "web.default.svc.cluster.local"},
-		{"svc", DNS_CLUSTER_FIRST, "svc.default.svc.cluster.local"},
-		{"localhost", DNS_UPSTREAM, NULL},
-		{"", DNS_UPSTREAM, NULL},
-		{"web.shop", DNS_CLUSTER_FIRST, "web.shop.svc.cluster.local"},
-		{"dns.kube-system", DNS_CLUSTER_FIRST, "dns.kube-system.svc.cluster.local"},
-		{"_http._tcp.web.shop", DNS_CLUSTER_FIRST, "_http._tcp.web.shop.svc.cluster.local"},
-		{"web.other", DNS_UPSTREAM, NULL},
-		{"web-0.web.shop", DNS_UPSTREAM, NULL},
-		{"www.google.dev", DNS_UPSTREAM, NULL},
-		{"_http._tcp.shop", DNS_UPSTREAM, NULL},
-		{"_tcp.shop", DNS_UPSTREAM, NULL},
-		{".shop", DNS_UPSTREAM, NULL},
-		{"web.shop.svc", DNS_CLUSTER, "web.shop.svc.cluster.local"},
-		{"web.unknown.svc", DNS_CLUSTER, "web.unknown.svc.cluster.local"},
-		{"web-0.web.shop.svc", DNS_CLUSTER, "web-0.web.shop.svc.cluster.local"},
-		{"web.shop.notsvc", DNS_UPSTREAM, NULL},
-		{"cluster.local", DNS_CLUSTER, "cluster.local"},
-		{"a.cluster.local", DNS_CLUSTER, "a.cluster.local"},
-		{"10-1-2-3.shop.pod.cluster.local", DNS_CLUSTER, "10-1-2-3.shop.pod.cluster.local"},
-		{"notcluster.local", DNS_UPSTREAM, NULL},
-		{"printer.local", DNS_UPSTREAM, NULL},
-		{"web.corp.example", DNS_UPSTREAM, NULL},
-		{"web.shop.corp.example", DNS_UPSTREAM, NULL},
-		{"web.shop.svc.cluster.local.corp.example", DNS_UPSTREAM, NULL},
-		{"wpad", DNS_REFUSE, NULL},
-		{"wpad.corp.example", DNS_REFUSE, NULL},
-		{"wpad.shop.svc", DNS_REFUSE, NULL},
-		{"wpadding", DNS_CLUSTER_FIRST, "wpadding.default.svc.cluster.local"},
-		{"4.3.96.10.in-addr.arpa", DNS_CLUSTER, "4.3.96.10.in-addr.arpa"},
-		{"255.1.244.10.in-addr.arpa", DNS_CLUSTER, "255.1.244.10.in-addr.arpa"},
-		{"1.2.244.10.in-addr.arpa", DNS_UPSTREAM, NULL},
-		{"256.3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
-		{"3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
-		{"5.4.3.96.10.in-addr.arpa", DNS_UPSTREAM, NULL},
-		{"4.3.96.10.in-addr.arpa.corp.example", DNS_UPSTREAM, NULL},
-		{"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.d.f.ip6.arpa",
-			DNS_CLUSTER,
-			"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.0.d.f.ip6.arpa"},
-		{"a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.7.9.0.0.0.0.d.f.ip6.arpa",
-			DNS_UPSTREAM, NULL},
-		{"0.6.9.0.0.0.0.d.f.ip6.arpa", DNS_UPSTREAM, NULL},
-	};
 	struct dns_names *names = known_cluster();
 
 	(void)state;
