@@ -65,11 +65,14 @@ static bool header_complete(struct capsule_parser *parser, uint8_t byte)
 
 static void deliver(struct capsule_parser *parser, capsule_fn on_datagram, void *user)
 {
-	const uint8_t *value = buf_head(&parser->value);
 	size_t len = buf_len(&parser->value);
+	const uint8_t *value;
 
 	parser->in_value = false;
-	if (!parser->skip && len > 0 && value[0] == CONTEXT_UDP)
+	if (len == 0) /* skipped, or without a context */
+		return;
+	value = buf_head(&parser->value);
+	if (value[0] == CONTEXT_UDP)
 		on_datagram(user, value + 1, len - 1);
 	buf_consume(&parser->value, len);
 }
