@@ -12,8 +12,6 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
-extern char **environ;
-
 static json_object *environment(void)
 {
 	json_object *env = json_object_new_object();

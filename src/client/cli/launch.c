@@ -14,8 +14,6 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
-extern char **environ;
-
 #define ROOTD_NAME "telepresence-rootd"
 #define PATH_BYTES 4096
 /* A log that has grown beyond this is put aside when a daemon starts. */
@@ -61,16 +59,16 @@ static int open_log(const char *name, char **ret_path, struct err *err)
 {
 	auto_free char *dir = launch_cache_dir(err);
 	auto_free char *path = NULL;
-	auto_free char *old = NULL;
+	auto_free char *aside = NULL;
 	struct stat st;
 	int fd;
 
 	if (!dir)
 		return err ? err->code : -ENOENT;
 	path = xasprintf("%s/%s", dir, name);
-	old = xasprintf("%s.1", path);
+	aside = xasprintf("%s.1", path);
 	if (stat(path, &st) == 0 && st.st_size > LOG_MAX_BYTES)
-		(void)rename(path, old);
+		(void)rename(path, aside);
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set_errno(err, -errno, "%s", path);

@@ -13,23 +13,68 @@
 /* As printed by the kernel, with room to spare. */
 #define LINE_BYTES 512
 
-static struct ip_addr addr4(unsigned int network_order)
-{
-	uint32_t value = network_order;
+/* Both files have their fields in fixed order, separated by blanks. */
+#define FIELDS_MAX 16
 
-	return ip_addr_from_bytes(AF_INET, &value);
+struct fields {
+	char line[LINE_BYTES];
+	const char *items[FIELDS_MAX];
+	size_t count;
+};
+
+static void split(const char *line, struct fields *fields)
+{
+	char *cursor = fields->line, *field;
+
+	fields->count = 0;
+	(void)snprintf(fields->line, sizeof(fields->line), "%s", line);
+	while (fields->count < FIELDS_MAX && (field = strsep(&cursor, " \t\n"))) {
+		if (*field)
+			fields->items[fields->count++] = field;
+	}
 }
 
-static bool hex_addr6(const char *text, struct ip_addr *ret_addr)
+/* A hexadecimal number of at most `digits` digits and nothing else. */
+static bool parse_hex(const char *text, size_t digits, uint32_t *ret_value)
+{
+	static const char alphabet[] = "0123456789abcdef";
+	uint32_t value = 0;
+
+	if (!*text || strlen(text) > digits)
+		return false;
+	for (; *text; text++) {
+		const char *at = strchr(alphabet, *text | ((*text >= 'A') << 5));
+
+		if (!at)
+			return false;
+		value = value << 4 | (uint32_t)(at - alphabet);
+	}
+	*ret_value = value;
+	return true;
+}
+
+/* The kernel prints the address as the number it is in memory. */
+static bool parse_addr4(const char *text, struct ip_addr *ret_addr)
+{
+	uint32_t value;
+
+	if (!parse_hex(text, 8, &value))
+		return false;
+	*ret_addr = ip_addr_from_bytes(AF_INET, &value);
+	return true;
+}
+
+static bool parse_addr6(const char *text, struct ip_addr *ret_addr)
 {
 	uint8_t bytes[16];
 
-	if (strlen(text) != 32)
+	if (strlen(text) != 2 * sizeof(bytes))
 		return false;
 	for (size_t i = 0; i < sizeof(bytes); i++) {
-		unsigned int value = 0;
+		const char pair[] = {text[2 * i], text[2 * i + 1], '\0'};
+		uint32_t value;
 
-		if (sscanf(text + 2 * i, "%2x", &value) != 1)
+		if (!parse_hex(pair, 2, &value))
 			return false;
 		bytes[i] = (uint8_t)value;
 	}
@@ -37,42 +82,62 @@ static bool hex_addr6(const char *text, struct ip_addr *ret_addr)
 	return true;
 }
 
+static bool set_device(struct route *route, const char *name)
+{
+	if (strlen(name) >= sizeof(route->device) || strcmp(name, "lo") == 0)
+		return false;
+	(void)snprintf(route->device, sizeof(route->device), "%s", name);
+	return true;
+}
+
+/* Iface Destination Gateway Flags RefCnt Use Metric Mask ... */
 bool routes_parse4(const char *line, struct route *ret_route)
 {
-	unsigned int destination = 0, gateway = 0, flags = 0, mask = 0;
 	struct route route = {0};
+	struct fields fields = {.count = 0};
+	uint32_t flags, mask;
 
-	_Static_assert(sizeof(route.device) == 16, "the width in the format below");
-	if (sscanf(line, "%15s %8x %8x %x %*s %*s %*s %8x", route.device, &destination, &gateway,
-		    &flags, &mask) != 5)
+	split(line, &fields);
+	if (fields.count < 8 || !set_device(&route, fields.items[0]) ||
+		!parse_addr4(fields.items[1], &route.prefix.addr) ||
+		!parse_addr4(fields.items[2], &route.gateway) ||
+		!parse_hex(fields.items[3], 8, &flags) || !parse_hex(fields.items[7], 8, &mask))
 		return false;
-	route.prefix.addr = addr4(destination);
 	route.prefix.len = (uint8_t)__builtin_popcount(mask);
-	if (flags & RTF_GATEWAY)
-		route.gateway = addr4(gateway);
-	if (!(flags & RTF_UP) || strcmp(route.device, "lo") == 0 ||
-		!ip_prefix_valid(&route.prefix) || route.prefix.addr.bytes[0] >= 224)
+	if (!(flags & RTF_GATEWAY))
+		route.gateway = (struct ip_addr){0};
+	if (!(flags & RTF_UP) || !ip_prefix_valid(&route.prefix) ||
+		route.prefix.addr.bytes[0] >= 224)
 		return false;
 	*ret_route = route;
 	return true;
 }
 
+/* ff00::/8 and fe80::/10 */
+static bool is_special6(const struct ip_addr *addr)
+{
+	return addr->bytes[0] == 0xff ||
+	       (addr->bytes[0] == 0xfe && (addr->bytes[1] & 0xc0) == 0x80);
+}
+
+/* destination length source length next-hop metric refcnt use flags device */
 bool routes_parse6(const char *line, struct route *ret_route)
 {
-	char destination[33], gateway[33];
-	unsigned int len = 0, flags = 0;
 	struct route route = {0};
+	struct fields fields = {.count = 0};
+	uint32_t len, flags;
 
-	if (sscanf(line, "%32s %x %*s %*s %32s %*s %*s %*s %x %15s", destination, &len, gateway,
-		    &flags, route.device) != 5 ||
-		len > 128 || !hex_addr6(destination, &route.prefix.addr))
+	split(line, &fields);
+	if (fields.count < 10 || !set_device(&route, fields.items[9]) ||
+		!parse_addr6(fields.items[0], &route.prefix.addr) ||
+		!parse_hex(fields.items[1], 2, &len) || len > 128 ||
+		!parse_addr6(fields.items[4], &route.gateway) ||
+		!parse_hex(fields.items[8], 8, &flags))
 		return false;
 	route.prefix.len = (uint8_t)len;
-	if ((flags & RTF_GATEWAY) && !hex_addr6(gateway, &route.gateway))
-		return false;
-	if (!(flags & RTF_UP) || strcmp(route.device, "lo") == 0 ||
-		!ip_prefix_valid(&route.prefix) || route.prefix.addr.bytes[0] == 0xff ||
-		(route.prefix.addr.bytes[0] == 0xfe && (route.prefix.addr.bytes[1] & 0xc0) == 0x80))
+	if (!(flags & RTF_GATEWAY))
+		route.gateway = (struct ip_addr){0};
+	if (!(flags & RTF_UP) || !ip_prefix_valid(&route.prefix) || is_special6(&route.prefix.addr))
 		return false;
 	*ret_route = route;
 	return true;

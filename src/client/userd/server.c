@@ -240,12 +240,14 @@ int userd_server_new(uv_loop_t *loop, const struct userd_server_events *events, 
 
 void userd_server_free(struct userd_server *server)
 {
-	struct userd_peer *peer, *next;
-
 	if (!server)
 		return;
-	DL_FOREACH_SAFE (server->peers, peer, next) {
+	while (server->peers) {
+		struct userd_peer *peer = server->peers;
+
+		DL_DELETE(server->peers, peer);
 		peer->server = NULL;
+		/* The others are closed when their answer is sent. */
 		if (!peer->answered)
 			close_peer(peer);
 	}

@@ -11,6 +11,7 @@
 #include "client/userd/network.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
+#include "client/userd/session_steps.h"
 #include "cluster/carrier.h"
 #include "cluster/client.h"
 #include "cluster/install.h"

@@ -97,24 +97,9 @@ void session_retry(struct session *session, const struct err *err, const char *h
 /* session_retry() in a moment, unless the state has changed by then. */
 void session_defer(struct session *session, const struct err *err);
 
-/* session_kube.c */
-void session_identify(struct session *session);
-void session_register(struct session *session);
-void session_install(struct session *session);
-void session_check(struct session *session);
 /* Deletes the Session object; session_closed() follows. */
 void session_unregister(struct session *session);
 void session_closed(struct session *session);
-
-/* session_tunnel.c */
-void session_open(struct session *session);
-void session_prove(struct session *session);
-void session_learn(struct session *session);
 void session_drop_tunnel(struct session *session);
-
-/* session_net.c */
-void session_resolve(struct session *session);
-void session_network(struct session *session);
-void session_test(struct session *session);
 
 #endif /* CLIENT_USERD_SESSION_PRIV_H */

@@ -4,6 +4,7 @@
 
 #include "client/userd/network.h"
 #include "client/userd/session_priv.h"
+#include "client/userd/session_steps.h"
 #include "cluster/carrier.h"
 #include "core/log.h"
 #include "tunnel/carrier.h"

@@ -63,6 +63,14 @@ static void start_signals(struct userd *userd)
 	}
 }
 
+static void ignore_signals(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)sigaction(SIGHUP, &ignore, NULL);
+}
+
 int userd_run(int ready_fd, struct err *err)
 {
 	static const struct userd_server_events events = {
@@ -72,8 +80,7 @@ int userd_run(int ready_fd, struct err *err)
 
 	if (r < 0)
 		return err_set_errno(err, r, "event loop");
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGHUP, SIG_IGN);
+	ignore_signals();
 	r = userd_server_new(&userd.loop, &events, &userd, &userd.server, err);
 	if (r < 0) {
 		(void)uv_loop_close(&userd.loop);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/assoc.h"
+#include "client/userd/dial.h"
+#include "client/userd/network_priv.h"
+#include "client/userd/proto.h"
+#include "dns/resolver.h"
+#include "flow/flow.h"
+
+static void put_count(json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
+static json_object *describe_set(const struct ip_prefix *items, size_t count)
+{
+	json_object *array = json_object_new_array();
+	char text[ADDR_TEXT_BYTES];
+
+	for (size_t i = 0; i < count; i++)
+		json_object_array_add(
+			array, json_object_new_string(ip_prefix_format(&items[i], text)));
+	return array;
+}
+
+static json_object *describe_dns(const struct network *network)
+{
+	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
+	json_object *dns = json_object_new_object();
+	char text[ADDR_TEXT_BYTES];
+
+	json_put_string(dns, "remote_ip", ip_addr_format(&network->resolv.nameservers[0], text));
+	json_object_object_add(
+		dns, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
+	put_count(dns, "queries", counters->queries);
+	put_count(dns, "cluster", counters->cluster);
+	put_count(dns, "forwarded", counters->forwarded);
+	put_count(dns, "failed", counters->failed);
+	return dns;
+}
+
+static json_object *describe_traffic(const struct network *network)
+{
+	const struct flow_counters *flow = flow_engine_counters(network->engine);
+	const struct dial_counters *dial = dialer_counters(network->dialer);
+	const struct assoc_counters *assocs = assoc_table_counters(network->assocs);
+	json_object *traffic = json_object_new_object();
+
+	put_count(traffic, "connections", dial->opened);
+	put_count(traffic, "connections_active", dial->active);
+	put_count(traffic, "connections_failed", dial->failed);
+	put_count(traffic, "bytes_to_cluster", dial->bytes_out);
+	put_count(traffic, "bytes_from_cluster", dial->bytes_in);
+	put_count(traffic, "datagram_flows", assocs->opened);
+	put_count(traffic, "datagram_flows_active", assocs->active);
+	put_count(traffic, "datagrams_dropped", assocs->dropped);
+	put_count(traffic, "packets_in", flow->packets_in);
+	put_count(traffic, "packets_out", flow->packets_out);
+	put_count(traffic, "dropped",
+		flow->dropped_malformed + flow->dropped_fragment + flow->dropped_protocol +
+			flow->dropped_table_full + flow->dropped_tun_full + flow->dropped_stray);
+	return traffic;
+}
+
+void network_describe(const struct network *network, json_object *root_daemon)
+{
+	json_put_string(root_daemon, "device", network->tun.name);
+	json_object_object_add(root_daemon, "dns", describe_dns(network));
+	json_object_object_add(
+		root_daemon, "subnets", describe_set(network->routes.items, network->routes.count));
+	json_object_object_add(root_daemon, "also_proxy_subnets",
+		describe_set(network->also_proxy.items, network->also_proxy.count));
+	json_object_object_add(root_daemon, "never_proxy_subnets",
+		describe_set(network->never_proxy.items, network->never_proxy.count));
+	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
+}
