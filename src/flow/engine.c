@@ -119,6 +119,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct flow_engine *engine = poll->data;
 	uint8_t *data = engine->buffer + BUFFER_SKEW;
+	size_t bytes = 0;
 	ssize_t n;
 
 	(void)events;
@@ -126,7 +127,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		tun_lost(engine, status);
 		return;
 	}
-	for (unsigned int i = 0; i < LIMIT_TUN_BATCH && !flow_engine_closed(engine); i++) {
+	for (unsigned int i = 0; i < LIMIT_TUN_BATCH && bytes < LIMIT_PUMP_BYTES; i++) {
+		if (flow_engine_closed(engine))
+			return;
 		n = read(engine->tun_fd, data, BUFFER_BYTES);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -136,6 +139,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 			tun_lost(engine, n < 0 ? -errno : -EPIPE);
 			return;
 		}
+		bytes += (size_t)n;
 		input(engine, data, (size_t)n);
 	}
 }

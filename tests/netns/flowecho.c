@@ -184,11 +184,14 @@ static void on_tcp_open(
 static void on_tcp_cancelled(void *user, flow_id_t id)
 {
 	struct echo *echo = user;
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 	int fd = dial_end(echo, id);
 
 	echo->cancelled++;
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(fd);
 }
 
 static void on_tcp_established(void *user, flow_id_t id, int fd)

@@ -5,7 +5,7 @@
 #ifndef TESTS_UNIT_FLOW_PAIR_H
 #define TESTS_UNIT_FLOW_PAIR_H
 
-#include "flow/segment.h"
+#include "segment.h"
 
 #define APP    "10.9.0.1"
 #define TARGET "10.244.0.2"

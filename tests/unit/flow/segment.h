@@ -6,7 +6,7 @@
 #define TESTS_UNIT_FLOW_SEGMENT_H
 
 #include "net/checksum.h"
-#include "flow/rig.h"
+#include "rig.h"
 
 /* Lets the loop handle everything that is ready. */
 static inline void rig_run(struct rig *rig)

@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 
-#include "flow/segment.h"
+#include "segment.h"
 
 #define GSO_UDP_L4 5
 

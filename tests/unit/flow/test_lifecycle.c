@@ -5,7 +5,7 @@
 
 #include "core/limits.h"
 #include "flow/engine.h"
-#include "flow/pair.h"
+#include "pair.h"
 
 static void only_the_flow_is_accepted(void **state)
 {

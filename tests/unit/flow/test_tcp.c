@@ -3,7 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 
-#include "flow/pair.h"
+#include "pair.h"
 
 static void syn_is_held_until_the_answer(void **state)
 {
