@@ -35,6 +35,7 @@ struct kube_watch {
 	char *page; /* the list's continue token */
 	uv_timer_t timer;
 	uint32_t backoff_ms;
+	uint64_t watch_began_ms;
 	struct watch_store store;
 	bool synced, stopped, gone;
 };
@@ -267,6 +268,9 @@ static void on_watch_done(void *user, int r, int status, json_object *body, cons
 	(void)status;
 	(void)body;
 	watch->request = NULL;
+	/* An idle watch that lasted was no failure. */
+	if (uv_now(watch->timer.loop) - watch->watch_began_ms > BACKOFF_LAST_MS)
+		watch->backoff_ms = BACKOFF_FIRST_MS;
 	if (r == -ESTALE || watch->gone) {
 		watch->gone = false;
 		restart_list(watch);
@@ -288,6 +292,7 @@ static void start_watch(struct kube_watch *watch)
 			watch->path, watch->separator, watch->version,
 			WATCH_SECONDS_MIN + random_below(WATCH_SECONDS_MAX - WATCH_SECONDS_MIN));
 
+	watch->watch_began_ms = uv_now(watch->timer.loop);
 	kube_stream(watch->client, path, on_chunk, on_watch_done, watch, &watch->request);
 }
 
