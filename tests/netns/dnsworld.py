@@ -4,7 +4,6 @@
 import contextlib
 import ctypes
 import json
-import os
 import random
 import re
 import socket
@@ -13,8 +12,9 @@ import subprocess
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-DRIVER = Path(os.environ.get("TP_BUILD", ROOT / "build/dev")) / "tests/netns/dnsdriver"
+from conftest import BUILD
+
+DRIVER = BUILD / "tests/netns/dnsdriver"
 NAMESERVER, NAMESERVER6, CLUSTER = "10.9.0.53", "fd00:9::53", "10.9.0.54"
 MARK = 0x7E1E
 CLONE_NEWNET = 0x40000000
