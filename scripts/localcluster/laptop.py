@@ -40,7 +40,8 @@ def wan_program():
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         fresh = f"{program}.{os.getpid()}"
-        run(["gcc", "-std=c17", "-D_GNU_SOURCE", "-O2", "-o", fresh, WAN_SOURCE])
+        flags = ["-std=c17", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror"]
+        run(["gcc", *flags, "-o", fresh, WAN_SOURCE])
         os.rename(fresh, program)
     return program
 

@@ -33,7 +33,7 @@ from .shell import (
 )
 
 API_SECONDS = 90
-READY_SECONDS = 120
+READY_SECONDS = 180
 TOO_MANY_RESTARTS = 3
 LOG_TAIL_LINES = 15
 NETNS_PARTS = r"(wan|laptop\d?|node\d)"
@@ -147,6 +147,29 @@ def _wait_for_api(plan, programs):
         raise Failure("\n".join([str(failure), *tails])) from None
 
 
+def _wait_for_nodes(plan, programs):
+    wait = ("wait", "--for=condition=Ready", "node", "--all", f"--timeout={READY_SECONDS}s")
+    try:
+        _watched(plan, network.kubectl(plan, programs, *wait), "nodes ready")
+    except Failure as failure:
+        parts = [str(failure)]
+        for node in plan.nodes:
+            for name in ("kubelet", "containerd"):
+                path = log_path(node, name)
+                parts.append(f"the end of {path}:\n{log_tail(node, name)}")
+        raise Failure("\n".join(parts)) from None
+
+
+def _wait_for_coredns(plan, programs):
+    in_system = ("-n", "kube-system")
+    rollout = ("rollout", "status", "deployment/coredns", f"--timeout={READY_SECONDS}s")
+    try:
+        _watched(plan, network.kubectl(plan, programs, *in_system, *rollout), "CoreDNS")
+    except Failure as failure:
+        events = run(network.kubectl(plan, programs, *in_system, "get", "pods,events"))
+        raise Failure(f"{failure}\n{events}") from None
+
+
 def containerd_socket(node):
     return f"/proc/{read_text(node.dir / 'pid').split()[0]}/root/run/containerd/containerd.sock"
 
@@ -205,12 +228,9 @@ def _make(plan, programs, archives):
             _apply_coredns(plan, programs)
             for one in loading:
                 one.result()
-            wait = ("wait", "--for=condition=Ready", "node", "--all", f"--timeout={READY_SECONDS}s")
-            _watched(plan, network.kubectl(plan, programs, *wait), "nodes ready")
+            _wait_for_nodes(plan, programs)
     with step("CoreDNS ready"):
-        rollout = ("rollout", "status", "-n", "kube-system", "deployment/coredns")
-        timeout = f"--timeout={READY_SECONDS}s"
-        _watched(plan, network.kubectl(plan, programs, *rollout, timeout), "CoreDNS")
+        _wait_for_coredns(plan, programs)
 
 
 def up(name, node_count, dual_stack, restart_delay):
