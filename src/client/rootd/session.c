@@ -25,7 +25,7 @@
 /* A resolver takes one socket for each query that it forwards: what it may have in flight, and
  * far more a second than a laptop asks. */
 #define SOCKET_BURST      (INT64_C(2) * LIMIT_DNS_INFLIGHT)
-#define SOCKET_PER_SECOND 10000
+#define SOCKET_PER_SECOND 2000
 /* A redirect may lead to what an ordinary user can bind. */
 #define PORT_MIN 1024
 
