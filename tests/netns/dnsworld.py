@@ -85,18 +85,21 @@ class Dnsmasq:
         self.log = log
         self.namespace = namespace
         self.address = address
-        self.args = ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+        self.args = ["/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
                      "--no-resolv", "--no-hosts", "--bind-interfaces", "--user=root", "--local-ttl=60",
                      "--log-queries", f"--log-facility={log}", *(f"--listen-address={a}" for a in address), *records]
         self.start()
 
     def start(self):
         self.log.write_text("")
-        self.process = subprocess.Popen(self.namespace.command(*self.args, "--pid-file"))
+        # Its end is ours: the pipe closes with this process, however that ends.
+        self.process = subprocess.Popen(
+            self.namespace.command("sh", "-c", '"$@" & read -r _; kill $!; wait', "sh", *self.args, "--pid-file"),
+            stdin=subprocess.PIPE)
         wait_until(lambda: "started" in self.log.read_text())
 
     def stop(self):
-        self.process.terminate()
+        self.process.stdin.close()
         self.process.wait(10)
 
     def asked(self, name):
