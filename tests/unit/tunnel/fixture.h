@@ -29,7 +29,7 @@
 #include "tunnel/server.h"
 #include "tunnel/socket_carrier.h"
 
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 20000
 #define SESSION_UID "11111111-2222-3333-4444-555555555555"
 
 struct fixture {

@@ -15,7 +15,7 @@
 #include "tunnel/carrier.h"
 #include "tunnel/pipe.h"
 
-#define DEADLINE_NS 5000000000ull
+#define DEADLINE_NS 20000000000ull
 
 struct memory {
 	struct carrier base;
