@@ -156,32 +156,47 @@ static int set_prefixes(struct connect_args *args, const struct connect_field *f
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++)
-		r = connect_args_set(args, field,
-			json_object_get_string(json_object_array_get_idx(array, i)), err);
+	for (size_t i = 0; r == 0 && i < json_object_array_length(array); i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(array, i));
+
+		r = connect_args_set(args, field, text ? text : "", err);
+	}
 	return r;
+}
+
+static int set_member(
+	struct connect_args *args, const char *name, json_object *value, struct err *err)
+{
+	static const json_type types[] = {
+		[FIELD_STRING] = json_type_string,
+		[FIELD_PATH] = json_type_string,
+		[FIELD_BOOL] = json_type_boolean,
+		[FIELD_PREFIXES] = json_type_array,
+	};
+	const struct connect_field *field = find_field(name);
+
+	if (!field || !json_object_is_type(value, types[field->type]))
+		return err_set(err, -EPROTO, ERR_INTERNAL, "connect argument %s", name);
+	if (field->type == FIELD_PREFIXES)
+		return set_prefixes(args, field, value, err);
+	if (field->type != FIELD_BOOL)
+		return connect_args_set(args, field, json_object_get_string(value), err);
+	*(bool *)member_at(args, field) = json_object_get_boolean(value);
+	return 0;
 }
 
 int connect_args_from_json(json_object *object, struct connect_args *ret_args, struct err *err)
 {
 	struct connect_args args = {0};
-	int r = 0;
+	int r = object ? 0 : err_set(err, -EPROTO, ERR_INTERNAL, "connect without arguments");
 
+	if (r < 0)
+		return r;
 	json_object_object_foreach(object, name, value)
 	{
-		const struct connect_field *field = find_field(name);
-
+		r = set_member(&args, name, value, err);
 		if (r < 0)
 			break;
-		if (field && field->type == FIELD_BOOL)
-			*(bool *)member_at(&args, field) = json_object_get_boolean(value);
-		else if (field && field->type == FIELD_PREFIXES &&
-			 json_object_is_type(value, json_type_array))
-			r = set_prefixes(&args, field, value, err);
-		else if (field && json_object_is_type(value, json_type_string))
-			r = connect_args_set(&args, field, json_object_get_string(value), err);
-		else
-			r = err_set(err, -EPROTO, ERR_INTERNAL, "connect argument %s", name);
 	}
 	if (r < 0) {
 		connect_args_done(&args);

@@ -113,7 +113,10 @@ static void on_workloads(void *user, int r, json_object *list, const struct err 
 
 	listing->workloads = NULL;
 	if (r < 0) {
-		userd_peer_failed(peer, err, NULL);
+		userd_peer_failed(peer, err,
+			err->kind == ERR_PERMISSION
+				? "The ClusterRole telepresence-user-list has that right"
+				: NULL);
 		return;
 	}
 	result = json_object_new_object();
