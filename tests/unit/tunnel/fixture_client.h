@@ -44,9 +44,11 @@ static inline int fixture_connect(const struct fixture *fixture)
 		.sin_port = htons(tunnel_server_port(fixture->server)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 16 * 1024;
 
 	assert_true(fd >= 0);
+	/* Less than a record, so that carriers meet a full socket. */
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }

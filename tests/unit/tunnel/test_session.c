@@ -243,7 +243,7 @@ static void refuse(struct fixture *fixture, struct h2_stream *stream, const stru
 static void test_refused_connect(void **state)
 {
 	struct fixture *fixture = fixture_new();
-	struct end near = {.to_send = 3 * LIMIT_STREAM_WINDOW_BYTES};
+	struct end near = {.to_send = SIZE_MAX};
 
 	(void)state;
 	fixture->on_stream = refuse;
