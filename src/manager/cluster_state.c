@@ -70,10 +70,17 @@ static void named_free(struct named **table, struct named *named)
 
 static void table_free(struct named **table)
 {
-	struct named *named = NULL, *next = NULL;
+	struct named *named = *table;
 
-	HASH_ITER (hh, *table, named, next)
-		named_free(table, named);
+	/* The entries stay linked. */
+	HASH_CLEAR(hh, *table);
+	while (named) {
+		struct named *next = named->hh.next;
+
+		free(named->name);
+		free(named);
+		named = next;
+	}
 }
 
 /* The entry of an object, new and empty or emptied; NULL when the object was deleted or is one too

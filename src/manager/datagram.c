@@ -134,7 +134,7 @@ static ssize_t receive(struct association *assoc, uint8_t **ret_start)
 static ssize_t on_read(void *user, uint8_t *out, size_t len)
 {
 	struct association *assoc = user;
-	uint8_t *start = NULL;
+	uint8_t *start = scratch;
 	ssize_t n;
 	size_t take;
 

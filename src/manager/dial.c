@@ -35,7 +35,7 @@ enum dial_state { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_DONE };
 struct dial {
 	enum dial_state state;
 	const struct dial_env *env;
-	unsigned int *inflight;
+	unsigned int *dials;
 	struct h2_stream *stream;
 	struct relay *relay;
 	struct target target;
@@ -80,7 +80,7 @@ static void drop_socket(struct dial *dial)
 static void dial_finish(struct dial *dial)
 {
 	dial->state = DIAL_DONE;
-	(*dial->inflight)--;
+	(*dial->dials)--;
 	drop_socket(dial);
 	(void)uv_cancel((uv_req_t *)&dial->resolve);
 	uv_close((uv_handle_t *)&dial->deadline, on_handle_closed);
@@ -272,13 +272,13 @@ static void on_deadline(uv_timer_t *timer)
 	dial_fail(dial, REASON_TIMED_OUT);
 }
 
-static struct dial *dial_new(const struct dial_env *env, unsigned int *inflight,
+static struct dial *dial_new(const struct dial_env *env, unsigned int *dials,
 	struct h2_stream *stream, const struct target *target)
 {
 	struct dial *dial = XNEW(struct dial);
 
 	dial->env = env;
-	dial->inflight = inflight;
+	dial->dials = dials;
 	dial->stream = stream;
 	dial->target = *target;
 	dial->fd = -1;
@@ -289,12 +289,12 @@ static struct dial *dial_new(const struct dial_env *env, unsigned int *inflight,
 	dial->deadline.data = dial;
 	dial->pending = 1;
 	(void)uv_timer_start(&dial->deadline, on_deadline, LIMIT_DIAL_MS, 0);
-	(*inflight)++;
+	(*dials)++;
 	h2_stream_set_events(stream, &relay_events, dial->relay);
 	return dial;
 }
 
-void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_stream *stream,
+void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
 	const struct h2_head *head)
 {
 	struct target target;
@@ -304,11 +304,11 @@ void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_st
 		reply_status(stream, 400);
 		return;
 	}
-	if (*inflight >= DIAL_MAX_PER_PEER) {
+	if (*dials >= DIAL_MAX_PER_PEER) {
 		reply_reason(stream, REASON_OVERLOADED);
 		return;
 	}
-	dial = dial_new(env, inflight, stream, &target);
+	dial = dial_new(env, dials, stream, &target);
 	if (target.addr.family == 0) {
 		dial->state = DIAL_RESOLVING;
 		resolve(dial);

@@ -23,9 +23,9 @@ struct dial_env {
 	struct target_policy policy;
 };
 
-/* Answers the stream now or later. `inflight` counts the peer's dials and lives as long as its
+/* Answers the stream now or later. `dials` counts the peer's dials and lives as long as its
  * streams. */
-void dial_start(const struct dial_env *env, unsigned int *inflight, struct h2_stream *stream,
+void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
 	const struct h2_head *head);
 
 /* reason_from_errno(), where what this host lacks is an overload. */

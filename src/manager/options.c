@@ -13,8 +13,8 @@ enum option_key {
 	OPTION_PORT = 'p',
 	OPTION_NAMESPACE = 'n',
 	OPTION_POD_IPS = 0x100,
-	OPTION_KUBECONFIG,
-	OPTION_LOG_LEVEL,
+	OPTION_KUBECONFIG = 0x101,
+	OPTION_LOG_LEVEL = 0x102,
 };
 
 static const struct argp_option option_table[] = {

@@ -14,7 +14,7 @@
 #include "manager/options.h"
 
 /* Peers get this long to take the reason before their sockets are closed. */
-#define SERVICE_DRAIN_MS 500
+#define SERVICE_DRAIN_MS 300
 
 struct err;
 struct service;

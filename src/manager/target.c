@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define UDP_PREFIX  "/.well-known/masque/udp/"
-#define ICMP_PREFIX "/.well-known/telepresence/icmp/"
+#define UDP_PREFIX      "/.well-known/masque/udp/"
+#define ICMP_PREFIX     "/.well-known/telepresence/icmp/"
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 /* Decimal without sign or leading zero, 1..65535. */
 static int parse_port(const char *text, size_t len, uint16_t *ret_port)
@@ -30,16 +31,7 @@ static bool name_valid(const char *host)
 {
 	if (host[0] == '.' || host[0] == '-' || host[0] == '\0')
 		return false;
-	for (const char *c = host; *c; c++) {
-		bool alnum = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-			     (*c >= '0' && *c <= '9');
-
-		if (!alnum && *c != '-' && *c != '_' && *c != '.')
-			return false;
-		if (*c == '.' && c[1] == '.')
-			return false;
-	}
-	return true;
+	return strspn(host, NAME_CHARACTERS) == strlen(host) && !strstr(host, "..");
 }
 
 /* All digits and dots, but not an address: getaddrinfo would read "127.1" or "0x7f.1" as one. */
