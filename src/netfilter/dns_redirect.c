@@ -9,6 +9,7 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -18,12 +19,15 @@
 #include "core/err.h"
 #include "netfilter/nft.h"
 
-#define CHAIN "output"
-#define MAP   "nameservers"
-#define PORT  53
+#define CHAIN_NAT  "output"
+#define CHAIN_ZONE "zone"
+#define MAP        "nameservers"
+#define PORT       53
 /* One before dstnat (-100): the first nat rule that matches decides, and container engines have
  * theirs for a resolver of their own (127.0.0.11) there. */
-#define PRIORITY (-101)
+#define PRIORITY_NAT (-101)
+/* Before conntrack (-200) looks a packet up: NF_IP_PRI_RAW. */
+#define PRIORITY_ZONE (-300)
 /* nft's names for types, which the kernel only keeps: ipv4_addr, ipv6_addr, inet_service. */
 #define TYPE_IPV4    7
 #define TYPE_IPV6    8
@@ -60,15 +64,16 @@ static void put_table(struct dns_redirect *redirect, uint8_t family, bool make)
 	nftnl_table_free(table);
 }
 
-static void put_chain(struct dns_redirect *redirect, uint8_t family)
+static void put_chain(struct dns_redirect *redirect, uint8_t family, const char *name,
+	const char *type, int32_t priority)
 {
 	struct nftnl_chain *chain = must(nftnl_chain_alloc());
 
 	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, redirect->table);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, CHAIN);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "nat");
+	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
+	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, type);
 	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, NF_INET_LOCAL_OUT);
-	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, PRIORITY);
+	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, priority);
 	nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
 	nftnl_chain_nlmsg_build_payload(add(redirect, NFT_MSG_NEWCHAIN, family, true), chain);
 	nft_next(redirect->nft);
@@ -161,15 +166,16 @@ static void load_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
 }
 
-/* meta mark != MARK meta l4proto PROTO th dport 53 redirect to :(daddr map @nameservers) */
-static void put_rule(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
+/* meta mark != MARK meta l4proto PROTO th dport 53, and the nameserver's port in register 2. */
+static struct nftnl_rule *new_rule(
+	struct dns_redirect *redirect, uint8_t family, const char *chain, uint8_t protocol)
 {
 	struct nftnl_rule *rule = must(nftnl_rule_alloc());
 	uint16_t port_be = htons(PORT);
 	struct nftnl_expr *e;
 
 	(void)nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, redirect->table);
-	(void)nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, CHAIN);
+	(void)nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
 	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, family);
 	match_meta(rule, NFT_META_MARK, NFT_CMP_NEQ, &redirect->mark, sizeof(redirect->mark));
 	match_meta(rule, NFT_META_L4PROTO, NFT_CMP_EQ, &protocol, sizeof(protocol));
@@ -186,11 +192,45 @@ static void put_rule(struct dns_redirect *redirect, uint8_t family, uint8_t prot
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_2);
 	(void)nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, MAP);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, MAP_ID);
-	e = expr(rule, "redir");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_2);
+	return rule;
+}
+
+static void put_rule(struct dns_redirect *redirect, uint8_t family, struct nftnl_rule *rule)
+{
 	nftnl_rule_nlmsg_build_payload(add(redirect, NFT_MSG_NEWRULE, family, true), rule);
 	nft_next(redirect->nft);
 	nftnl_rule_free(rule);
+}
+
+/* ... redirect to :(daddr map @nameservers) */
+static void put_redirect(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
+{
+	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_NAT, protocol);
+	struct nftnl_expr *e = expr(rule, "redir");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_2);
+	put_rule(redirect, family, rule);
+}
+
+/*
+ * ... ct original zone set MARK. A program may get a source port that a marked socket had a moment
+ * ago; conntrack would take its query for that flow, which is not redirected (or the other way
+ * round). In a zone of their own the redirected flows meet no other, and queries that were under
+ * way when the redirect came or went start a flow of the right kind at once.
+ */
+static void put_zone(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
+{
+	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_ZONE, protocol);
+	struct nftnl_expr *e = expr(rule, "immediate");
+	uint16_t zone = (uint16_t)redirect->mark;
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
+	(void)nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &zone, sizeof(zone));
+	e = expr(rule, "ct");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+	put_rule(redirect, family, rule);
 }
 
 static bool has_family(const struct ip_addr *addrs, size_t count, uint8_t af)
@@ -218,10 +258,13 @@ static bool put_family(struct dns_redirect *redirect, bool v6, const struct ip_a
 		put_elements(redirect, family, redirect->current, redirect->count, 0, false);
 	} else {
 		put_table(redirect, family, true);
-		put_chain(redirect, family);
 		put_map(redirect, family);
-		put_rule(redirect, family, IPPROTO_UDP);
-		put_rule(redirect, family, IPPROTO_TCP);
+		put_chain(redirect, family, CHAIN_ZONE, "filter", PRIORITY_ZONE);
+		put_chain(redirect, family, CHAIN_NAT, "nat", PRIORITY_NAT);
+		put_zone(redirect, family, IPPROTO_UDP);
+		put_zone(redirect, family, IPPROTO_TCP);
+		put_redirect(redirect, family, IPPROTO_UDP);
+		put_redirect(redirect, family, IPPROTO_TCP);
 	}
 	put_elements(redirect, family, addrs, count, port, true);
 	return true;

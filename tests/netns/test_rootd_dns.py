@@ -21,6 +21,22 @@ s.sendall(b"q")
 print(s.recv(100).decode())
 """
 
+# The same source port in turn for a socket with the root daemon's mark (argument 2) and for one without.
+TAKE_TURNS = """
+import socket, sys
+host, mark = sys.argv[1], int(sys.argv[2], 0)
+for turn in range(6):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0 if turn % 2 else mark)
+    s.bind(("", 40000))
+    s.settimeout(3)
+    s.connect((host, 53))
+    s.sendall(b"q")
+    print(s.recv(100).decode())
+    s.close()
+"""
+
 
 class Lan:
     """A host with rootd and a resolver on its loopback, and a LAN with a nameserver."""
@@ -76,6 +92,24 @@ def test_our_own_sockets_pass(lan):
         lan.client.ok(f"socket {family} udp")
         assert lan.client.ok(f"ask {nameserver} q") == [answer]
     lan.client.ok("socket 4 tcp")
+
+
+@pytest.mark.parametrize("nameserver", ["192.0.2.1", "2001:db8::53"])
+def test_a_source_port_may_be_used_again(lan, nameserver):
+    """conntrack still knows the port's last flow, which was of the other kind."""
+    lan.client.ok("dns 5353 192.0.2.1 2001:db8::53")
+    answers = lan.host.run("/usr/bin/python3", "-c", TAKE_TURNS, nameserver, "0x1074").stdout.split()
+    assert answers == ["lan:q", "ours:q"] * 3
+
+
+def test_queries_under_way_are_redirected_at_once(lan):
+    """One that went home before the redirect does not keep its port's next ones from it, nor afterwards."""
+    ask = TAKE_TURNS.replace("range(6)", "range(1, 2)")
+    answers = []
+    for port in ("0", "5353", "0"):
+        lan.client.ok(f"dns {port}" + (" 192.0.2.1" if port != "0" else ""))
+        answers += lan.host.run("/usr/bin/python3", "-c", ask, "192.0.2.1", "0").stdout.split()
+    assert answers == ["lan:q", "ours:q", "lan:q"]
 
 
 def test_queries_go_home_when_the_daemon_is_killed(lan):
