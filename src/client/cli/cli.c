@@ -231,9 +231,21 @@ static void print_error(const struct cli *cli, const struct err *err)
 			name ? " " : "");
 }
 
+/* Before anything can fail: who asked for JSON gets it for an unknown option too. */
+static enum output_format wanted_format(char *const *argv)
+{
+	for (; *argv; argv++) {
+		bool split = strcmp(*argv, "--output") == 0 && argv[1];
+
+		if (strcmp(*argv, "--output=json") == 0 || (split && strcmp(argv[1], "json") == 0))
+			return OUTPUT_JSON;
+	}
+	return OUTPUT_DEFAULT;
+}
+
 int cli_main(int argc, char **argv)
 {
-	struct cli cli = {.format = OUTPUT_DEFAULT};
+	struct cli cli = {.format = wanted_format(argv)};
 	struct err err = ERR_INIT;
 	int r;
 

@@ -38,6 +38,8 @@ static int go_background(struct err *err)
 	int fds[2];
 	pid_t pid;
 
+	/* A pipe of the starter's that stays open here would keep its reader waiting. */
+	(void)close_range(STDERR_FILENO + 1, ~0U, 0);
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set_errno(err, -errno, "pipe");
 	pid = fork();

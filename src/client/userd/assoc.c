@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "client/userd/uplink.h"

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 #include "client/userd/uplink.h"
