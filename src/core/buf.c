@@ -58,12 +58,15 @@ void buf_commit(struct buf *buf, size_t len)
 
 int buf_append(struct buf *buf, const void *data, size_t len)
 {
-	uint8_t *at = buf_reserve(buf, len);
+	uint8_t *at;
 
+	/* An empty buffer has no place yet that could be pointed at. */
+	if (len == 0)
+		return 0;
+	at = buf_reserve(buf, len);
 	if (!at)
 		return -ENOBUFS;
-	if (len > 0)
-		memcpy(at, data, len);
+	memcpy(at, data, len);
 	buf_commit(buf, len);
 	return 0;
 }
