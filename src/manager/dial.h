@@ -16,7 +16,7 @@
 #include "tunnel/reason.h"
 
 /* Dials in flight of one peer: a scan of dead addresses holds sockets for LIMIT_DIAL_MS. */
-#define DIAL_MAX_PER_PEER 1024
+#define DIAL_MAX_PER_PEER 4096
 
 struct dial_env {
 	uv_loop_t *loop;
