@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "cluster/driver.h"
 #include "cluster/json.h"
@@ -24,11 +23,11 @@ struct kube_client {
 	struct driver *driver;
 	struct kube_config config; /* members are copies */
 	struct kube_auth *auth;
-	struct kube_request *requests;
+	struct kube_request **requests; /* owns each */
+	size_t count, capacity;
 };
 
 struct kube_request {
-	struct kube_request *prev, *next;
 	struct kube_client *client;
 	struct kube_auth_wait *wait;
 	struct transport transport;
@@ -42,11 +41,32 @@ struct kube_request {
 	bool failed, retried, overflow, fresh_bytes;
 };
 
+static void list_add(struct kube_client *client, struct kube_request *request)
+{
+	if (client->count == client->capacity) {
+		client->capacity = MAX(client->capacity * 2, (size_t)8);
+		client->requests =
+			xrealloc(client->requests, client->capacity * sizeof(*client->requests));
+	}
+	client->requests[client->count++] = request;
+}
+
+static void list_remove(struct kube_client *client, const struct kube_request *request)
+{
+	for (size_t i = 0; i < client->count; i++) {
+		if (client->requests[i] == request) {
+			client->requests[i] = client->requests[--client->count];
+			return;
+		}
+	}
+	assert(!"a request is in its client's list");
+}
+
 static void request_free(struct kube_request *request)
 {
 	struct kube_client *client = request->client;
 
-	DL_DELETE(client->requests, request);
+	list_remove(client, request);
 	kube_auth_cancel(client->auth, request->wait);
 	if (request->started) {
 		driver_remove(client->driver, request->transport.easy);
@@ -205,9 +225,9 @@ static void deliver_chunk(struct kube_request *request)
 /* One request that is due; a callback may change the whole list, so the search starts anew. */
 static struct kube_request *next_due(struct kube_client *client)
 {
-	struct kube_request *request = NULL;
+	for (size_t i = 0; i < client->count; i++) {
+		struct kube_request *request = client->requests[i];
 
-	DL_FOREACH (client->requests, request) {
 		if (request->failed || (request->fresh_bytes && request->on_chunk))
 			return request;
 	}
@@ -271,8 +291,9 @@ void kube_client_free(struct kube_client *client)
 {
 	if (!client)
 		return;
-	while (client->requests)
-		request_free(client->requests);
+	while (client->count > 0)
+		request_free(client->requests[client->count - 1]);
+	free(client->requests);
 	kube_auth_free(client->auth);
 	driver_free(client->driver);
 	kube_config_done(&client->config);
@@ -314,7 +335,7 @@ static void start(struct kube_client *client, const struct kube_request_config *
 	request->on_done = on_done;
 	request->user = user;
 	buf_init(&request->body, LIMIT_KUBE_BODY_BYTES);
-	DL_APPEND(client->requests, request);
+	list_add(client, request);
 	if (ret_request)
 		*ret_request = request;
 	begin(request);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cluster/kubefile.h"
+#include "cluster/secret.h"
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/err.h"
@@ -200,7 +200,7 @@ static json_object *exec_info(const struct kube_config *config)
 	return info;
 }
 
-/* Ours, then the plugin's own, then what the protocol adds. The strings belong to `hold`. */
+/* Ours, then the plugin's own, then what the protocol adds. The strings are borrowed. */
 static char **make_env(const struct kube_exec *exec, char *info)
 {
 	size_t own = 0, extra = 0, at = 0;
@@ -220,7 +220,7 @@ static char **make_env(const struct kube_exec *exec, char *info)
 	return env;
 }
 
-static int spawn(struct exec_plugin *plugin, uv_loop_t *loop)
+static int spawn(struct exec_plugin *plugin, uv_loop_t *loop, int out_fd, int diag_fd)
 {
 	const struct kube_exec *exec = plugin->config->exec;
 	json_object *info = exec_info(plugin->config);
@@ -231,11 +231,13 @@ static int spawn(struct exec_plugin *plugin, uv_loop_t *loop)
 	size_t argc = 0;
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_IGNORE},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&plugin->out},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&plugin->diag},
+		{.flags = UV_INHERIT_FD, .data.fd = out_fd},
+		{.flags = UV_INHERIT_FD, .data.fd = diag_fd},
 	};
+	uv_process_options_t options = {.file = exec->command,
+		.exit_cb = on_exit_status,
+		.stdio = stdio,
+		.stdio_count = ARRAY_SIZE(stdio)};
 
 	while (exec->args && exec->args[argc])
 		argc++;
@@ -244,13 +246,38 @@ static int spawn(struct exec_plugin *plugin, uv_loop_t *loop)
 	for (size_t i = 0; i < argc; i++)
 		argv[i + 1] = exec->args[i];
 	json_object_put(info);
-	return uv_spawn(loop, &plugin->process,
-		&(uv_process_options_t){.file = exec->command,
-			.args = argv,
-			.env = env,
-			.exit_cb = on_exit_status,
-			.stdio = stdio,
-			.stdio_count = ARRAY_SIZE(stdio)});
+	options.args = argv;
+	options.env = env;
+	return uv_spawn(loop, &plugin->process, &options);
+}
+
+/* The reading end becomes a handle of the loop, the other the child's. */
+static int open_pipe(uv_pipe_t *handle, int *ret_child_fd)
+{
+	uv_file fds[2] = {-1, -1};
+	int r = uv_pipe(fds, UV_NONBLOCK_PIPE, 0);
+
+	if (r == 0)
+		r = uv_pipe_open(handle, fds[0]);
+	if (r < 0 && fds[0] >= 0) {
+		close(fds[0]);
+		close(fds[1]);
+		return r;
+	}
+	if (r == 0)
+		*ret_child_fd = fds[1];
+	return r;
+}
+
+static int start(struct exec_plugin *plugin, uv_loop_t *loop)
+{
+	auto_close int out_fd = -1;
+	auto_close int diag_fd = -1;
+	int r = open_pipe(&plugin->out, &out_fd);
+
+	if (r == 0)
+		r = open_pipe(&plugin->diag, &diag_fd);
+	return r < 0 ? r : spawn(plugin, loop, out_fd, diag_fd);
 }
 
 struct exec_plugin *exec_plugin_run(
@@ -268,7 +295,7 @@ struct exec_plugin *exec_plugin_run(
 	uv_pipe_init(loop, &plugin->out, 0);
 	uv_pipe_init(loop, &plugin->diag, 0);
 	plugin->timer.data = plugin->out.data = plugin->diag.data = plugin->process.data = plugin;
-	plugin->spawn_error = spawn(plugin, loop);
+	plugin->spawn_error = start(plugin, loop);
 	if (plugin->spawn_error < 0) {
 		plugin->exited = true;
 		uv_timer_start(&plugin->timer, on_timer, 0, 0);

@@ -114,6 +114,11 @@ static int current_context(struct kubefile **files, size_t count, const struct k
 	return 0;
 }
 
+static const char *first_path(struct kubefile **files, size_t count)
+{
+	return count > 0 && files[0] ? files[0]->path : "the kubeconfig";
+}
+
 static struct kubefile *file_with(
 	struct kubefile **files, size_t count, const char *list, const char *name)
 {
@@ -135,7 +140,7 @@ static int read_context(struct kubefile **files, size_t count, struct kube_confi
 	if (!file)
 		return err_set(err, -ENOENT, ERR_CONFIG,
 			"%s has no context \"%s\"; `kubectl config get-contexts` lists them",
-			files[0]->path, config->context);
+			first_path(files, count), config->context);
 	node = kubefile_get(file, kubefile_find(file, "contexts", config->context), "context");
 	r = kubefile_string(file, node, "cluster", ret_cluster, err);
 	if (r == 0)
@@ -155,14 +160,14 @@ static int add_entries(struct kubefile **files, size_t count, struct kube_config
 		file = file_with(files, count, "clusters", cluster);
 		if (!file)
 			return err_set(err, -ENOENT, ERR_CONFIG, "%s has no cluster \"%s\"",
-				files[0]->path, cluster);
+				first_path(files, count), cluster);
 		r = kube_config_add_cluster(config, file, cluster, err);
 	}
 	if (r == 0 && user) {
 		file = file_with(files, count, "users", user);
 		if (!file)
 			return err_set(err, -ENOENT, ERR_CONFIG, "%s has no user \"%s\"",
-				files[0]->path, user);
+				first_path(files, count), user);
 		r = kube_config_add_user(config, file, user, err);
 	}
 	return r;
@@ -182,7 +187,7 @@ int kube_config_from_files(struct kubefile **files, size_t count, const struct k
 		r = err_set(err, -ENOENT, ERR_CONFIG,
 			"%s has no current context; choose one with --context or `kubectl config "
 			"use-context`",
-			count > 0 ? files[0]->path : "kubeconfig");
+			first_path(files, count));
 	if (r == 0)
 		r = add_entries(files, count, config, over->cluster ? over->cluster : cluster,
 			over->user ? over->user : user, err);
@@ -246,8 +251,12 @@ static int load_files(
 	const char *home = getenv("HOME");
 	auto_free char *standard = NULL;
 
-	if (over->kubeconfig) /* one file: a colon may be part of its name */
-		return load_file(over->kubeconfig, &files[(*count)++], err);
+	if (over->kubeconfig) { /* one file: a colon may be part of its name */
+		int r = load_file(over->kubeconfig, &files[0], err);
+
+		*count = r == 0 ? 1 : 0;
+		return r;
+	}
 	if (list && *list)
 		return load_list(list, false, files, count, err);
 	standard = xasprintf("%s/.kube/config", home ? home : "");

@@ -2,7 +2,6 @@
 #include "cluster/kubeentry.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cluster/kubefile.h"
@@ -101,6 +100,34 @@ static int add_exec_env(
 	return 0;
 }
 
+/* What a plugin is run with; the command comes first, it is the only one that must be there. */
+static int read_exec(
+	struct kube_exec *exec, struct kubefile *file, const yaml_node_t *node, struct err *err)
+{
+	int r = kubefile_string(file, node, "command", &exec->command, err);
+
+	if (r == 0 && !exec->command)
+		r = kubefile_error(err, file, node, "exec needs a command");
+	if (r == 0)
+		r = kubefile_string(file, node, "apiVersion", &exec->api_version, err);
+	if (r == 0)
+		r = kubefile_strings(file, node, "args", &exec->args, err);
+	if (r == 0)
+		r = kubefile_string(file, node, "installHint", &exec->install_hint, err);
+	if (r == 0)
+		r = kubefile_bool(
+			file, node, "provideClusterInfo", &exec->provide_cluster_info, err);
+	if (r == 0)
+		r = add_exec_env(exec, file, node, err);
+	return r;
+}
+
+static bool exec_version_known(const char *version)
+{
+	return version && (strcmp(version, "client.authentication.k8s.io/v1") == 0 ||
+				  strcmp(version, "client.authentication.k8s.io/v1beta1") == 0);
+}
+
 static int add_exec(
 	struct kube_config *config, struct kubefile *file, const yaml_node_t *user, struct err *err)
 {
@@ -111,34 +138,20 @@ static int add_exec(
 	if (!node || node->type != YAML_MAPPING_NODE)
 		return 0;
 	exec = config->exec = XNEW(struct kube_exec);
-	r = kubefile_string(file, node, "command", &exec->command, err);
-	if (r == 0 && !exec->command)
-		r = kubefile_error(err, file, node, "exec needs a command");
-	if (r == 0)
-		r = kubefile_string(file, node, "apiVersion", &exec->api_version, err);
-	if (r == 0 && (!exec->api_version ||
-			      (strcmp(exec->api_version, "client.authentication.k8s.io/v1") != 0 &&
-				      strcmp(exec->api_version,
-					      "client.authentication.k8s.io/v1beta1") != 0)))
-		r = kubefile_error(err, file, node, "exec: apiVersion \"%s\" is not supported",
+	r = read_exec(exec, file, node, err);
+	if (r < 0)
+		return r;
+	if (!exec_version_known(exec->api_version))
+		return kubefile_error(err, file, node, "exec: apiVersion \"%s\" is not supported",
 			exec->api_version ? exec->api_version : "");
-	if (r == 0)
-		r = kubefile_strings(file, node, "args", &exec->args, err);
-	if (r == 0)
-		r = kubefile_string(file, node, "installHint", &exec->install_hint, err);
-	if (r == 0)
-		r = kubefile_bool(
-			file, node, "provideClusterInfo", &exec->provide_cluster_info, err);
-	if (r == 0)
-		r = add_exec_env(exec, file, node, err);
 	/* A command with a slash is a path, a bare name is looked up in PATH. */
-	if (r == 0 && strchr(exec->command, '/') && exec->command[0] != '/') {
+	if (strchr(exec->command, '/') && exec->command[0] != '/') {
 		char *full = resolve_path(file, exec->command);
 
 		free(exec->command);
 		exec->command = full;
 	}
-	return r;
+	return 0;
 }
 
 static int add_impersonation(

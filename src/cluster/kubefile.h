@@ -11,6 +11,7 @@
 #include <yaml.h>
 
 #include "cluster/kubeconfig.h"
+#include "cluster/secret.h"
 
 struct kubefile {
 	char *path; /* as given; "<text>" in tests */
@@ -41,12 +42,6 @@ NODISCARD int kubefile_strings(struct kubefile *file, const yaml_node_t *map, co
 int kubefile_error(struct err *err, const struct kubefile *file, const yaml_node_t *node,
 	const char *fmt, ...) PRINTF(4, 5);
 
-/* RFC 4648. decode: -EINVAL also for text with NUL bytes inside. */
-NODISCARD char *base64_encode(const void *data, size_t len);
-NODISCARD int base64_decode(const char *text, char **ret_text);
-/* Text of a secret: wiped before it is freed. */
-void secret_free(char *text);
-void strings_free(char **list); /* NULL-terminated, owned */
 /* At most LIMIT_KUBECONFIG_BYTES; the text ends in NUL. len may be NULL. */
 NODISCARD int read_text_file(const char *path, char **ret_text, size_t *ret_len, struct err *err);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small helpers for texts that must not linger in memory. */
+#include "cluster/secret.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "cluster/kubefile.h"
 #include "core/alloc.h"
 #include "core/limits.h"
 
@@ -49,7 +50,7 @@ int base64_decode(const char *text, char **ret_text)
 		     EVP_DecodeFinal(ctx, out + done, &rest) >= 0;
 	}
 	EVP_ENCODE_CTX_free(ctx);
-	if (!ok || memchr(out, 0, (size_t)(done + rest))) {
+	if (!ok || memchr(out, 0, (size_t)done + (size_t)rest)) {
 		explicit_bzero(out, len);
 		free(out);
 		return -EINVAL;

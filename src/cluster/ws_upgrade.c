@@ -8,7 +8,8 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#include "cluster/kubefile.h"
+#include "cluster/secret.h"
+#include "core/alloc.h"
 #include "tunnel/ws.h"
 
 int ws_upgrade_request(struct buf *out, const struct transport *transport, const char *server,
@@ -123,9 +124,7 @@ int ws_upgrade_parse(struct buf *in, bool at_end, const char *key, const char *p
 	if (!end)
 		return at_end || buf_room(in) <= 1 ? -EPROTO : 0;
 	head_len = (size_t)(end - text) + 4;
-	head = strndup(text, head_len);
-	if (!head)
-		return -ENOMEM;
+	head = xstrndup(text, head_len);
 	answer.status = parse_status(head);
 	if (answer.status < 0)
 		return answer.status;

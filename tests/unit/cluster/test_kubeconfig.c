@@ -176,10 +176,17 @@ static void test_merge(void **state UNUSED)
 static void test_server_needs_no_file(void **state UNUSED)
 {
 	AUTO(kube_config) config = NULL;
+	struct kube_config *other = NULL;
+	struct err err = ERR_INIT;
 
 	setenv("KUBECONFIG", "/nonexistent/config", 1);
 	config = load(&(struct kube_overrides){.server = "http://127.0.0.1:8001"});
 	assert_string_equal(config->server, "http://127.0.0.1:8001");
+	assert_int_equal(
+		kube_config_load(&(struct kube_overrides){.server = "http://h", .context = "none"},
+			&other, &err),
+		-ENOENT);
+	assert_non_null(strstr(err.msg, "no context \"none\""));
 	unsetenv("KUBECONFIG");
 }
 
