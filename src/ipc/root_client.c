@@ -53,6 +53,12 @@ static int receive_until(struct root_client *client, int64_t deadline, void *dat
 	}
 }
 
+/* Id 0: refused before any request was read. */
+static bool is_refusal(const struct root_message *reply, uint32_t id)
+{
+	return reply->type == ROOT_ERROR && (reply->id == id || reply->id == 0);
+}
+
 /*
  * Sends *msg and replaces it by the answer, with the descriptor that came with it in *ret_fd when
  * that is not NULL. After any failure but the server's own ERROR the connection is shut down:
@@ -79,8 +85,7 @@ static int exchange(
 		r = root_message_decode(frame, (size_t)r, &reply, err);
 	if (r < 0)
 		goto broken;
-	/* Id 0: refused before any request was read. */
-	if (reply.type == ROOT_ERROR && (reply.id == msg->id || reply.id == 0))
+	if (is_refusal(&reply, msg->id))
 		return err_set(err, reply.error.code, reply.error.kind, "%s", reply.error.msg);
 	if (reply.id != msg->id || reply.type != (type | ROOT_REPLY) || (ret_fd && fd < 0)) {
 		r = err_set(

@@ -95,19 +95,24 @@ def test_killed_api_server_is_survived(connected, cluster):
     wait_for("new connections work again", lambda: reaches(connected), 60)
 
 
-def test_deleted_session_ends_the_tunnel(connected, cluster):
-    sessions = cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"]
-    assert len(sessions) == 1
-    cluster.kubectl("-n", "ambassador", "delete", "sessions.telepresence.io", sessions[0]["metadata"]["name"])
+def session_names(cluster):
+    return {one["metadata"]["name"] for one in cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"]}
 
-    def fresh():
-        now = cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"]
-        return [one for one in now if one["metadata"]["uid"] != sessions[0]["metadata"]["uid"]]
 
-    wait_for("a session of its own again, and traffic", lambda: fresh() and reaches(connected), 30)
+def test_deleted_session_is_replaced(connected, cluster):
+    name = connected.status()["user_daemon"]["session"]
+    assert name in session_names(cluster)
+    cluster.kubectl("-n", "ambassador", "delete", "sessions.telepresence.io", name)
+    wait_for(
+        "a session of its own again, and traffic",
+        lambda: connected.status()["user_daemon"]["session"] not in ("", name) and reaches(connected),
+        30,
+    )
+    assert name not in session_names(cluster)
 
 
 def test_quit_deletes_the_session(connected, cluster):
-    assert cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"]
+    name = connected.status()["user_daemon"]["session"]
+    assert name in session_names(cluster)
     connected.telepresence("quit")
-    assert not cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"]
+    assert name not in session_names(cluster)

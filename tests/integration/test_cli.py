@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands on a real cluster: what they print, refuse, and do for a user who is not root."""
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT, run, wait_for
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+def test_connect_prints_where_to_and_its_steps(laptop, cluster):
+    done = laptop.connect()
+    server = laptop.status()["user_daemon"]["kubernetes_server"]
+    assert done.stdout == f"Connected to context {cluster.name}, namespace default ({server})\n"
+    steps = done.stderr.splitlines()
+    assert steps[:2] == ["Launching Telepresence User Daemon", "Launching Telepresence Root Daemon"]
+    assert any("tunnel" in step for step in steps)
+    again = laptop.connect()
+    assert again.stdout == done.stdout and again.stderr == ""
+
+
+def test_connect_with_other_arguments_is_a_conflict(connected):
+    done = connected.telepresence("connect", "--namespace", "demo", check=False)
+    assert done.returncode == 6
+    assert "Cluster configuration changed, please quit telepresence and reconnect" in done.stderr
+    assert connected.curl("http://web.demo/")
+
+
+def test_quit_disconnects_and_keeps_the_user_daemon(connected):
+    daemons = connected.daemons()
+    assert connected.telepresence("quit").stdout == "Disconnected\n"
+    assert connected.daemons() == {"userd": daemons["userd"]}
+    assert connected.telepresence("quit").stdout == "Not connected\n"
+    assert connected.status()["user_daemon"]["status"] == "Not connected"
+    assert "Launching Telepresence User Daemon" not in connected.connect().stderr
+    assert connected.curl("http://web.demo/")
+    assert connected.telepresence("quit", "-s").stdout == "Telepresence Daemons quitting...done\n"
+    assert connected.daemons() == {}
+
+
+def test_status_tells_what_is_connected(connected, cluster):
+    text = connected.telepresence("status").stdout
+    assert text.startswith("Connected\n  Context:       ")
+    assert "Proxy:         ON (networking to the cluster is enabled)" in text
+    connected.curl("http://web.demo/")
+    status = connected.status()
+    assert status["user_daemon"]["status"] == "Connected"
+    assert status["user_daemon"]["manager_namespace"] == "ambassador"
+    assert len(status["root_daemon"]["subnets"]) >= 2
+    assert status["root_daemon"]["dns"]["cluster"] > 0
+    assert status["root_daemon"]["traffic"]["connections"] > 0
+    assert status["traffic_manager"]["carrier"] in ("services/proxy", "port-forward")
+    assert status["traffic_manager"]["version"] == status["user_daemon"]["version"]
+    versions = connected.telepresence("version").stdout.splitlines()
+    assert [line.split(":")[0].strip() for line in versions] == [
+        "Client", "Root Daemon", "User Daemon", "Traffic Manager",
+    ]
+    assert len({line.split(": ")[1] for line in versions}) == 1
+
+
+def test_list_shows_workloads_and_hides_the_manager(connected):
+    assert connected.telepresence("list", "-n", "demo").stdout == (
+        "web: ready to intercept (traffic-agent not yet installed)\n"
+    )
+    document = json.loads(connected.telepresence("list", "-n", "demo", "--output", "json").stdout)
+    assert [(one["kind"], one["name"]) for one in document["stdout"]] == [("Deployment", "web")]
+    assert "traffic-manager" not in connected.telepresence("list", "-n", "ambassador").stdout
+    assert "No Workloads" in connected.telepresence("list", "-n", "default").stdout
+
+
+def test_ping_reaches_pods_and_only_pods(connected, cluster):
+    pod = cluster.pod_ip()
+    assert "3 received" in connected.run("ping", "-c", "3", "-i", "0.2", "-W", "3", pod).stdout
+    absent = pod.rsplit(".", 1)[0] + ".253"
+    assert connected.run("ping", "-c", "1", "-W", "2", absent, check=False).returncode == 1
+
+
+def test_udp_reaches_the_cluster(connected, cluster):
+    dns = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
+    name = "web.demo.svc.cluster.local"
+    assert connected.run("dig", "+short", f"@{dns}", name).stdout.strip() == cluster.cluster_ip()
+    started = connected.run("dig", "+tries=1", "+time=5", "-p", "9", f"@{cluster.pod_ip()}", name, check=False)
+    assert "refused" in started.stdout
+
+
+def test_never_proxy_and_also_proxy_decide(laptop, cluster):
+    pod = cluster.pod_ip()
+    laptop.connect("--never-proxy", f"{pod}/32", "--also-proxy", "198.51.100.0/24")
+    device = laptop.status()["root_daemon"]["device"]
+    assert f"dev {device}" not in laptop.run("ip", "route", "get", pod).stdout
+    assert f"dev {device}" in laptop.run("ip", "route", "get", "198.51.100.7").stdout
+    assert laptop.curl(f"http://{cluster.cluster_ip()}/")
+
+
+def test_overlapping_route_is_named_and_nothing_is_left(laptop, cluster):
+    subnet = cluster.cluster_ip().rsplit(".", 1)[0] + ".0/24"
+    laptop.run("ip", "route", "add", subnet, "dev", "eth0")
+    try:
+        done = laptop.telepresence("connect", check=False)
+    finally:
+        laptop.run("ip", "route", "del", subnet)
+    assert done.returncode == 6, done.stderr
+    assert "overlaps with existing route" in done.stderr and f"{subnet} dev eth0" in done.stderr
+    assert "--never-proxy" in done.stderr
+    assert set(laptop.daemons()) <= {"userd"}
+
+
+def test_device_that_is_taken_away_ends_the_connection(connected):
+    device = connected.status()["root_daemon"]["device"]
+    connected.run("ip", "link", "del", device)
+    wait_for("disconnected", lambda: connected.status()["user_daemon"]["status"] == "Not connected", 10)
+    connected.connect()
+    assert connected.curl("http://web.demo/")
+
+
+@pytest.fixture
+def person(laptop, cluster, tmp_path):
+    """Runs commands on the laptop as `nobody`, who has the role telepresence-user, and who may start the root daemon by
+    sudo without a password; the sudoers file is this test's own, in a mount namespace of its own."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("telepresence", "rootd/telepresence-rootd"):
+        shutil.copy(ROOT / "build/release/src/client" / name, programs)
+    kubeconfig = tmp_path / "config"
+    run([ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "person", "--output", kubeconfig])
+    os.chown(kubeconfig, NOBODY.pw_uid, NOBODY.pw_gid)
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, NOBODY.pw_uid, NOBODY.pw_gid)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder != folder.parent:
+            os.chmod(folder, folder.stat().st_mode | 0o11)
+    sudoers = tmp_path / "sudoers"
+    rootd = f"{programs}/telepresence-rootd --uid {NOBODY.pw_uid} --background"
+    sudoers.write_text(f"root ALL=(ALL:ALL) ALL\nnobody ALL=(root) NOPASSWD: {rootd}\n")
+    sudoers.chmod(0o440)
+
+    def call(*argv, check=True):
+        inner = [
+            "setpriv", "--reuid", NOBODY.pw_uid, "--regid", NOBODY.pw_gid, "--clear-groups", "env",
+            f"HOME={home}", f"XDG_CACHE_HOME={home}", f"KUBECONFIG={kubeconfig}", f"PATH={programs}:/usr/bin:/bin", *argv,
+        ]
+        script = f'mount --bind {sudoers} /etc/sudoers && exec "$@"'
+        return run(["unshare", "-m", "sh", "-c", script, "sh", *laptop.prefix, *inner], check=check)
+
+    yield call
+    call("telepresence", "quit", "-s", check=False)
+    cluster.kubectl("-n", "ambassador", "delete", "rolebinding", "person", "--ignore-not-found")
+
+
+def test_person_without_root_connects_by_sudo(person, connected, cluster):
+    connected.stop()
+    refused = person("telepresence", "connect", check=False)
+    assert refused.returncode == 8, refused.stderr
+    assert "telepresence-user" in refused.stderr
+    cluster.kubectl(
+        "-n", "ambassador", "create", "rolebinding", "person", "--clusterrole=telepresence-user", "--user=person"
+    )
+    done = person("telepresence", "connect")
+    assert "Launching Telepresence Root Daemon" in done.stderr and "sudo" in done.stderr
+    assert person("curl", "-sS", "--max-time", "10", "http://web.demo/").stdout.startswith("hello from pod web-")
+    processes = subprocess.run(["ps", "-eo", "uid=,comm="], capture_output=True, text=True, check=True).stdout
+    owners = {name: int(uid) for uid, name in (line.split(None, 1) for line in processes.splitlines())}
+    assert owners["telepresence-ro"] == 0
+    # Root's own command line on the same laptop sees nothing of it.
+    assert "has not been started" in connected.telepresence("status").stdout
