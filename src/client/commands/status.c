@@ -16,8 +16,10 @@ static void print_rows(struct cli *cli, json_object *object, const struct row *r
 	for (size_t i = 0; i < count; i++) {
 		const char *value = json_get_string(object, rows[i].key);
 
+		bool version = strcmp(rows[i].key, "version") == 0;
+
 		if (value)
-			cli_print(cli, "  %-18s: %s\n", rows[i].label, value);
+			cli_print(cli, "  %-18s: %s%s\n", rows[i].label, version ? "v" : "", value);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,10 +79,19 @@ void userd_drop_root(struct userd *userd)
 {
 	struct root_link *root = TAKE_PTR(userd->root);
 
+	userd->ending = true;
 	if (root)
 		root_link_close(root, userd_disconnected, userd);
 	else
 		userd_disconnected(userd);
+}
+
+void userd_tell_failure(struct userd *userd)
+{
+	for (size_t i = 0; i < userd->connecting.count; i++)
+		userd_peer_failed(userd->connecting.peers[i], &userd->failure,
+			userd->hint[0] ? userd->hint : NULL);
+	userd->connecting.count = 0;
 }
 
 static void end_session(struct userd *userd)
@@ -95,21 +105,17 @@ static void on_failed(void *user, const struct err *err, const char *hint)
 	struct userd *userd = user;
 
 	log_error("connect failed", "error=%s", err->msg);
-	for (size_t i = 0; i < userd->connecting.count; i++)
-		userd_peer_failed(userd->connecting.peers[i], err, hint);
-	userd->connecting.count = 0;
+	userd->failure = *err;
+	(void)snprintf(userd->hint, sizeof(userd->hint), "%s", hint ? hint : "");
 	end_session(userd);
 }
 
 static void on_stopped(void *user)
 {
 	struct userd *userd = user;
-	struct err err = ERR_INIT;
 
-	err_set(&err, -ECANCELED, ERR_CONFLICT, "disconnected while connecting");
-	for (size_t i = 0; i < userd->connecting.count; i++)
-		userd_peer_failed(userd->connecting.peers[i], &err, NULL);
-	userd->connecting.count = 0;
+	err_set(&userd->failure, -ECANCELED, ERR_CONFLICT, "disconnected while connecting");
+	userd->hint[0] = '\0';
 	end_session(userd);
 }
 
@@ -178,7 +184,7 @@ void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *re
 		return;
 	}
 	/* While there is a session its plugins have the environment it was made with. */
-	if (userd->stopping || userd->quitting.count || userd->uninstall.peer) {
+	if (userd->stopping || userd->ending || userd->quitting.count || userd->uninstall.peer) {
 		r = err_set(&err, -EBUSY, ERR_CONFLICT, "telepresence is just disconnecting");
 	} else if (userd->session) {
 		r = join(userd, peer, &args, &err);

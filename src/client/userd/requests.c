@@ -94,6 +94,8 @@ void userd_disconnected(void *user)
 {
 	struct userd *userd = user;
 
+	userd->ending = false;
+	userd_tell_failure(userd);
 	for (size_t i = 0; i < userd->quitting.count; i++)
 		userd_peer_done(userd->quitting.peers[i], quit_result(true));
 	userd->quitting.count = 0;

@@ -10,8 +10,8 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "core/err.h"
 
-struct err;
 struct kube_client;
 struct kube_install;
 struct root_link;
@@ -21,7 +21,8 @@ struct userd_server;
 struct workloads;
 
 /* Command lines that wait for one thing; more than that are told to come back. */
-#define USERD_WAITING 16
+#define USERD_WAITING    16
+#define USERD_HINT_BYTES 256
 
 struct peer_list {
 	struct userd_peer *peers[USERD_WAITING];
@@ -52,6 +53,10 @@ struct userd {
 	struct uninstall uninstall;
 	struct listing listings[USERD_WAITING];
 	bool stopping; /* ends when the session is down */
+	bool ending; /* the session is down, the root daemon not yet */
+	/* What `connecting` is told once everything is down: a next try finds a clean slate. */
+	struct err failure;
+	char hint[USERD_HINT_BYTES];
 };
 
 bool peer_list_add(struct peer_list *list, struct userd_peer *peer);
@@ -69,6 +74,8 @@ void userd_disconnected(void *user);
 /* connecting.c */
 void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_drop_root(struct userd *userd);
+/* Tells `connecting` why there is no connection. */
+void userd_tell_failure(struct userd *userd);
 void userd_apply_env(json_object *env);
 
 /* uninstall.c */
