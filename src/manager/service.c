@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/resident.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
 #include "manager/routes.h"
@@ -17,6 +18,8 @@
 #include "resolv/resolvconf.h"
 #include "tunnel/server.h"
 
+/* Lists and first TLS handshakes are over by then, in any cluster that answers. */
+#define SETTLE_MS         3000
 #define DNS_PORT          53
 #define STOP_REASON       "the traffic-manager is shutting down"
 #define NO_SESSION_REASON "the session was deleted"
@@ -27,7 +30,7 @@ struct service {
 	struct sessions *sessions;
 	struct routes routes;
 	struct tunnel_server *server;
-	uv_timer_t drain;
+	uv_timer_t timer; /* until settled, then of service_stop() */
 	bool stopping;
 };
 
@@ -55,13 +58,22 @@ static void on_peer(void *user, struct tunnel_peer *tunnel)
 	tunnel_peer_set_user(tunnel, peer);
 }
 
+static void on_settled(uv_timer_t *timer UNUSED)
+{
+	resident_trim();
+}
+
 static void on_peer_gone(void *user, struct tunnel_peer *tunnel)
 {
 	struct service *service = user;
 	struct peer *peer = tunnel_peer_get_user(tunnel);
 
-	if (peer)
-		sessions_leave(service->sessions, peer);
+	if (!peer)
+		return;
+	sessions_leave(service->sessions, peer);
+	/* What its flows needed is not kept for the next one. */
+	if (!service->stopping)
+		(void)uv_timer_start(&service->timer, on_settled, SETTLE_MS, 0);
 }
 
 static void on_stream(void *user, struct tunnel_peer *tunnel, struct h2_stream *stream,
@@ -185,7 +197,7 @@ static int open_all(struct service *service, const struct manager_options *optio
 		service->loop, options->port, &server_events, service, &service->server, err);
 }
 
-static void on_drain_closed(uv_handle_t *handle UNUSED)
+static void on_timer_closed(uv_handle_t *handle UNUSED)
 {
 }
 
@@ -200,7 +212,7 @@ static void close_all(struct service *service)
 		dns_forwarder_free(TAKE_PTR(service->routes.forwarder));
 	if (service->client)
 		kube_client_free(TAKE_PTR(service->client));
-	uv_close((uv_handle_t *)&service->drain, on_drain_closed);
+	uv_close((uv_handle_t *)&service->timer, on_timer_closed);
 }
 
 static void on_drained(uv_timer_t *timer)
@@ -217,9 +229,10 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 	raise_fd_limit();
 	service->loop = loop;
 	service->routes.dial.loop = loop;
-	(void)uv_timer_init(loop, &service->drain);
-	service->drain.data = service;
+	(void)uv_timer_init(loop, &service->timer);
+	service->timer.data = service;
 	*ret_service = service;
+	(void)uv_timer_start(&service->timer, on_settled, SETTLE_MS, 0);
 	r = open_all(service, options, err);
 	if (r < 0) {
 		service->stopping = true;
@@ -237,7 +250,7 @@ void service_stop(struct service *service)
 	service->stopping = true;
 	peers = sessions_close_all(service->sessions, STOP_REASON);
 	log_info("shutting down", "peers=%u", peers);
-	(void)uv_timer_start(&service->drain, on_drained, peers > 0 ? SERVICE_DRAIN_MS : 0, 0);
+	(void)uv_timer_start(&service->timer, on_drained, peers > 0 ? SERVICE_DRAIN_MS : 0, 0);
 }
 
 void service_free(struct service *service)

@@ -98,6 +98,15 @@ def test_runs_as_nobody_and_is_small(cluster, manager):
     status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
     assert status["Uid"].split()[0] == "65532"
     assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    # Idle: once what only starting up needed is given back.
+    wait_for("8 MB", lambda: resident_kb(pid) <= 8192, 10)
+
+
+def resident_kb(pid):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
 
 
 def test_proof_is_needed(sessions):
