@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "client/userd/peers.h"
 #include "core/attr.h"
 #include "core/err.h"
 
@@ -20,14 +21,7 @@ struct userd_peer;
 struct userd_server;
 struct workloads;
 
-/* Command lines that wait for one thing; more than that are told to come back. */
-#define USERD_WAITING    16
 #define USERD_HINT_BYTES 256
-
-struct peer_list {
-	struct userd_peer *peers[USERD_WAITING];
-	size_t count;
-};
 
 /* `uninstall`: waits for the session's end first, then has a client of its own. */
 struct uninstall {
@@ -58,9 +52,6 @@ struct userd {
 	struct err failure;
 	char hint[USERD_HINT_BYTES];
 };
-
-bool peer_list_add(struct peer_list *list, struct userd_peer *peer);
-bool peer_list_remove(struct peer_list *list, const struct userd_peer *peer);
 
 /* Dispatches one request by the table in requests.c. */
 void userd_request(void *user, struct userd_peer *peer, json_object *request);

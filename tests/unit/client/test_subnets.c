@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -27,7 +28,7 @@ static struct prefix_set set_of(const char *text)
 	char *cursor = copy, *word;
 
 	assert_true(strlen(text) < sizeof(copy));
-	strcpy(copy, text);
+	(void)snprintf(copy, sizeof(copy), "%s", text);
 	while ((word = strsep(&cursor, " "))) {
 		struct ip_prefix one;
 
@@ -44,9 +45,10 @@ static void assert_set(const struct prefix_set *set, const char *expected)
 	char text[1024] = "", one[ADDR_TEXT_BYTES];
 
 	for (size_t i = 0; i < set->count; i++) {
-		if (i)
-			strcat(text, " ");
-		strcat(text, ip_prefix_format(&set->items[i], one));
+		size_t len = strlen(text);
+
+		(void)snprintf(text + len, sizeof(text) - len, "%s%s", i ? " " : "",
+			ip_prefix_format(&set->items[i], one));
 	}
 	assert_string_equal(text, expected);
 }
