@@ -19,8 +19,12 @@
 #include "tunnel/carrier.h"
 #include "tunnel/pipe_priv.h"
 
-/* Received bytes per ACK at most; a bulk transfer has one per read of the carrier. */
-#define ACK_BYTES (16 * 1024)
+/* Received bytes that are worth an ACK, but not more often than ACK_MS unless a lot is due: every
+ * ACK is a TLS record, a packet, and a message that each relay on the way handles by itself. One
+ * for every 16 KiB took half the bulk throughput through an API server. */
+#define ACK_BYTES      (16 * 1024)
+#define ACK_MS         2
+#define ACK_BULK_BYTES (256 * 1024)
 /* A timer later than a quarter of the allowed silence was not the peer's fault. */
 #define LATE_PART 4
 /* What is left to the peer then, as a part of the allowed silence. */
@@ -62,20 +66,35 @@ static void send_u64(struct pipe *pipe, uint8_t type, uint64_t value)
 	pipe_send_record(pipe, type, payload, sizeof(payload));
 }
 
+/* Whether the peer is to hear now how far its bytes came. */
+static bool ack_due(const struct pipe *pipe, uint64_t now)
+{
+	uint64_t due = pipe->rx_offset - pipe->rx_acked;
+
+	return due >= ACK_BULK_BYTES || (due >= ACK_BYTES && now - pipe->last_ack_ms >= ACK_MS);
+}
+
+static void send_ack(struct pipe *pipe, uint64_t now)
+{
+	pipe->rx_acked = pipe->rx_offset;
+	pipe->last_ack_ms = now;
+	send_u64(pipe, PIPE_ACK, pipe->rx_offset);
+}
+
 /* What is owed to the peer and may wait for room: a peer that asks without reading gets no queue.
  */
 static void send_due(struct pipe *pipe)
 {
+	uint64_t now = now_ms();
+
 	if (pipe->dead || carrier_room(pipe->carrier) == 0)
 		return;
 	if (pipe->pong_due) {
 		pipe->pong_due = false;
 		send_u64(pipe, PIPE_PONG, pipe->pong_token);
 	}
-	if (pipe->rx_offset - pipe->rx_acked >= ACK_BYTES) {
-		pipe->rx_acked = pipe->rx_offset;
-		send_u64(pipe, PIPE_ACK, pipe->rx_offset);
-	}
+	if (ack_due(pipe, now))
+		send_ack(pipe, now);
 }
 
 static void send_ping(struct pipe *pipe, uint64_t now)
@@ -84,6 +103,9 @@ static void send_ping(struct pipe *pipe, uint64_t now)
 	/* Without room there are bytes under way whose ACK is as good an answer. */
 	if (carrier_room(pipe->carrier) == 0)
 		return;
+	/* The rest of a burst that was too little for an ACK of its own. */
+	if (pipe->rx_offset > pipe->rx_acked)
+		send_ack(pipe, now);
 	pipe->ping_ns = uv_hrtime();
 	send_u64(pipe, PIPE_PING, pipe->ping_ns);
 }

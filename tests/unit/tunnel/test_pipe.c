@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/err.h"
+#include "core/wire.h"
 #include "tunnel/carrier.h"
 #include "tunnel/pipe.h"
 
@@ -236,6 +237,30 @@ static void test_acks(void **state)
 	rig_done(&rig);
 }
 
+/* A bulk transfer is not acknowledged record by record: at most every 2 ms or 256 KiB. */
+static void test_acks_are_few(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
+	const unsigned int records = 1024;
+	uint64_t start = uv_hrtime(), elapsed_ms;
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	for (unsigned int i = 0; i < records; i++) {
+		struct wire offset = wire_writer(record + 4, 8);
+
+		wire_put_u64(&offset, (uint64_t)i * 16 * 1024);
+		feed(&rig, record, sizeof(record));
+	}
+	elapsed_ms = (uv_hrtime() - start) / 1000000;
+	assert_int_equal(rig.closed, 0);
+	assert_true(rig.carrier.out_len / 12 >= records / 16);
+	assert_true(rig.carrier.out_len / 12 <= records / 16 + elapsed_ms / 2 + 2);
+	rig_done(&rig);
+}
+
 /* A peer that asks and does not read gets one answer when there is room, not a queue. */
 static void test_ping_flood(void **state)
 {
@@ -336,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_close_text),
 		cmocka_unit_test(test_data_out),
 		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_acks_are_few),
 		cmocka_unit_test(test_ping_flood),
 		cmocka_unit_test(test_rtt),
 		cmocka_unit_test(test_silence),
