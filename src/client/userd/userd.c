@@ -44,6 +44,7 @@ static void tear_down(struct userd *userd)
 	session_free(TAKE_PTR(userd->session));
 	root_link_close(TAKE_PTR(userd->root), NULL, NULL);
 	userd_server_free(TAKE_PTR(userd->server));
+	uv_close((uv_handle_t *)&userd->idle, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(userd->signals); i++)
 		uv_close((uv_handle_t *)&userd->signals[i], NULL);
 	for (int i = 0; i < DRAIN_TURNS && uv_run(&userd->loop, UV_RUN_NOWAIT) != 0; i++)
@@ -87,6 +88,7 @@ int userd_run(int ready_fd, struct err *err)
 		return r;
 	}
 	start_signals(&userd);
+	(void)uv_timer_init(&userd.loop, &userd.idle);
 	log_info("serving", "version=%s", TP_VERSION);
 	if (ready_fd >= 0) {
 		(void)!write(ready_fd, "", 1);

@@ -40,6 +40,7 @@ struct listing {
 struct userd {
 	uv_loop_t loop;
 	uv_signal_t signals[2];
+	uv_timer_t idle; /* after a connect: gives memory back */
 	struct userd_server *server;
 	struct root_link *root;
 	struct session *session;
