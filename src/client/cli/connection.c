@@ -20,8 +20,13 @@ static json_object *environment(void)
 		const char *equals = strchr(*entry, '=');
 		auto_free char *name = equals ? xstrndup(*entry, (size_t)(equals - *entry)) : NULL;
 
-		if (name)
-			json_put_string(env, name, equals + 1);
+		auto_free char *paths = NULL;
+
+		if (!name)
+			continue;
+		if (strcmp(name, "KUBECONFIG") == 0)
+			paths = connect_absolute_paths(equals + 1);
+		json_put_string(env, name, paths ? paths : equals + 1);
 	}
 	return env;
 }

@@ -94,6 +94,23 @@ static char *absolute(const char *path)
 	return cwd ? xasprintf("%s/%s", cwd, path) : xstrdup(path);
 }
 
+char *connect_absolute_paths(const char *list)
+{
+	char *out = xstrdup("");
+
+	while (*list) {
+		size_t len = strcspn(list, ":");
+		auto_free char *one = xstrndup(list, len);
+		auto_free char *path = len ? absolute(one) : xstrdup("");
+		char *longer = xasprintf("%s%s%s", out, path, list[len] ? ":" : "");
+
+		free(out);
+		out = longer;
+		list += len + (list[len] != '\0');
+	}
+	return out;
+}
+
 int connect_args_set(struct connect_args *args, const struct connect_field *field, const char *text,
 	struct err *err)
 {

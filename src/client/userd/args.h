@@ -58,6 +58,9 @@ NODISCARD int connect_args_set(struct connect_args *args, const struct connect_f
 json_object *connect_args_to_json(const struct connect_args *args);
 NODISCARD int connect_args_from_json(
 	json_object *object, struct connect_args *ret_args, struct err *err);
+/* A list of files as in $KUBECONFIG, each made absolute: the daemon has another working directory.
+ * The caller frees. */
+NODISCARD char *connect_absolute_paths(const char *list);
 /* Borrowed views for kube_config_load(). */
 struct kube_overrides connect_args_overrides(const struct connect_args *args);
 /* --manager-namespace, $TELEPRESENCE_MANAGER_NAMESPACE, "ambassador". Borrowed. */

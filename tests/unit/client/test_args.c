@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,41 @@ static void paths_become_absolute(void **state)
 	connect_args_done(&args);
 }
 
+static void lists_of_paths_become_absolute(void **state)
+{
+	static const struct {
+		const char *list, *expected; /* %cwd: the working directory */
+	} cases[] = {
+		{"", ""},
+		{"/a", "/a"},
+		{"a", "%cwd/a"},
+		{"/a:b:./c", "/a:%cwd/b:%cwd/./c"},
+		{":a:", ":%cwd/a:"},
+	};
+	char cwd[1024], expected[4096];
+
+	(void)state;
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *list = connect_absolute_paths(cases[i].list);
+		const char *from = cases[i].expected;
+		size_t len = 0;
+
+		for (; *from; from++) {
+			if (*from == '%') {
+				len += (size_t)snprintf(
+					expected + len, sizeof(expected) - len, "%s", cwd);
+				from += 3;
+			} else {
+				expected[len++] = *from;
+			}
+		}
+		expected[len] = '\0';
+		assert_string_equal(list, expected);
+		free(list);
+	}
+}
+
 static void bad_subnets_are_usage_errors(void **state)
 {
 	static const char *const texts[] = {"", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "x/8"};
@@ -138,6 +174,7 @@ int main(void)
 		cmocka_unit_test(survive_the_way_to_the_daemon),
 		cmocka_unit_test(absent_ones_stay_absent),
 		cmocka_unit_test(paths_become_absolute),
+		cmocka_unit_test(lists_of_paths_become_absolute),
 		cmocka_unit_test(bad_subnets_are_usage_errors),
 		cmocka_unit_test(unknown_members_are_refused),
 		cmocka_unit_test(the_manager_namespace_has_an_order),
