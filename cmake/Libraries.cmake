@@ -1,7 +1,7 @@
 # Every library is Debian's and found by pkg-config; a folder links only what it names.
 find_package(PkgConfig REQUIRED)
-foreach(lib IN ITEMS libnl-3.0 libnl-route-3.0 libmnl libnftnl libcurl json-c yaml-0.1 libnghttp2
-                     libuv libcrypto libcap-ng libseccomp)
+foreach(lib IN ITEMS libnl-3.0 libmnl libnftnl libcurl json-c yaml-0.1 libnghttp2
+                     libuv libcrypto libssl libcap-ng libseccomp)
   string(REPLACE "-" "_" name ${lib})
   string(REPLACE "." "_" name ${name})
   pkg_check_modules(${name} REQUIRED IMPORTED_TARGET ${lib})

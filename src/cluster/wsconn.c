@@ -2,6 +2,7 @@
 #include "cluster/wsconn.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 #include "cluster/wsconn_impl.h"
 #include "core/alloc.h"
 
+/* Four records of TLS and a little more. */
+#define TLS_READ_BYTES ((size_t)66 * 1024)
 /* What a control record may add to a full queue. */
 #define SLACK_BYTES ((size_t)256 * 1024)
 
@@ -111,6 +114,16 @@ void wsconn_read_upgrade(struct wsconn *conn, const uint8_t *data, size_t len)
 	}
 }
 
+/* Several TLS records with one recv(2) instead of two calls for each. */
+static CURLcode on_tls_context(CURL *easy, void *context, void *user)
+{
+	(void)easy;
+	(void)user;
+	SSL_CTX_set_read_ahead(context, 1);
+	SSL_CTX_set_default_read_buffer_len(context, TLS_READ_BYTES);
+	return CURLE_OK;
+}
+
 static void on_credential(
 	void *user, int r, const struct kube_credential *credential, const struct err *err)
 {
@@ -126,6 +139,7 @@ static void on_credential(
 	transport_init(&conn->transport, kube_client_config(conn->client), credential, conn->path);
 	easy = conn->transport.easy;
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
 	/* By ALPN: an upgrade is a thing of HTTP/1.1. */
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	conn->phase = PHASE_CONNECT;
