@@ -85,6 +85,12 @@ static bool final(const struct err *err)
 	return err->kind == ERR_AUTH || err->kind == ERR_CONFIG || err->kind == ERR_NOT_FOUND;
 }
 
+/* Then the right that is usually given is the one to ask for, and the one to name. */
+static bool both_forbidden(const struct err *first, const struct err *second)
+{
+	return first->kind == ERR_PERMISSION && second->kind == ERR_PERMISSION;
+}
+
 static void give_up(struct kube_carrier_open *open)
 {
 	const struct err *first = &open->attempts[WAY_PROXY].err;
@@ -93,7 +99,7 @@ static void give_up(struct kube_carrier_open *open)
 
 	if (!open->attempts[WAY_PROXY].tried)
 		err = *second;
-	else if (open->attempts[WAY_FORWARD].tried && strcmp(first->msg, second->msg) != 0)
+	else if (open->attempts[WAY_FORWARD].tried && !both_forbidden(first, second))
 		err_set(&err, first->code, first->kind, "%s: %.*s; %s: %.*s", way_names[WAY_PROXY],
 			ERR_MSG_BYTES / 2 - 32, first->msg, way_names[WAY_FORWARD],
 			ERR_MSG_BYTES / 2 - 32, second->msg);

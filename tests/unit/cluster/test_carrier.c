@@ -32,7 +32,8 @@ struct rig {
 	struct ws_parser parser;
 	struct buf sent, got, message;
 	size_t to_send;
-	bool refuse_proxy, silent_proxy, refuse_forward, hang_up, say_goodbye, forwarding;
+	bool refuse_proxy, forbid_proxy, silent_proxy, refuse_forward, hang_up, say_goodbye,
+		forwarding;
 	int opened, closed;
 	struct err err;
 };
@@ -67,6 +68,8 @@ static char *answer(struct fake_api *api, const char *head)
 	assert_int_equal(strncmp(head, PROXY_PATH, strlen(PROXY_PATH)), 0);
 	if (rig->silent_proxy)
 		return NULL;
+	if (rig->forbid_proxy)
+		return fake_json(403, "{\"message\":\"User cannot get services/proxy\"}");
 	if (rig->refuse_proxy)
 		return fake_json(503, "{\"message\":\"no endpoints available\"}");
 	api->raw_after = true;
@@ -266,6 +269,7 @@ static void test_refusals(void **state UNUSED)
 {
 	struct rig one = {.refuse_proxy = true},
 		   both = {.refuse_proxy = true, .refuse_forward = true};
+	struct rig forbidden = {.forbid_proxy = true, .refuse_forward = true};
 
 	rig_open(&one, KUBE_CARRIER_PROXY);
 	rig_wait_open(&one);
@@ -278,6 +282,12 @@ static void test_refusals(void **state UNUSED)
 	assert_non_null(strstr(both.err.msg, "services/proxy: no endpoints available"));
 	assert_non_null(strstr(both.err.msg, "port-forward: User cannot create"));
 	rig_end(&both);
+	rig_open(&forbidden, KUBE_CARRIER_AUTO);
+	rig_wait_open(&forbidden);
+	assert_int_equal(forbidden.err.kind, ERR_PERMISSION);
+	assert_non_null(strstr(forbidden.err.msg, "cannot get services/proxy"));
+	assert_null(strstr(forbidden.err.msg, "pods/portforward"));
+	rig_end(&forbidden);
 }
 
 static void test_cancel_while_opening(void **state UNUSED)
