@@ -133,6 +133,18 @@ def test_parallel_connects_leave_one_pair_of_daemons(laptop):
     assert laptop.curl("http://web.demo/")
 
 
+def test_host_firewall_is_named(laptop):
+    """ufw's default drops the connection that the TUN hands to the laptop's own kernel: connect says so."""
+    rules = 'table inet fw { chain input { type filter hook input priority 0; iifname "tel*" ct state new drop; }; }'
+    laptop.run("nft", rules)
+    try:
+        done = laptop.telepresence("connect", check=False)
+        assert done.returncode == 7, done.stderr
+        assert "firewall" in done.stderr and "ufw allow in on tel0" in done.stderr
+    finally:
+        laptop.run("nft", "delete table inet fw")
+
+
 def test_api_server_and_resolver_stay_off_the_tunnel(connected):
     server = connected.run("sh", "-c", "telepresence status --output json").stdout
     assert server

@@ -90,7 +90,7 @@ static char *absolute(const char *path)
 
 	if (path[0] == '/')
 		return xstrdup(path);
-	cwd = getcwd(NULL, 0);
+	cwd = get_current_dir_name();
 	return cwd ? xasprintf("%s/%s", cwd, path) : xstrdup(path);
 }
 

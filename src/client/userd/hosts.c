@@ -10,6 +10,7 @@
 
 struct hosts_lookup {
 	uv_getaddrinfo_t request;
+	uv_timer_t done;
 	char *names[HOSTS_URLS];
 	size_t name_count, next;
 	struct ip_addr addrs[HOSTS_ADDRESSES];
@@ -40,11 +41,22 @@ char *hosts_of_url(const char *url)
 
 static void start_next(struct hosts_lookup *lookup, uv_loop_t *loop);
 
-static void free_lookup(struct hosts_lookup *lookup)
+static void on_closed(uv_handle_t *handle)
 {
+	struct hosts_lookup *lookup = container_of(handle, struct hosts_lookup, done);
+
 	for (size_t i = 0; i < lookup->name_count; i++)
 		free(lookup->names[i]);
 	free(lookup);
+}
+
+static void on_done_timer(uv_timer_t *timer)
+{
+	struct hosts_lookup *lookup = container_of(timer, struct hosts_lookup, done);
+
+	uv_close((uv_handle_t *)timer, on_closed);
+	if (lookup->on_done)
+		lookup->on_done(lookup->user, lookup->addrs, lookup->count);
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status UNUSED, struct addrinfo *list)
@@ -73,9 +85,8 @@ static void start_next(struct hosts_lookup *lookup, uv_loop_t *loop)
 		if (uv_getaddrinfo(loop, &lookup->request, on_resolved, name, NULL, &hints) == 0)
 			return;
 	}
-	if (lookup->on_done)
-		lookup->on_done(lookup->user, lookup->addrs, lookup->count);
-	free_lookup(lookup);
+	/* By a timer: nobody is called from within hosts_resolve(), however early this is. */
+	(void)uv_timer_start(&lookup->done, on_done_timer, 0, 0);
 }
 
 struct hosts_lookup *hosts_resolve(
@@ -91,6 +102,7 @@ struct hosts_lookup *hosts_resolve(
 		if (name)
 			lookup->names[lookup->name_count++] = name;
 	}
+	(void)uv_timer_init(loop, &lookup->done);
 	start_next(lookup, loop);
 	return lookup;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "core/alloc.h"
+#include "core/err.h"
 
 struct selftest {
 	uv_process_t process;
@@ -48,6 +49,8 @@ static void on_exit_status(uv_process_t *process, int64_t status, int signal)
 	close_handles(test);
 	if (test->timed_out)
 		tell(test, -ETIMEDOUT);
+	else if (signal == 0 && status == err_exit_code(ERR_UNREACHABLE))
+		tell(test, -EHOSTUNREACH);
 	else
 		tell(test, status == 0 && signal == 0 ? 0 : -ENOENT);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/userd/selftest.h - does this system's own resolver find a name of the cluster?
+ * client/userd/selftest.h - does any program on this system find and reach the cluster?
  *
- * A child process (this program as `telepresence lookup NAME`) asks with getaddrinfo(3), exactly as
- * any application does: nsswitch.conf, resolv.conf, local caches and all.
+ * A child process (this program as `telepresence lookup NAME`) asks with getaddrinfo(3) and
+ * connects to port 443, exactly as any application does: nsswitch.conf, resolv.conf, local caches,
+ * firewall and all.
  */
 #ifndef CLIENT_USERD_SELFTEST_H
 #define CLIENT_USERD_SELFTEST_H
@@ -14,9 +15,11 @@
 
 struct selftest;
 
-#define SELFTEST_MS 3000
+/* A look-up at the pace of resolv.conf, then a connection. */
+#define SELFTEST_MS 6000
 
-/* r: 0 found, -ENOENT not found, -ETIMEDOUT no answer in SELFTEST_MS, -errno could not be run. */
+/* r: 0 found and reached, -EHOSTUNREACH found but no connection, -ENOENT not found, -ETIMEDOUT no
+ * answer in SELFTEST_MS, -errno could not be run. */
 typedef void (*selftest_fn)(void *user, int r);
 
 /* on_done is called once, never from within. */

@@ -71,7 +71,7 @@ void session_network(struct session *session)
 		session_enter(session, SESSION_TEST);
 }
 
-/* Why the name was not found, by what came to our resolver. */
+/* Why the name was not found, by what came to our resolver, or not reached. */
 static void fail_test(struct session *session, int r)
 {
 	uint64_t queries = 0, failed = 0;
@@ -79,7 +79,14 @@ static void fail_test(struct session *session, int r)
 	const char *hint;
 
 	network_dns_counts(session->network, &queries, &failed);
-	if (r != -ENOENT && r != -ETIMEDOUT) {
+	if (r == -EHOSTUNREACH) {
+		err_set(&err, r, ERR_UNREACHABLE,
+			TEST_NAME " is found, but no connection to it is established");
+		hint = "Does a firewall of this machine (ufw, firewalld) drop new connections? "
+		       "Allow "
+		       "the device, for example: ufw allow in on tel0. Else see whether pods reach "
+		       "the API server";
+	} else if (r != -ENOENT && r != -ETIMEDOUT) {
 		err_set_errno(&err, r, "the DNS self-test could not be run");
 		hint = NULL;
 	} else if (queries == 0) {
@@ -112,7 +119,7 @@ static void on_tested(void *user, int r)
 
 void session_test(struct session *session)
 {
-	session_say(session, "Looking up %s through this system's resolver", TEST_NAME);
+	session_say(session, "Looking up and connecting to %s as any program does", TEST_NAME);
 	session->test = selftest_start(session->loop, TEST_NAME, on_tested, session);
 }
 
