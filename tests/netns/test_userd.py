@@ -4,6 +4,7 @@ API server that hangs or lies, other users."""
 import ctypes
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -221,7 +222,9 @@ def test_lying_api_server_is_named_and_nothing_is_left(laptop, behaviour, code, 
 def test_interrupted_connect_is_cancelled(laptop):
     """The API server hangs, the person presses Ctrl-C: the daemon gives up, and root's part ends."""
     api = Api(laptop, "hang")
-    connecting = laptop.popen("connect", stderr=subprocess.PIPE, text=True)
+    # A run in the background of a shell inherits an ignored SIGINT; a person's terminal does not.
+    connecting = laptop.popen("connect", stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while "who you are" not in connecting.stderr.readline():
         pass
     assert laptop.daemons().count("telepresence-rootd") == 1
