@@ -28,6 +28,40 @@ def user(connected, cluster):
     cluster.kubectl("-n", "ambassador", "delete", "rolebinding", "tester")
 
 
+PORT_FORWARD = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: port-forward, namespace: ambassador}
+rules:
+- {apiGroups: [telepresence.io], resources: [sessions], verbs: [create, get, list, watch, delete]}
+- {apiGroups: [""], resources: [services], verbs: [get]}
+- {apiGroups: [""], resources: [pods], verbs: [get, list]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list]}
+- {apiGroups: [""], resources: [pods/portforward], verbs: [get, create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: port-forward, namespace: ambassador}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: port-forward}
+subjects: [{kind: User, name: forwarder, apiGroup: rbac.authorization.k8s.io}]
+"""
+
+
+def test_port_forward_is_the_fallback(connected, cluster):
+    """A user whose services/proxy is refused comes by pods/portforward, and status says so."""
+    assert connected.status()["traffic_manager"]["carrier"] == "services/proxy"
+    connected.stop()
+    cluster.apply(PORT_FORWARD)
+    try:
+        argv = [ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "forwarder"]
+        connected.telepresence("connect", "--kubeconfig", run(argv).stdout.strip())
+        assert connected.status()["traffic_manager"]["carrier"] == "port-forward"
+        assert connected.curl("http://web.demo/").startswith("hello from pod web-")
+    finally:
+        connected.stop()
+        cluster.kubectl_input(["delete", "-f", "-"], PORT_FORWARD)
+
+
 def as_user(cluster, *args):
     return run([ROOT / "scripts/cluster", "kubectl", "--cluster", cluster.name, "--as", "tester", *args], check=False)
 
