@@ -17,7 +17,7 @@ run_one() {
 	mkdir -p "$work"
 	"$target" -runs=0 "$ROOT/tests/fuzz/corpus/${name#fuzz_}" >"$work.log" 2>&1 || status=1
 	if [ "$status" = 0 ]; then
-		"$target" -max_total_time="$SECONDS_EACH" -timeout=5 -rss_limit_mb=1024 -artifact_prefix="$work/crash-" \
+		"$target" -max_total_time="$SECONDS_EACH" -timeout=25 -rss_limit_mb=1024 -artifact_prefix="$work/crash-" \
 			"$work" "$ROOT/tests/fuzz/corpus/${name#fuzz_}" >>"$work.log" 2>&1 || status=1
 	fi
 	[ "$status" = 0 ] || tail -n 30 "$work.log" >&2
