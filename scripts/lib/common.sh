@@ -7,6 +7,11 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PYTHON=/usr/bin/python3
 export ROOT PYTHON
 
+# Clean clones and the seven presets compile the same files again and again: ccache remembers across them.
+if command -v ccache >/dev/null; then
+	export CMAKE_C_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
+fi
+
 if [ -t 2 ]; then
 	BOLD=$'\e[1m' RED=$'\e[31m' RESET=$'\e[0m'
 else

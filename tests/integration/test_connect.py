@@ -96,14 +96,14 @@ def test_new_service_resolves_and_a_recreated_one_changes(connected, cluster):
 
 def test_large_transfers_are_intact(connected, cluster):
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
-    make = "dd if=/dev/urandom of=/www/random bs=1M count=1024 2>/dev/null; sha256sum /www/random"
+    make = "dd if=/dev/urandom of=/www/random bs=1M count=1024 2>/dev/null; md5sum /www/random"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make, timeout=180).split()[0]
     url = f"http://{cluster.cluster_ip()}"
     try:
-        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee /dev/shm/tp-random | sha256sum", timeout=180)
+        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee /dev/shm/tp-random | md5sum", timeout=180)
         assert got.stdout.split()[0] == checksum
         back = connected.run(
-            "curl", "-sS", "-H", "Expect:", "-X", "POST", "-T", "/dev/shm/tp-random", f"{url}/cgi-bin/sha256", timeout=180
+            "curl", "-sS", "-H", "Expect:", "-X", "POST", "-T", "/dev/shm/tp-random", f"{url}/cgi-bin/md5", timeout=180
         )
         assert back.stdout.split()[0] == checksum
     finally:
