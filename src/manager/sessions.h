@@ -15,6 +15,7 @@
 #include "core/attr.h"
 #include "tunnel/key.h"
 
+struct h2_session;
 struct kube_client;
 struct sessions;
 struct tunnel_peer;
@@ -32,6 +33,15 @@ struct sessions *sessions_new(uv_loop_t *loop, struct kube_client *client, const
 /* Stops the watch; every peer must be gone. Deferred. NULL-safe. */
 void sessions_free(struct sessions *sessions);
 bool sessions_synced(const struct sessions *sessions);
+/* The owner of a Session, or NULL when there is none (any more). Borrowed. */
+const char *sessions_owner(const struct sessions *sessions, const char *uid);
+/* Told when a Session came, changed hands of its tunnels, or went (owner NULL by then). One observer. */
+void sessions_observe(
+	struct sessions *sessions, void (*on_change)(void *user, const char *uid), void *user);
+/* A reversed carrier of that Session to open streams on; NULL: none, or it is silent. Borrowed. */
+struct h2_session *sessions_reverse(const struct sessions *sessions, const char *uid);
+/* Its laptop did not answer in time: sessions_reverse() is NULL until a byte of it is heard. */
+void sessions_silent(struct sessions *sessions, const char *uid);
 NODISCARD int sessions_lookup(
 	void *sessions, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
 /* NULL when the Session went between proof and now: close the peer. */

@@ -10,6 +10,7 @@
 #ifndef TUNNEL_CLIENT_H
 #define TUNNEL_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -21,20 +22,28 @@ struct h2_session;
 struct session_key;
 struct tunnel_client;
 
+struct h2_head;
+struct h2_stream;
+
 struct tunnel_client_config {
 	const char *session_uid; /* metadata.uid of the Session object, copied */
 	const struct session_key *key; /* borrowed; outlives the tunnel */
+	/* The manager opens the streams (intercepted connections), this side serves them. */
+	bool reverse;
 };
 
 struct tunnel_client_events {
 	void (*on_ready)(void *user);
+	/* reverse: a request of the manager; set events and respond, now or later. */
+	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
 	void (*on_closed)(void *user, const struct err *err);
 };
 
 struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier,
 	const struct tunnel_client_config *config, const struct tunnel_client_events *events,
 	void *user);
-/* The HTTP/2 session to open streams on; NULL before on_ready and after on_closed. Borrowed. */
+/* The HTTP/2 session to open streams on; NULL before on_ready and after on_closed, and of a reversed
+ * tunnel. Borrowed. */
 struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel);
 /* Round-trip time of the last heartbeat in microseconds, 0 before the first. */
 uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel);

@@ -20,6 +20,7 @@ static const struct reason_row rows[] = {
 	[REASON_FORBIDDEN] = {"forbidden", 403},
 	[REASON_OVERLOADED] = {"overloaded", 503},
 	[REASON_INTERNAL] = {"internal", 500},
+	[REASON_NO_CLIENT] = {"no-client", 503},
 };
 static_assert(ARRAY_SIZE(rows) == REASON_COUNT, "a row for each reason");
 

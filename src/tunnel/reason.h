@@ -21,6 +21,7 @@ enum reason {
 	REASON_FORBIDDEN, /* the manager will not dial this: ICMP administratively prohibited */
 	REASON_OVERLOADED, /* limits reached: silence, the client's retry may succeed */
 	REASON_INTERNAL,
+	REASON_NO_CLIENT, /* nobody at the laptop's end: the app gets the connection */
 	REASON_COUNT
 };
 
