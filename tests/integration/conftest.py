@@ -158,7 +158,9 @@ class Laptop:
             "nft list ruleset",
             "cat /etc/resolv.conf",
         ]
-        text = "\n".join(f"# {c}\n" + self.run("sh", "-c", c).stdout for c in commands)
+        # One shell for all: every way into the laptop costs a tenth of a second.
+        script = "\n".join(f"echo '# {command}'; {command} || exit" for command in commands)
+        text = self.run("sh", "-c", script).stdout
         # Counters, timers and the order of IPv6 expiry say nothing about what is there.
         text = re.sub(r"(expires|valid_lft|preferred_lft) \S+|qlen \d+", "", text)
         return text + f"\n# processes\n{sorted(self.daemons())}\n"
