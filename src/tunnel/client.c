@@ -23,6 +23,7 @@ struct tunnel_client {
 	struct tunnel_client_events events;
 	void *user;
 	struct pipe *pipe;
+	bool reverse;
 	struct h2_session *h2; /* NULL unless READY */
 	uv_timer_t deadline;
 	bool freed;
@@ -53,6 +54,13 @@ static void on_deadline(uv_timer_t *timer)
 	client_closed(tunnel, &err);
 }
 
+static void on_h2_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct tunnel_client *tunnel = user;
+
+	tunnel->events.on_stream(tunnel->user, stream, head);
+}
+
 static void on_h2_failed(void *user, const struct err *err)
 {
 	client_closed(user, err);
@@ -71,8 +79,8 @@ static int take_hello(
 			PROOF_VERSION);
 	if (r < 0)
 		return err_set(err, r, ERR_INTERNAL, "tunnel: malformed HELLO");
-	n = proof_format(
-		tunnel->session_uid, pipe_carrier(tunnel->pipe), nonce, tunnel->key, proof);
+	n = proof_format(tunnel->session_uid, pipe_carrier(tunnel->pipe), tunnel->reverse, nonce,
+		tunnel->key, proof);
 	if (n < 0)
 		return err_set_errno(err, (int)n, "sign the proof of the session");
 	tunnel->state = WAIT_ACCEPT;
@@ -82,12 +90,13 @@ static int take_hello(
 
 static int take_accept(struct tunnel_client *tunnel, struct err *err)
 {
-	static const struct h2_session_events events = {.on_failed = on_h2_failed};
+	static const struct h2_session_events events = {
+		.on_stream = on_h2_stream, .on_failed = on_h2_failed};
+	enum h2_role role = tunnel->reverse ? H2_SERVER : H2_CLIENT;
 	int r;
 
 	pipe_open(tunnel->pipe);
-	r = h2_session_new(
-		tunnel->loop, tunnel->pipe, H2_CLIENT, &events, tunnel, &tunnel->h2, err);
+	r = h2_session_new(tunnel->loop, tunnel->pipe, role, &events, tunnel, &tunnel->h2, err);
 	if (r < 0)
 		return r;
 	uv_timer_stop(&tunnel->deadline);
@@ -150,6 +159,7 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 	tunnel->loop = loop;
 	tunnel->session_uid = xstrdup(config->session_uid);
 	tunnel->key = config->key;
+	tunnel->reverse = config->reverse;
 	tunnel->events = *events;
 	tunnel->user = user;
 	uv_timer_init(loop, &tunnel->deadline);
@@ -160,7 +170,7 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 
 struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel)
 {
-	return tunnel->h2;
+	return tunnel->reverse ? NULL : tunnel->h2;
 }
 
 uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel)

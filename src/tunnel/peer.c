@@ -2,25 +2,18 @@
 #include "tunnel/peer.h"
 
 #include <errno.h>
-#include <nghttp2/nghttp2.h>
 #include <openssl/rand.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "core/alloc.h"
-#include "core/buf.h"
 #include "core/err.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "tunnel/peer_priv.h"
 #include "tunnel/pipe.h"
-#include "tunnel/proof.h"
 #include "tunnel/session.h"
-#include "tunnel/socket_carrier.h"
-#include "tunnel/upgrade.h"
-#include "tunnel/ws.h"
 
-#define PREAMBLE_LEN (sizeof(TUNNEL_PREAMBLE) - 1)
 /* A Session that was just made may reach the manager's watch after its proof: asked again so often
  * for so long. */
 #define LOOKUP_RETRY_MS 20
@@ -29,28 +22,6 @@
 #define PEER_SILENCE_MS (3 * LIMIT_CARRIER_SILENCE_MS)
 /* One text for an unknown Session and a wrong signature: a stranger learns nothing of Sessions. */
 #define REFUSAL "no such session, or not its key"
-
-/* SNIFF -> PROVING -> PROVEN -> GONE; every state may go to GONE. */
-enum peer_state { SNIFF, PROVING, PROVEN, GONE };
-
-struct tunnel_peer {
-	struct peer_link link;
-	struct tunnel_server *server;
-	enum peer_state state;
-	int fd; /* until the carrier takes it */
-	uv_poll_t poll; /* while sniffing */
-	uv_timer_t deadline;
-	uv_timer_t retry;
-	unsigned int open_handles;
-	struct buf in;
-	struct pipe *pipe;
-	struct h2_session *h2;
-	uint8_t nonce[PROOF_NONCE_BYTES];
-	bool has_proof;
-	unsigned int tries;
-	struct proof proof;
-	void *user;
-};
 
 struct tunnel_peer *peer_from_link(struct peer_link *link)
 {
@@ -142,13 +113,14 @@ static int accept_proof(struct tunnel_peer *peer, struct err *err)
 {
 	static const struct h2_session_events events = {
 		.on_stream = on_h2_stream, .on_failed = on_h2_failed};
+	enum h2_role role = peer->proof.reverse ? H2_CLIENT : H2_SERVER;
 	struct tunnel_server *server = peer->server;
 	int r;
 
 	uv_timer_stop(&peer->deadline);
 	pipe_send_record(peer->pipe, PIPE_ACCEPT, NULL, 0);
 	pipe_open(peer->pipe);
-	r = h2_session_new(server->loop, peer->pipe, H2_SERVER, &events, peer, &peer->h2, err);
+	r = h2_session_new(server->loop, peer->pipe, role, &events, peer, &peer->h2, err);
 	if (r < 0)
 		return r;
 	leave_list(peer);
@@ -224,8 +196,7 @@ static void on_pipe_closed(void *user, const struct err *err)
 	peer_end(peer, err->msg);
 }
 
-/* The form is known: records from here on, the manager's HELLO first. */
-static void start_pipe(struct tunnel_peer *peer, enum socket_framing framing)
+void peer_start_pipe(struct tunnel_peer *peer, enum socket_framing framing)
 {
 	static const struct pipe_events events = {
 		.on_record = on_record,
@@ -250,104 +221,6 @@ static void start_pipe(struct tunnel_peer *peer, enum socket_framing framing)
 	pipe_send_record(peer->pipe, PIPE_HELLO, hello, sizeof(hello));
 }
 
-/* A short answer of a connection's first bytes: a socket that does not take it at once is none. */
-static void say(const struct tunnel_peer *peer, const char *text)
-{
-	(void)!send(peer->fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void answer_status(struct tunnel_peer *peer, int status)
-{
-	char text[128];
-
-	(void)snprintf(text, sizeof(text),
-		"HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status,
-		status == 200 ? "OK" : "Error");
-	say(peer, text);
-	peer_end(peer, "");
-}
-
-static void answer_upgrade(struct tunnel_peer *peer, const struct upgrade_request *request)
-{
-	char accept[WS_ACCEPT_BYTES], text[256];
-
-	if (strcmp(request->path, TUNNEL_PATH) != 0) {
-		answer_status(peer, 404);
-		return;
-	}
-	if (!request->version_13 || !request->subprotocol || !request->key[0]) {
-		answer_status(peer, 400);
-		return;
-	}
-	ws_accept(request->key, accept);
-	(void)snprintf(text, sizeof(text),
-		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
-		"Upgrade\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
-		accept, TUNNEL_SUBPROTOCOL);
-	say(peer, text);
-	start_pipe(peer, SOCKET_WEBSOCKET);
-}
-
-static void take_http(struct tunnel_peer *peer, size_t head_len)
-{
-	struct upgrade_request request;
-	struct tunnel_server *server = peer->server;
-	int r = upgrade_parse((const char *)buf_head(&peer->in), head_len, &request);
-
-	/* Nothing may follow the head: the manager speaks next. */
-	if (r == -EOPNOTSUPP)
-		answer_status(peer, 405);
-	else if (r < 0 || buf_len(&peer->in) > head_len)
-		answer_status(peer, 400);
-	else if (request.websocket)
-		answer_upgrade(peer, &request);
-	else
-		answer_status(peer, server->events.on_http(server->user, request.path));
-}
-
-/* Decides as soon as the bytes so far allow it. */
-static void sniff(struct tunnel_peer *peer)
-{
-	size_t len = buf_len(&peer->in), head_len;
-	const char *data = (const char *)buf_head(&peer->in);
-
-	if (memcmp(data, TUNNEL_PREAMBLE, MIN(len, PREAMBLE_LEN)) == 0) {
-		if (len == PREAMBLE_LEN)
-			start_pipe(peer, SOCKET_RAW);
-		else if (len > PREAMBLE_LEN)
-			peer_end(peer, "");
-		return;
-	}
-	/* Whatever else it is, a request line begins with a method. */
-	if (data[0] < 'A' || data[0] > 'Z') {
-		peer_end(peer, "");
-		return;
-	}
-	head_len = upgrade_head_len(data, len);
-	if (head_len > 0)
-		take_http(peer, head_len);
-	else if (buf_room(&peer->in) == 0)
-		answer_status(peer, 431);
-}
-
-static void on_sniff(uv_poll_t *poll, int status, int events)
-{
-	struct tunnel_peer *peer = container_of(poll, struct tunnel_peer, poll);
-	uint8_t bytes[2048];
-	ssize_t n;
-
-	(void)events;
-	n = status < 0
-		    ? 0
-		    : recv(peer->fd, bytes, MIN(sizeof(bytes), buf_room(&peer->in)), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || buf_append(&peer->in, bytes, (size_t)n) < 0)
-		peer_end(peer, "");
-	else
-		sniff(peer);
-}
-
 void peer_new(struct tunnel_server *server, int fd)
 {
 	struct tunnel_peer *peer = XNEW(struct tunnel_peer);
@@ -362,12 +235,22 @@ void peer_new(struct tunnel_server *server, int fd)
 	TAILQ_INSERT_TAIL(&server->handshakes, &peer->link, entry);
 	server->handshake_count++;
 	uv_timer_start(&peer->deadline, on_deadline, LIMIT_HANDSHAKE_MS, 0);
-	uv_poll_start(&peer->poll, UV_READABLE, on_sniff);
+	peer_sniff(peer);
 }
 
 const char *tunnel_peer_session_uid(const struct tunnel_peer *peer)
 {
 	return peer->proof.session_uid;
+}
+
+struct h2_session *tunnel_peer_h2(const struct tunnel_peer *peer)
+{
+	return peer->proof.reverse ? peer->h2 : NULL;
+}
+
+uint64_t tunnel_peer_heard_ms(const struct tunnel_peer *peer)
+{
+	return pipe_heard_ms(peer->pipe);
 }
 
 const char *tunnel_peer_carrier(const struct tunnel_peer *peer)

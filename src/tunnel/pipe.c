@@ -153,6 +153,7 @@ static void on_carrier_data(void *user, const uint8_t *data, size_t len)
 	ssize_t r = 0;
 
 	pipe->last_rx_ms = now_ms();
+	pipe->heard_ms = uv_now(pipe->timer.loop);
 	while (len > 0 && !pipe->dead) {
 		r = pipe_take(pipe, data, len, &err);
 		if (r < 0)
@@ -233,6 +234,11 @@ void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
 	wire_put_u64(&wire, pipe->tx_offset);
 	pipe->tx_offset += len;
 	carrier_send(pipe->carrier, record, PIPE_DATA_HEADER_BYTES + len);
+}
+
+uint64_t pipe_heard_ms(const struct pipe *pipe)
+{
+	return pipe->heard_ms;
 }
 
 uint32_t pipe_rtt_us(const struct pipe *pipe)

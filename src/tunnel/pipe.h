@@ -67,6 +67,8 @@ size_t pipe_room(const struct pipe *pipe);
 /* record[PIPE_DATA_HEADER_BYTES..] holds len bytes of the stream, at most PIPE_DATA_MAX_BYTES; the
  * header is filled in. */
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
+/* uv_now() when the peer's last byte came; 0: none yet. */
+uint64_t pipe_heard_ms(const struct pipe *pipe);
 uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */
 const char *pipe_carrier(const struct pipe *pipe);
 void pipe_free(struct pipe *pipe);

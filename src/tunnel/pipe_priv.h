@@ -31,6 +31,7 @@ struct pipe {
 	uint64_t tx_offset, tx_acked;
 	uint64_t rx_offset, rx_acked;
 
+	uint64_t heard_ms; /* uv_now of the peer's last byte */
 	uint64_t last_rx_ms, last_ping_ms, last_ack_ms, timer_due_ms;
 	uint64_t ping_ns; /* token of the PING under way, 0: none */
 	uint64_t pong_token;

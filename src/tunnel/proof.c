@@ -10,7 +10,7 @@
 #define PROOF_CONTEXT "telepresence tunnel v1"
 
 #define SIGNED_MAX_BYTES \
-	(sizeof(PROOF_CONTEXT) + PROOF_NONCE_BYTES + 2 + PROOF_UID_MAX + PROOF_CARRIER_MAX)
+	(sizeof(PROOF_CONTEXT) + PROOF_NONCE_BYTES + 3 + PROOF_UID_MAX + PROOF_CARRIER_MAX)
 
 void hello_format(
 	const uint8_t nonce[static PROOF_NONCE_BYTES], uint8_t out[static PROOF_HELLO_BYTES])
@@ -37,19 +37,20 @@ static void put_text(struct wire *wire, const char *text)
 	wire_put(wire, text, len);
 }
 
-static size_t signed_bytes(const char *session_uid, const char *carrier,
+static size_t signed_bytes(const char *session_uid, const char *carrier, bool reverse,
 	const uint8_t nonce[static PROOF_NONCE_BYTES], uint8_t out[static SIGNED_MAX_BYTES])
 {
 	struct wire wire = wire_writer(out, SIGNED_MAX_BYTES);
 
 	wire_put(&wire, PROOF_CONTEXT, sizeof(PROOF_CONTEXT));
 	wire_put(&wire, nonce, PROOF_NONCE_BYTES);
+	wire_put_u8(&wire, reverse);
 	put_text(&wire, session_uid);
 	put_text(&wire, carrier);
 	return wire.pos;
 }
 
-ssize_t proof_format(const char *session_uid, const char *carrier,
+ssize_t proof_format(const char *session_uid, const char *carrier, bool reverse,
 	const uint8_t nonce[static PROOF_NONCE_BYTES], const struct session_key *key,
 	uint8_t out[static PROOF_MAX_BYTES])
 {
@@ -59,9 +60,11 @@ ssize_t proof_format(const char *session_uid, const char *carrier,
 
 	if (strlen(session_uid) > PROOF_UID_MAX || strlen(carrier) > PROOF_CARRIER_MAX)
 		return -EINVAL;
-	r = session_key_sign(key, msg, signed_bytes(session_uid, carrier, nonce, msg), sig);
+	r = session_key_sign(
+		key, msg, signed_bytes(session_uid, carrier, reverse, nonce, msg), sig);
 	if (r < 0)
 		return r;
+	wire_put_u8(&wire, reverse);
 	put_text(&wire, session_uid);
 	put_text(&wire, carrier);
 	wire_put(&wire, sig, sizeof(sig));
@@ -86,10 +89,12 @@ int proof_parse(const uint8_t *payload, size_t len, struct proof *ret_proof)
 {
 	struct wire wire = wire_reader(payload, len);
 	struct proof proof = {0};
+	uint8_t direction = wire_get_u8(&wire);
 
-	if (get_text(&wire, proof.session_uid, PROOF_UID_MAX) < 0 ||
+	if (direction > 1 || get_text(&wire, proof.session_uid, PROOF_UID_MAX) < 0 ||
 		get_text(&wire, proof.carrier, PROOF_CARRIER_MAX) < 0)
 		return -EPROTO;
+	proof.reverse = direction == 1;
 	wire_get(&wire, proof.sig, sizeof(proof.sig));
 	if (!wire_ok(&wire) || wire_left(&wire) > 0)
 		return -EPROTO;
@@ -101,7 +106,7 @@ bool proof_verify(const struct proof *proof, const uint8_t nonce[static PROOF_NO
 	const uint8_t public_key[static SESSION_KEY_BYTES])
 {
 	uint8_t msg[SIGNED_MAX_BYTES];
-	size_t len = signed_bytes(proof->session_uid, proof->carrier, nonce, msg);
+	size_t len = signed_bytes(proof->session_uid, proof->carrier, proof->reverse, nonce, msg);
 
 	return session_key_verify(public_key, msg, len, proof->sig);
 }

@@ -48,9 +48,11 @@ uint16_t tunnel_server_port(const struct tunnel_server *server);
 void tunnel_server_free(struct tunnel_server *server); /* closes every peer; deferred */
 
 const char *tunnel_peer_session_uid(const struct tunnel_peer *peer);
-/* A reversed carrier: the session to open streams on, to the laptop. NULL of any other. Borrowed until
- * on_peer_gone. */
+/* A reversed carrier: the session to open streams on, to the laptop. NULL of any other. Borrowed
+ * until on_peer_gone. */
 struct h2_session *tunnel_peer_h2(const struct tunnel_peer *peer);
+/* uv_now() of the last byte that came from it: a laptop that stands still is silent. */
+uint64_t tunnel_peer_heard_ms(const struct tunnel_peer *peer);
 /* The carrier's name as the client signed it. */
 const char *tunnel_peer_carrier(const struct tunnel_peer *peer);
 void *tunnel_peer_get_user(const struct tunnel_peer *peer);

@@ -181,7 +181,7 @@ static void parse(uint8_t mode, const uint8_t *data, size_t size)
 		assert(request.path[0] == '/' && strlen(request.path) < UPGRADE_PATH_MAX &&
 			(!request.key[0] || strlen(request.key) == 24));
 	if (mode == 4 && proof_parse(copy, size, &proof) == 0)
-		assert(proof.session_uid[0] && proof.carrier[0]);
+		assert(proof.session_uid[0] && proof.carrier[0] && proof.reverse == copy[0]);
 	free(copy);
 }
 

@@ -41,6 +41,9 @@ struct fixture {
 	int lookups_until_known; /* -ENOENT so often first */
 	void (*on_stream)(
 		struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head);
+	/* The client's end of a reversed tunnel. */
+	void (*on_reversed)(
+		struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head);
 	struct tunnel_client *client;
 	int ready, closed;
 	struct err closed_err;
@@ -97,6 +100,14 @@ static int fixture_on_http(void *user, const char *path)
 static void fixture_on_ready(void *user)
 {
 	((struct fixture *)user)->ready = 1;
+}
+
+static void fixture_on_reversed(void *user, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct fixture *fixture = user;
+
+	fixture->streams++;
+	fixture->on_reversed(fixture, stream, head);
 }
 
 static void fixture_on_closed(void *user, const struct err *err)

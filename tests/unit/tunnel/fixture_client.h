@@ -67,8 +67,12 @@ static inline void fixture_start_client(
 	struct fixture *fixture, const char *session_uid, const struct session_key *key)
 {
 	static const struct tunnel_client_events events = {
-		.on_ready = fixture_on_ready, .on_closed = fixture_on_closed};
-	const struct tunnel_client_config config = {.session_uid = session_uid, .key = key};
+		.on_ready = fixture_on_ready,
+		.on_stream = fixture_on_reversed,
+		.on_closed = fixture_on_closed,
+	};
+	const struct tunnel_client_config config = {
+		.session_uid = session_uid, .key = key, .reverse = fixture->on_reversed != NULL};
 
 	fixture->client = tunnel_client_new(
 		&fixture->loop, fixture_carrier(fixture), &config, &events, fixture);

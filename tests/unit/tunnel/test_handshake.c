@@ -117,7 +117,8 @@ static void test_session_ends(void **state)
 /* The record of a proof, signed for the nonce of the HELLO in `hello`. */
 static size_t make_proof(const struct fixture *fixture, const uint8_t *hello, uint8_t *out)
 {
-	ssize_t len = proof_format(SESSION_UID, "test", hello + 4 + 1, fixture->key, out + 4);
+	ssize_t len =
+		proof_format(SESSION_UID, "test", false, hello + 4 + 1, fixture->key, out + 4);
 
 	assert_true(len > 0);
 	assert_int_equal(hello[0], PIPE_HELLO);

@@ -96,14 +96,19 @@ static void test_proof(void **state)
 	(void)state;
 	assert_int_equal(session_key_new(&key, NULL), 0);
 	session_key_public(key, public_key);
-	len = proof_format("some-uid", "services/proxy", nonce, key, out);
-	assert_int_equal(len, 1 + 8 + 1 + 14 + SESSION_SIG_BYTES);
+	len = proof_format("some-uid", "services/proxy", false, nonce, key, out);
+	assert_int_equal(len, 1 + 1 + 8 + 1 + 14 + SESSION_SIG_BYTES);
 	assert_int_equal(proof_parse(out, (size_t)len, &proof), 0);
 	assert_string_equal(proof.session_uid, "some-uid");
 	assert_string_equal(proof.carrier, "services/proxy");
+	assert_false(proof.reverse);
 	assert_true(proof_verify(&proof, nonce, public_key));
 
-	/* Neither for another Session, carrier or nonce, nor with a byte moved between the two. */
+	/* Neither for another Session, carrier, nonce or direction, nor with a byte moved between
+	 * the names. */
+	changed = proof;
+	changed.reverse = true;
+	assert_false(proof_verify(&changed, nonce, public_key));
 	changed = proof;
 	changed.session_uid[0] = 'S';
 	assert_false(proof_verify(&changed, nonce, public_key));
@@ -120,14 +125,19 @@ static void test_proof(void **state)
 	for (size_t cut = 0; cut < (size_t)len; cut++)
 		assert_int_equal(proof_parse(out, cut, &proof), -EPROTO);
 	assert_int_equal(proof_parse(out, (size_t)len + 1, &proof), -EPROTO);
-	out[3] = '\n';
+	out[0] = 2;
 	assert_int_equal(proof_parse(out, (size_t)len, &proof), -EPROTO);
-	out[0] = PROOF_UID_MAX + 1;
+	out[0] = 1;
+	assert_int_equal(proof_parse(out, (size_t)len, &proof), 0);
+	assert_true(proof.reverse);
+	out[4] = '\n';
+	assert_int_equal(proof_parse(out, (size_t)len, &proof), -EPROTO);
+	out[1] = PROOF_UID_MAX + 1;
 	assert_int_equal(proof_parse(out, (size_t)len, &proof), -EPROTO);
 	assert_int_equal(
 		proof_format("0123456789012345678901234567890123456789012345678901234567890123"
 			     "too long",
-			"c", nonce, key, out),
+			"c", false, nonce, key, out),
 		-EINVAL);
 	session_key_free(key);
 }
