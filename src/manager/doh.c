@@ -8,7 +8,7 @@
 #include "core/buf.h"
 #include "core/limits.h"
 #include "dns/forward.h"
-#include "manager/reply.h"
+#include "tunnel/reply.h"
 
 #define DNS_HEADER_BYTES 12
 #define MEDIA_TYPE       "application/dns-message"

@@ -7,7 +7,7 @@
 
 #include "core/attr.h"
 #include "core/err.h"
-#include "manager/target.h"
+#include "tunnel/target.h"
 
 enum option_key {
 	OPTION_PORT = 'p',

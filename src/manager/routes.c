@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "manager/cluster_info.h"
-#include "manager/datagram.h"
+#include "tunnel/datagram.h"
 #include "manager/doh.h"
-#include "manager/reply.h"
+#include "tunnel/reply.h"
 #include "manager/sessions.h"
 
 typedef void (*route_fn)(const struct routes *routes, struct peer *peer, struct h2_stream *stream,

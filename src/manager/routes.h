@@ -5,7 +5,7 @@
 #ifndef MANAGER_ROUTES_H
 #define MANAGER_ROUTES_H
 
-#include "manager/dial.h"
+#include "tunnel/dial.h"
 
 struct cluster_info;
 struct dns_forwarder;

@@ -9,9 +9,9 @@
 
 #include "core/alloc.h"
 #include "manager/cluster_state.h"
-#include "manager/echo.h"
+#include "tunnel/echo.h"
 #include "manager/session.h"
-#include "manager/target.h"
+#include "tunnel/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/datagram.h - extended CONNECT (RFC 8441) with datagrams: UDP (RFC 9298) and ICMP echo
+ * tunnel/datagram.h - extended CONNECT (RFC 8441) with datagrams: UDP (RFC 9298) and ICMP echo
  *
- * A stream is one connected socket of this pod; capsules (tunnel/capsule.h) are its datagrams. What
- * the socket does not take at once is dropped, as UDP is. An ICMP error of the target (port
+ * A stream is one connected socket of this host; capsules (tunnel/capsule.h) are its datagrams.
+ * What the socket does not take at once is dropped, as UDP is. An ICMP error of the target (port
  * unreachable, host unreachable) resets the stream with CONNECT_ERROR. Without a datagram either
  * way for DATAGRAM_IDLE_MS the stream ends.
  *
@@ -11,12 +11,12 @@
  * unprivileged socket (net.ipv4.ping_group_range), so a reply comes from the target itself. All
  * requests of one stream carry the ident of its first.
  */
-#ifndef MANAGER_DATAGRAM_H
-#define MANAGER_DATAGRAM_H
+#ifndef TUNNEL_DATAGRAM_H
+#define TUNNEL_DATAGRAM_H
 
 #include <uv.h>
 
-#include "manager/dial.h"
+#include "tunnel/dial.h"
 #include "tunnel/h2.h"
 
 /* Longer than what a laptop's kernel or NATs keep (RFC 4787 4.3: 5 minutes recommended). */
@@ -27,7 +27,10 @@
 /* `count` counts the peer's associations and lives as long as its streams. */
 void datagram_start_udp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,
 	const struct h2_head *head);
+/* The same to a target of the caller's own choice, whatever the stream asked for. */
+void datagram_start_endpoint(const struct dial_env *env, unsigned int *count,
+	struct h2_stream *stream, const struct ip_endpoint *target);
 void datagram_start_icmp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,
 	const struct h2_head *head);
 
-#endif /* MANAGER_DATAGRAM_H */
+#endif /* TUNNEL_DATAGRAM_H */

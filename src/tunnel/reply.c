@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/reply.h"
+#include "tunnel/reply.h"
 
 #include <stdio.h>
 #include <string.h>

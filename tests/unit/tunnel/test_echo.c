@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "manager/echo.h"
+#include "tunnel/echo.h"
 
 #include <netinet/in.h>
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/target.h - what a client asks to be connected with, and whether it may be
+ * tunnel/target.h - what a stream is to be connected with, and whether it may be
  *
- * A target is an IP literal or a DNS name, and a port. The policy refuses what only means something
- * on the manager's own host (loopback, link-local with the clouds' metadata services, multicast,
- * broadcast, unspecified) and the manager's own tunnel port, which would be a loop.
+ * A target is an IP literal or a DNS name, and a port. The policy is the manager's, for what its
+ * clients ask: it refuses what only means something on the manager's own host (loopback, link-local
+ * with the clouds' metadata services, multicast, broadcast, unspecified) and the manager's own
+ * tunnel port, which would be a loop.
  */
-#ifndef MANAGER_TARGET_H
-#define MANAGER_TARGET_H
+#ifndef TUNNEL_TARGET_H
+#define TUNNEL_TARGET_H
 
 #include <stdbool.h>
 
@@ -33,6 +34,8 @@ struct target_policy {
 
 /* "10.0.0.1:80", "[fd00::1]:80", "web.shop:80". 0 or -EINVAL. */
 NODISCARD int target_parse(const char *authority, struct target *ret_target);
+/* The same from host ("127.0.0.1", "::1", "localhost") and port. 0 or -EINVAL. */
+NODISCARD int target_from_host(const char *host, uint16_t port, struct target *ret_target);
 /* "/.well-known/masque/udp/<address>/<port>/" (RFC 9298 3.1), colons of IPv6 as they are or as
  * %3A. */
 NODISCARD int target_parse_udp(const char *path, struct target *ret_target);
@@ -42,4 +45,4 @@ NODISCARD int target_parse_icmp(const char *path, struct target *ret_target);
 NODISCARD int target_policy_add(struct target_policy *policy, const char *addresses);
 bool target_allowed(const struct target_policy *policy, const struct ip_endpoint *endpoint);
 
-#endif /* MANAGER_TARGET_H */
+#endif /* TUNNEL_TARGET_H */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/datagram.h"
+#include "tunnel/datagram.h"
 
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
@@ -9,8 +9,8 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/log.h"
-#include "manager/echo.h"
-#include "manager/reply.h"
+#include "tunnel/echo.h"
+#include "tunnel/reply.h"
 #include "tunnel/capsule.h"
 
 struct association {
@@ -194,8 +194,13 @@ static void associate(const struct dial_env *env, unsigned int *count, struct h2
 {
 	static const struct h2_header headers[] = {{.name = "capsule-protocol", .value = "?1"}};
 	struct association *assoc;
-	int fd = open_socket(target, icmp);
+	int fd;
 
+	if (*count >= DATAGRAM_MAX_PER_PEER) {
+		reply_reason(stream, REASON_OVERLOADED);
+		return;
+	}
+	fd = open_socket(target, icmp);
 	if (fd < 0) {
 		reply_reason(stream, dial_reason(fd));
 		return;
@@ -228,8 +233,6 @@ static void start(const struct dial_env *env, unsigned int *count, struct h2_str
 
 	if (!target_allowed(&env->policy, &endpoint))
 		reply_reason(stream, REASON_FORBIDDEN);
-	else if (*count >= DATAGRAM_MAX_PER_PEER)
-		reply_reason(stream, REASON_OVERLOADED);
 	else
 		associate(env, count, stream, &endpoint, icmp);
 }
@@ -243,6 +246,12 @@ void datagram_start_udp(const struct dial_env *env, unsigned int *count, struct 
 		reply_status(stream, 400);
 	else
 		start(env, count, stream, &target, false);
+}
+
+void datagram_start_endpoint(const struct dial_env *env, unsigned int *count,
+	struct h2_stream *stream, const struct ip_endpoint *target)
+{
+	associate(env, count, stream, target, false);
 }
 
 void datagram_start_icmp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,

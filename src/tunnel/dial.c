@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/dial.c - states of a dial
+ * tunnel/dial.c - states of a dial
  *
  *   RESOLVING -> CONNECTING -> DONE     names
  *                CONNECTING -> DONE     literals; again for each further address of a name
@@ -8,7 +8,7 @@
  * From there the dial only waits for its handles' close callbacks and for a getaddrinfo that could
  * not be cancelled, then frees itself. `stream` and `relay` are NULL as soon as they are not ours.
  */
-#include "manager/dial.h"
+#include "tunnel/dial.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -19,7 +19,7 @@
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/log.h"
-#include "manager/reply.h"
+#include "tunnel/reply.h"
 #include "tunnel/relay.h"
 
 /* A peer that vanished without a FIN (a node that went away) is noticed after 60 + 4 * 15 s. */
@@ -39,6 +39,7 @@ struct dial {
 	struct h2_stream *stream;
 	struct relay *relay;
 	struct target target;
+	bool trusted; /* the target is not the peer's: no policy */
 	struct ip_endpoint addresses[DIAL_MAX_ADDRESSES];
 	unsigned int address_count, address_next;
 	int fd;
@@ -204,7 +205,7 @@ static void try_next(struct dial *dial, enum reason last)
 		unsigned int i = dial->address_next++;
 		int r;
 
-		if (!target_allowed(&dial->env->policy, &dial->addresses[i])) {
+		if (!dial->trusted && !target_allowed(&dial->env->policy, &dial->addresses[i])) {
 			last = REASON_FORBIDDEN;
 			continue;
 		}
@@ -294,28 +295,46 @@ static struct dial *dial_new(const struct dial_env *env, unsigned int *dials,
 	return dial;
 }
 
-void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
-	const struct h2_head *head)
+static void start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+	const struct target *target, bool trusted)
 {
-	struct target target;
 	struct dial *dial;
 
-	if (target_parse(head->authority, &target) < 0) {
-		reply_status(stream, 400);
-		return;
-	}
 	if (*dials >= DIAL_MAX_PER_PEER) {
 		reply_reason(stream, REASON_OVERLOADED);
 		return;
 	}
-	dial = dial_new(env, dials, stream, &target);
-	if (target.addr.family == 0) {
+	dial = dial_new(env, dials, stream, target);
+	dial->trusted = trusted;
+	if (target->addr.family == 0) {
 		dial->state = DIAL_RESOLVING;
 		resolve(dial);
 		return;
 	}
 	dial->state = DIAL_CONNECTING;
-	dial->addresses[0] = (struct ip_endpoint){.addr = target.addr, .port = target.port};
+	dial->addresses[0] = (struct ip_endpoint){.addr = target->addr, .port = target->port};
 	dial->address_count = 1;
 	try_next(dial, REASON_INTERNAL);
+}
+
+void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	struct target target;
+
+	if (target_parse(head->authority, &target) < 0)
+		reply_status(stream, 400);
+	else
+		start(env, dials, stream, &target, false);
+}
+
+void dial_host(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+	const char *host, uint16_t port)
+{
+	struct target target;
+
+	if (target_from_host(host, port, &target) < 0)
+		reply_reason(stream, REASON_NAME_NOT_FOUND);
+	else
+		start(env, dials, stream, &target, true);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/target.h"
+#include "tunnel/target.h"
 
 #include <errno.h>
 #include <string.h>
@@ -83,6 +83,16 @@ int target_parse(const char *authority, struct target *ret_target)
 		if (r == 0 && target.addr.family == AF_INET6)
 			r = -EINVAL;
 	}
+	if (r == 0)
+		*ret_target = target;
+	return r;
+}
+
+int target_from_host(const char *host, uint16_t port, struct target *ret_target)
+{
+	struct target target = {.port = port};
+	int r = port == 0 ? -EINVAL : set_host(&target, host, strlen(host), false);
+
 	if (r == 0)
 		*ret_target = target;
 	return r;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/echo.h - between echo datagrams of the tunnel and messages of a ping socket
+ * tunnel/echo.h - between echo datagrams of the tunnel and messages of a ping socket
  */
-#ifndef MANAGER_ECHO_H
-#define MANAGER_ECHO_H
+#ifndef TUNNEL_ECHO_H
+#define TUNNEL_ECHO_H
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,4 +23,4 @@ NODISCARD ssize_t echo_to_icmp(
 NODISCARD ssize_t echo_from_icmp(
 	int family, uint16_t ident, uint8_t *message, size_t len, uint8_t **ret_start);
 
-#endif /* MANAGER_ECHO_H */
+#endif /* TUNNEL_ECHO_H */

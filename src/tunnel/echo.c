@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/echo.h"
+#include "tunnel/echo.h"
 
 #include <errno.h>
 #include <netinet/icmp6.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/reply.h - whole responses to a request of the tunnel
+ * tunnel/reply.h - whole responses to a request of the tunnel
  *
  * Each function takes over the stream: its events are set, and nothing else is to be done with it.
  */
-#ifndef MANAGER_REPLY_H
-#define MANAGER_REPLY_H
+#ifndef TUNNEL_REPLY_H
+#define TUNNEL_REPLY_H
 
 #include <stddef.h>
 
@@ -20,4 +20,4 @@ void reply_reason(struct h2_stream *stream, enum reason reason);
 void reply_body(struct h2_stream *stream, int status, const char *content_type, const void *body,
 	size_t len);
 
-#endif /* MANAGER_REPLY_H */
+#endif /* TUNNEL_REPLY_H */

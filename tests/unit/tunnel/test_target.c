@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "manager/target.h"
+#include "tunnel/target.h"
 
 static void authorities(void **state)
 {
