@@ -332,6 +332,11 @@ int h2_session_recv(struct h2_session *session, const uint8_t *data, size_t len,
 	return 0;
 }
 
+uv_loop_t *h2_session_loop(const struct h2_session *session)
+{
+	return session->idle.loop;
+}
+
 void h2_session_wake(struct h2_session *session)
 {
 	session_schedule(session);

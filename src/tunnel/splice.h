@@ -19,21 +19,24 @@ struct h2_session;
 struct splice;
 
 struct splice_events {
-	/* The callee answered (REASON_NONE), or did not take it: called once. */
+	/* The callee answered (REASON_NONE), or did not take it: called once. A callee whose
+	 * carrier went, or who resets without an answer, is REASON_NO_CLIENT. */
 	void (*on_answer)(void *user, enum reason reason);
-	/* Both streams are closed; the splice is gone. Called once, also without on_answer when the
-	 * caller gave up. */
+	/* The splice is gone: both streams are closed, or the caller has its reason. Called once,
+	 * also without on_answer when the caller gave up. */
 	void (*on_done)(void *user);
 };
 
 /*
- * `from` is a request being served (within on_stream); the request `head` is made on `to`, its answer
- * is given to `from` (200, or the status and reason), then bytes flow. No answer within answer_ms:
- * on_answer(REASON_TIMED_OUT) and `from` is told so. Events may be NULL.
+ * `from` is a request being served (within on_stream); the request `head` is made on `to`, its
+ * answer is given to `from` (200, or the status and reason), then bytes flow. No answer within
+ * answer_ms: on_answer(REASON_TIMED_OUT) and `from` is told so. Events may be NULL; none is called
+ * from within this function. On failure (-EAGAIN: `to` takes no more streams) `from` is the
+ * caller's to answer.
  */
 NODISCARD int splice_start(struct h2_stream *from, struct h2_session *to,
 	const struct h2_head *head, uint32_t answer_ms, const struct splice_events *events,
 	void *user, struct splice **ret_splice);
-void splice_abort(struct splice *splice); /* resets both; on_done follows */
+void splice_abort(struct splice *splice); /* resets both; on_done is called before it returns */
 
 #endif /* TUNNEL_SPLICE_H */
