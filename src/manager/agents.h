@@ -2,9 +2,9 @@
 /*
  * manager/agents.h - the agents that are placed or connected, by pod: identity, control, probes
  *
- * Owns the agents' listener (tunnel/agent_server.h) and the join tokens. intercepts.h says which pod
- * wants which configuration; a pod is known here from agents_add() to agents_remove(), and only such
- * pods are let in. Control lines: docs/agent.md, section 3.
+ * Owns the agents' listener (tunnel/agent_server.h) and the join tokens. intercepts.h says which
+ * pod wants which configuration; a pod is known here from agents_add() to agents_remove(), and only
+ * such pods are let in. Control lines: docs/agent.md, section 3.
  */
 #ifndef MANAGER_AGENTS_H
 #define MANAGER_AGENTS_H
@@ -20,6 +20,10 @@
 
 #define AGENTS_POD_ADDRESSES 4
 #define AGENTS_TOKEN_MS      60000
+/* An environment that was asked for and has not come by then. */
+#define AGENTS_ENV_MS 3000
+/* Without an intercept an agent ends itself after this. */
+#define AGENTS_IDLE_S 600
 
 struct agents;
 struct err;
@@ -28,12 +32,13 @@ struct sessions;
 
 struct agents_events {
 	/* An agent connected (container: whose environment it has), or its connection was lost. */
-	void (*on_connected)(void *user, const char *pod_uid, const char *agent, const char *container);
+	void (*on_connected)(
+		void *user, const char *pod_uid, const char *agent, const char *container);
 	void (*on_lost)(void *user, const char *pod_uid);
 	/* The rules are as the last configuration says (0), or why not. */
 	void (*on_state)(void *user, const char *pod_uid, int r, const char *message);
-	void (*on_count)(void *user, const char *pod_uid, const char *intercept_uid,
-		json_object *count);
+	void (*on_count)(
+		void *user, const char *pod_uid, const char *intercept_uid, json_object *count);
 	/* Which Session the intercept is for; NULL: none such. Borrowed. */
 	const char *(*session_of)(void *user, const char *intercept_uid);
 };
@@ -41,7 +46,9 @@ struct agents_events {
 NODISCARD int agents_new(uv_loop_t *loop, uint16_t port, struct identity *identity,
 	struct sessions *sessions, const struct agents_events *events, void *user,
 	struct agents **ret_agents, struct err *err);
-void agents_free(struct agents *agents); /* deferred; NULL-safe */
+void agents_free(struct agents *agents); /* deferred; NULL-safe; no event follows */
+/* Instead of AGENTS_IDLE_S, for configurations from now on. */
+void agents_set_idle(struct agents *agents, unsigned int seconds);
 
 /* The pod may have an agent; repeated calls change its addresses. name: "namespace/name". */
 void agents_add(struct agents *agents, const char *pod_uid, const char *name,
@@ -49,13 +56,18 @@ void agents_add(struct agents *agents, const char *pod_uid, const char *name,
 /* The pod is gone, or of no interest: a connected agent is told to exit. */
 void agents_remove(struct agents *agents, const char *pod_uid);
 /* A token for an agent that is about to be placed there. */
-void agents_token(struct agents *agents, const char *pod_uid,
-	uint8_t ret_token[static AGENT_TOKEN_BYTES]);
+void agents_token(
+	struct agents *agents, const char *pod_uid, uint8_t ret_token[static AGENT_TOKEN_BYTES]);
 bool agents_connected(const struct agents *agents, const char *pod_uid);
-/* What the pod's agent shall do, as in "config" (its "intercepts" array, taken; NULL: nothing). Sent
- * now if it is connected, and whenever it connects. on_state follows. */
+/* What the pod's agent shall do: the arrays "intercepts" and "nodeAddresses" of "config", both
+ * taken; NULL: empty. Sent now if it is connected, and whenever it connects; before the first call
+ * nothing is sent. on_state follows. */
 void agents_configure(struct agents *agents, const char *pod_uid, json_object *intercepts,
 	json_object *node_addresses);
+/* The environment of the pod's app; env is borrowed, and NULL when none came in AGENTS_ENV_MS.
+ * Called once, not from within; at the latest by agents_free(). */
+void agents_env(struct agents *agents, const char *pod_uid,
+	void (*on_env)(void *user, json_object *env), void *user);
 /* Every idle agent of these pods ends; pod_uid NULL: of all. Returns how many were told. */
 unsigned int agents_exit(struct agents *agents, const char *pod_uid, const char *reason);
 

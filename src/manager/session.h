@@ -43,6 +43,7 @@ struct session {
 	time_t changed_wall; /* when the first peer came or the last one went */
 	uint64_t expires_ms; /* meaningful while peers == 0 */
 	uint64_t patch_due_ms; /* when status.lastSeen is to be written again */
+	uint64_t silent_ms; /* a carrier that was last heard by then is not asked; 0: any is */
 	bool ending; /* deletionTimestamp is set */
 	struct sessions *table; /* of manager/sessions.h, with the one write in flight or NULL */
 	struct kube_request *write;

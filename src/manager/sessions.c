@@ -30,6 +30,8 @@ struct sessions {
 	struct peer *peers; /* owns */
 	uv_timer_t sweep;
 	bool synced;
+	void (*on_change)(void *user, const char *uid); /* or NULL */
+	void *change_user;
 };
 
 static struct session *find(const struct sessions *sessions, const char *uid)
@@ -43,6 +45,12 @@ static struct session *find(const struct sessions *sessions, const char *uid)
 static uint64_t now_ms(const struct sessions *sessions)
 {
 	return uv_now(sessions->loop);
+}
+
+static void changed(const struct sessions *sessions, const char *uid)
+{
+	if (sessions->on_change)
+		sessions->on_change(sessions->change_user, uid);
 }
 
 static void write_status(struct session *session);
@@ -150,11 +158,13 @@ static void on_deleted(struct sessions *sessions, const char *uid)
 	log_info("session ended", "name=%s owner=%s", session->name, session->owner);
 	remove_session(sessions, session);
 	close_peers_of(sessions, uid, "the session was deleted");
+	changed(sessions, uid);
 }
 
 static void on_seen(struct sessions *sessions, const char *uid, json_object *object)
 {
 	struct session *session = find(sessions, uid);
+	bool is_new = !session, was_ending = session && session->ending;
 	struct err err = ERR_INIT;
 
 	if (session) {
@@ -173,6 +183,8 @@ static void on_seen(struct sessions *sessions, const char *uid, json_object *obj
 	if (session->ending)
 		close_peers_of(sessions, uid, "the session was deleted");
 	arm(sessions);
+	if (is_new || session->ending != was_ending)
+		changed(sessions, uid);
 }
 
 static void on_event(void *user, enum kube_event event, json_object *object)
@@ -247,6 +259,53 @@ bool sessions_synced(const struct sessions *sessions)
 	return sessions->synced;
 }
 
+const char *sessions_owner(const struct sessions *sessions, const char *uid)
+{
+	const struct session *session = find(sessions, uid);
+
+	return session && !session->ending ? session->owner : NULL;
+}
+
+void sessions_observe(
+	struct sessions *sessions, void (*on_change)(void *user, const char *uid), void *user)
+{
+	sessions->on_change = on_change;
+	sessions->change_user = user;
+}
+
+/* The carrier that was heard last is the likeliest to be alive: a client that came back by another
+ * network has left a dead one behind. */
+struct h2_session *sessions_reverse(const struct sessions *sessions, const char *uid)
+{
+	const struct session *session = find(sessions, uid);
+	struct h2_session *best = NULL;
+	uint64_t best_ms = 0, heard_ms;
+	struct peer *peer = NULL;
+
+	if (!session || session->ending)
+		return NULL;
+	DL_FOREACH (sessions->peers, peer) {
+		if (!tunnel_peer_h2(peer->tunnel) || strcmp(peer->session_uid, uid) != 0)
+			continue;
+		heard_ms = tunnel_peer_heard_ms(peer->tunnel);
+		if (heard_ms <= session->silent_ms && session->silent_ms > 0)
+			continue;
+		if (!best || heard_ms >= best_ms) {
+			best = tunnel_peer_h2(peer->tunnel);
+			best_ms = heard_ms;
+		}
+	}
+	return best;
+}
+
+void sessions_silent(struct sessions *sessions, const char *uid, uint64_t since_ms)
+{
+	struct session *session = find(sessions, uid);
+
+	if (session)
+		session->silent_ms = MAX(session->silent_ms, since_ms);
+}
+
 int sessions_lookup(void *user, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES])
 {
 	const struct session *session = find(user, uid);
@@ -272,6 +331,7 @@ struct peer *sessions_join(struct sessions *sessions, struct tunnel_peer *tunnel
 	log_info("peer joined", "session=%s owner=%s carriers=%u", session->name, session->owner,
 		session->peers);
 	write_status(session);
+	changed(sessions, session->uid);
 	return peer;
 }
 
@@ -286,6 +346,8 @@ void sessions_leave(struct sessions *sessions, struct peer *peer)
 		write_status(session);
 	}
 	DL_DELETE(sessions->peers, peer);
+	if (session)
+		changed(sessions, session->uid);
 	free(peer->session_uid);
 	free(peer);
 }

@@ -35,13 +35,15 @@ void sessions_free(struct sessions *sessions);
 bool sessions_synced(const struct sessions *sessions);
 /* The owner of a Session, or NULL when there is none (any more). Borrowed. */
 const char *sessions_owner(const struct sessions *sessions, const char *uid);
-/* Told when a Session came, changed hands of its tunnels, or went (owner NULL by then). One observer. */
+/* Told when a Session came, changed hands of its tunnels, or went (owner NULL by then). One
+ * observer. */
 void sessions_observe(
 	struct sessions *sessions, void (*on_change)(void *user, const char *uid), void *user);
 /* A reversed carrier of that Session to open streams on; NULL: none, or it is silent. Borrowed. */
 struct h2_session *sessions_reverse(const struct sessions *sessions, const char *uid);
-/* Its laptop did not answer in time: sessions_reverse() is NULL until a byte of it is heard. */
-void sessions_silent(struct sessions *sessions, const char *uid);
+/* Its laptop did not answer what was asked at since_ms (uv_now): until a byte that came later than
+ * that is heard of a carrier, sessions_reverse() does not give it. */
+void sessions_silent(struct sessions *sessions, const char *uid, uint64_t since_ms);
 NODISCARD int sessions_lookup(
 	void *sessions, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES]);
 /* NULL when the Session went between proof and now: close the peer. */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/agents_impl.h - the table behind agents.h, for the files that work on it
+ *
+ * agents.c owns pods and connections, agent_messages.c reads and writes control lines,
+ * agent_streams.c serves intercepted connections, prober.c announces probes. Internal to them.
+ */
+#ifndef MANAGER_AGENTS_IMPL_H
+#define MANAGER_AGENTS_IMPL_H
+
+#include <stdbool.h>
+
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
+#include <uthash.h>
+
+#include "manager/agent_control.h"
+#include "manager/agent_tokens.h"
+#include "manager/agents.h"
+
+/* UIDs are UUIDs; names of containers are RFC 1123 labels. */
+#define AGENT_UID_BYTES  64
+#define AGENT_NAME_BYTES 64
+
+struct agent_ask;
+struct agent_conn;
+struct agent_pod;
+
+enum agent_expect_event { AGENT_EXPECTING, AGENT_CAPTURED, AGENT_LOST };
+
+/* One announced probe at one agent; embedded in its owner. */
+struct agent_expect {
+	struct agent_pod *pod; /* NULL: over */
+	uint32_t id;
+	void (*on_event)(struct agent_expect *expect, enum agent_expect_event event);
+	struct agent_expect *prev, *next;
+};
+
+/* Somebody waits for an environment. */
+struct agent_env {
+	struct agent_pod *pod; /* NULL: it will not come */
+	uint32_t id;
+	uint64_t deadline_ms;
+	void (*on_env)(void *user, json_object *env);
+	void *user;
+	struct agent_env *prev, *next;
+};
+
+/* One connection of an agent; the peer's user pointer. */
+struct agent_conn {
+	struct agents *agents;
+	struct agent_pod *pod; /* NULL: that pod was removed */
+	struct agent_peer *peer;
+	struct agent_control *control; /* NULL: not open */
+	uint64_t close_ms; /* told to exit, closed by then; 0: not told */
+	char name[AGENT_NAME_BYTES]; /* "": no hello yet */
+	char container[AGENT_NAME_BYTES];
+	struct agent_conn *prev, *next;
+};
+
+struct agent_pod {
+	struct agents *agents;
+	char uid[AGENT_UID_BYTES];
+	char *name; /* namespace/name */
+	struct ip_addr addrs[AGENTS_POD_ADDRESSES];
+	size_t addr_count;
+	struct agent_tokens tokens;
+	struct agent_conn *conn; /* the newest that said hello */
+	bool configured;
+	json_object *intercepts, *node_addresses; /* arrays, once configured */
+	int64_t generation;
+	struct agent_expect *expects; /* borrows */
+	UT_hash_handle hh;
+};
+
+struct agents {
+	uv_loop_t *loop;
+	struct agent_server *server;
+	struct sessions *sessions;
+	struct agents_events events;
+	void *user;
+	uv_timer_t sweep; /* runs while something has a deadline */
+	unsigned int idle_s;
+	uint32_t last_id;
+	struct agent_pod *pods; /* by UID; owns */
+	struct agent_conn *conns; /* owns */
+	struct agent_env *envs; /* owns */
+	struct agent_ask *asks; /* open intercepted connections */
+	bool closing, sweep_closed;
+};
+
+struct agent_pod *agents_find(const struct agents *agents, const char *pod_uid);
+/* Lets go of a stopped table when nothing refers to it any more. */
+void agents_release(struct agents *agents);
+/* The agent shall end; its connection is closed soon in any case. */
+void agent_conn_exit(struct agent_conn *conn, const char *reason);
+/* Every announced probe at the pod's agent is lost. */
+void agent_pod_lose_expects(struct agent_pod *pod);
+
+/* agent_messages.c */
+extern const struct agent_control_events agent_control_events; /* user: the agent_conn */
+void agent_send_config(struct agent_pod *pod);
+void agent_send_env(struct agent_pod *pod, uint32_t id);
+void agent_send_exit(struct agent_conn *conn, const char *reason);
+/* Whether the pod's configuration has the intercept, with this port of this protocol (0: any). */
+bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol);
+/* False when the pod has no agent now. Filled: on_event by the caller. */
+bool agent_expect_start(struct agents *agents, const char *pod_uid, struct agent_expect *expect,
+	const struct ip_endpoint *source, uint16_t port, int protocol);
+void agent_expect_stop(struct agent_expect *expect); /* also when it is over */
+
+/* agent_streams.c */
+void agent_streams_serve(
+	struct agent_conn *conn, struct h2_stream *stream, const struct h2_head *head);
+void agent_streams_forget(struct agents *agents); /* no open connection uses the table any more */
+
+#endif /* MANAGER_AGENTS_IMPL_H */
