@@ -28,6 +28,7 @@ typedef void (*probe_fn)(void *user, int r, const struct err *err);
 struct probe *probe_start(struct agents *agents, const char *const *pod_uids, size_t count,
 	const struct ip_endpoint *target, uint16_t container_port, int protocol, probe_fn on_done,
 	void *user);
-void probe_cancel(struct probe *probe); /* NULL-safe; on_done is not called */
+/* NULL-safe; on_done is not called. Not after on_done. */
+void probe_cancel(struct probe *probe);
 
 #endif /* MANAGER_PROBER_H */
