@@ -255,7 +255,9 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 
 static void resolve(struct dial *dial)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+	/* "localhost" is ::1 too on a laptop whose network has no IPv6. */
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = dial->trusted ? 0 : AI_ADDRCONFIG};
 	int r = uv_getaddrinfo(
 		dial->env->loop, &dial->resolve, on_resolved, dial->target.host, NULL, &hints);
 

@@ -9,9 +9,11 @@
 #include "fixture.h"
 #include "tunnel/h2.h"
 
-/* One end of a stream in a test: sends `to_send` pattern bytes, then EOF; sums what it gets. */
+/* One end of a stream in a test: sends `to_send` bytes, a pattern unless it has its own, then EOF;
+ * sums what it gets. */
 struct end {
 	struct h2_stream *stream;
+	const uint8_t *bytes; /* NULL: the pattern */
 	size_t to_send, sent, received, unconsumed;
 	uint8_t sum_sent, sum_received;
 	bool stalled; /* gives no credit */
@@ -56,7 +58,8 @@ static ssize_t end_on_read(void *user, uint8_t *out, size_t len)
 	if (end->sent == end->to_send)
 		return H2_READ_EOF;
 	for (size_t i = 0; i < take; i++) {
-		out[i] = (uint8_t)((end->sent + i) * 7 >> 3);
+		out[i] = end->bytes ? end->bytes[end->sent + i]
+				    : (uint8_t)((end->sent + i) * 7 >> 3);
 		end->sum_sent = (uint8_t)(end->sum_sent * 31 + out[i]);
 	}
 	end->sent += take;
