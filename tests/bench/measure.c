@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,21 +141,52 @@ static int tcp_open(const char *host, const char *port, struct pump_stream *ret_
 	return 0;
 }
 
+/* n times: connect, one byte there and back, close. */
+static int measure_connect(const char *host, const char *port, uint64_t n)
+{
+	double *rounds = calloc(n ? n : 1, sizeof(*rounds));
+	int r = rounds && n > 0 ? 0 : -EINVAL;
+
+	for (uint64_t i = 0; i < n && r == 0; i++) {
+		struct pump_stream stream = {.fd = -1};
+		double start = now();
+		char byte = 'x';
+
+		r = tcp_open(host, port, &stream);
+		if (r == 0 &&
+			(write_all(&stream, "E\nx", 3) < 0 || tcp_read(&stream, &byte, 1) != 1))
+			r = -EPIPE;
+		rounds[i] = now() - start;
+		if (stream.fd >= 0)
+			close(stream.fd);
+	}
+	if (r == 0) {
+		qsort(rounds, n, sizeof(*rounds), by_value);
+		(void)printf("{\"rounds\": %" PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f}\n", n,
+			rounds[n / 2] * 1e6, rounds[n * 99 / 100] * 1e6);
+	}
+	free(rounds);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct pump_stream tcp, *stream = &tcp;
+	bool connects = argc == 6 && strcmp(argv[4], "connect") == 0;
 	int r = 0;
 
 	if (argc != 6 || (strcmp(argv[1], "tcp") != 0 && strcmp(argv[1], "raw") != 0)) {
-		(void)fprintf(stderr, "usage: benchpump tcp HOST PORT down|up|echo N\n"
+		(void)fprintf(stderr, "usage: benchpump tcp HOST PORT down|up|echo|connect N\n"
 				      "       benchpump raw KUBECONFIG PATH down|up|echo N\n");
 		return 2;
 	}
-	if (strcmp(argv[1], "raw") == 0)
+	if (connects)
+		r = measure_connect(argv[2], argv[3], strtoull(argv[5], NULL, 10));
+	else if (strcmp(argv[1], "raw") == 0)
 		stream = raw_open(argv[2], argv[3]);
 	else
 		r = tcp_open(argv[2], argv[3], stream);
-	if (stream && r == 0)
+	if (stream && r == 0 && !connects)
 		r = pump_measure(stream, argv[4], strtoull(argv[5], NULL, 10));
 	if (!stream || r < 0) {
 		(void)fprintf(stderr, "benchpump: %s\n", strerror(stream ? -r : EIO));
