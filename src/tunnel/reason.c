@@ -31,7 +31,8 @@ const char *reason_name(enum reason reason)
 
 enum reason reason_parse(const char *name)
 {
-	for (unsigned int i = 0; name && i < REASON_COUNT; i++)
+	/* A failure that calls itself none is still one. */
+	for (unsigned int i = REASON_NONE + 1; name && i < REASON_COUNT; i++)
 		if (strcmp(name, rows[i].name) == 0)
 			return (enum reason)i;
 	return REASON_INTERNAL;

@@ -28,7 +28,7 @@ enum reason {
 #define REASON_HEADER "telepresence-reason"
 
 const char *reason_name(enum reason reason);
-enum reason reason_parse(const char *name); /* REASON_INTERNAL for an unknown name */
+enum reason reason_parse(const char *name); /* of a failure: REASON_INTERNAL for any other name */
 enum reason reason_from_errno(int code); /* code: -errno or errno */
 int reason_status(enum reason reason); /* HTTP status that carries it; 200 for NONE */
 

@@ -163,9 +163,12 @@ static void test_reasons(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		assert_int_equal(reason_from_errno(rows[i].code), rows[i].reason);
 	for (unsigned int i = 0; i < REASON_COUNT; i++) {
-		assert_int_equal(reason_parse(reason_name((enum reason)i)), i);
+		assert_int_equal(reason_parse(reason_name((enum reason)i)),
+			i == REASON_NONE ? REASON_INTERNAL : i);
 		assert_true((reason_status((enum reason)i) == 200) == (i == REASON_NONE));
 	}
+	assert_int_equal(reason_parse("no-client"), REASON_NO_CLIENT);
+	assert_int_equal(reason_status(REASON_NO_CLIENT), 503);
 	assert_int_equal(reason_parse("bored"), REASON_INTERNAL);
 	assert_int_equal(reason_parse(NULL), REASON_INTERNAL);
 }
