@@ -2,9 +2,10 @@
 /*
  * tunnel/agent_link.h - an agent's end of one connection to the manager: TLS 1.3, JOIN, HTTP/2
  *
- * docs/agent.md, section 2. The credentials outlive their links: the first link spends the token and
- * leaves a certificate in them, later links use that. Lifecycle: agent_link_new() connects; on_ready
- * once, on_closed once when it is over; then agent_link_free(), which is allowed in any callback.
+ * docs/agent.md, section 2. The credentials outlive their links: the first link spends the token
+ * and leaves a certificate in them, later links use that. Lifecycle: agent_link_new() connects;
+ * on_ready once, on_closed once when it is over; then agent_link_free(), which is allowed in any
+ * callback.
  */
 #ifndef TUNNEL_AGENT_LINK_H
 #define TUNNEL_AGENT_LINK_H

@@ -2,8 +2,8 @@
 /*
  * tunnel/agent_server.h - the manager's end of its agents' connections: TLS 1.3, JOIN, HTTP/2
  *
- * docs/agent.md, section 2. A source that admit() does not know is closed before a byte is sent, and
- * so is whatever is no TLS ClientHello; an unproven peer has LIMIT_HANDSHAKE_MS. At most
+ * docs/agent.md, section 2. A source that admit() does not know is closed before a byte is sent,
+ * and so is whatever is no TLS ClientHello; an unproven peer has LIMIT_HANDSHAKE_MS. At most
  * LIMIT_HANDSHAKES unproven ones, the oldest goes for a new one. Refusals are logged once a minute
  * for each source.
  */

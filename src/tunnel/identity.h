@@ -32,8 +32,7 @@ void identity_free(struct identity *identity); /* NULL-safe; wipes */
 /* malloc'd PEM of the private key; to be wiped by the caller. */
 NODISCARD char *identity_pem(const struct identity *identity);
 void identity_pin(const struct identity *identity, uint8_t ret_pin[static IDENTITY_PIN_BYTES]);
-void identity_pin_text(
-	const struct identity *identity, char ret_text[static IDENTITY_PIN_TEXT]);
+void identity_pin_text(const struct identity *identity, char ret_text[static IDENTITY_PIN_TEXT]);
 
 /* The server's TLS context: TLS 1.3, its self-signed certificate, client certificates asked for and
  * verified by this key alone. Owned by the identity. */

@@ -28,7 +28,10 @@ enum pipe_record {
 	PIPE_ACK = 6,
 	PIPE_PING = 7,
 	PIPE_PONG = 8,
-	PIPE_CLOSE = 9
+	PIPE_CLOSE = 9,
+	/* Of an agent, instead of the first four: docs/agent.md, section 2. */
+	PIPE_JOIN = 10,
+	PIPE_WELCOME = 11
 };
 
 /* type, length, offset: what a DATA record has before its bytes. */

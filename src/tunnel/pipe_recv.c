@@ -77,6 +77,8 @@ static bool record_allowed(const struct pipe *pipe, uint8_t type, size_t len)
 	case PIPE_PROOF:
 	case PIPE_ACCEPT:
 	case PIPE_REFUSE:
+	case PIPE_JOIN:
+	case PIPE_WELCOME:
 		return !pipe->open && len <= PIPE_CONTROL_MAX_BYTES;
 	case PIPE_DATA:
 		return pipe->open && len > PIPE_OFFSET_BYTES &&

@@ -5,8 +5,10 @@
 #ifndef UNIT_TUNNEL_FIXTURE_END_H
 #define UNIT_TUNNEL_FIXTURE_END_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/alloc.h"
-#include "fixture.h"
 #include "tunnel/h2.h"
 
 /* One end of a stream in a test: sends `to_send` bytes, a pattern unless it has its own, then EOF;

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tunnel/agent_server.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "tunnel/agent_peer.h"
+
+static void on_accept(struct listener *listener, int fd)
+{
+	struct agent_server *server = container_of(listener, struct agent_server, listener);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	struct ip_endpoint source = {0};
+
+	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0 ||
+		ip_endpoint_from_sockaddr((const struct sockaddr *)&address, &source) < 0) {
+		close(fd);
+		return;
+	}
+	if (!server->events.admit(server->user, &source.addr)) {
+		close(fd);
+		agent_server_refused(server, &source.addr, "no pod with an agent");
+		return;
+	}
+	if (server->handshake_count >= LIMIT_HANDSHAKES)
+		agent_peer_end(TAILQ_FIRST(&server->handshakes), "");
+	agent_peer_new(server, fd, &source.addr);
+}
+
+static void on_stopped(struct listener *listener)
+{
+	free(container_of(listener, struct agent_server, listener));
+}
+
+int agent_server_new(uv_loop_t *loop, uint16_t port, struct identity *identity,
+	const struct agent_server_events *events, void *user, struct agent_server **ret_server,
+	struct err *err)
+{
+	static const struct listener_events listener_events = {
+		.on_accept = on_accept, .on_stopped = on_stopped};
+	struct agent_server *server = XNEW(struct agent_server);
+	int r = listener_start(&server->listener, loop, port, &listener_events, err);
+
+	if (r < 0) {
+		free(server);
+		return r;
+	}
+	server->loop = loop;
+	server->identity = identity;
+	server->events = *events;
+	server->user = user;
+	TAILQ_INIT(&server->handshakes);
+	TAILQ_INIT(&server->proven);
+	*ret_server = server;
+	return 0;
+}
+
+uint16_t agent_server_port(const struct agent_server *server)
+{
+	return server->listener.port;
+}
+
+void agent_server_refused(
+	struct agent_server *server, const struct ip_addr *source, const char *why)
+{
+	char text[ADDR_TEXT_BYTES];
+	uint64_t untold = 0;
+
+	if (refusals_tell(&server->refusals, source, uv_now(server->loop), &untold))
+		log_warn("agent refused", "source=%s why=\"%s\" untold=%llu",
+			ip_addr_format(source, text), why, (unsigned long long)untold);
+}
+
+void agent_server_free(struct agent_server *server)
+{
+	struct agent_peer *peer;
+
+	if (!server || server->closing)
+		return;
+	server->closing = true;
+	while ((peer = TAILQ_FIRST(&server->proven)))
+		agent_peer_end(peer, "the traffic-manager is shutting down");
+	while ((peer = TAILQ_FIRST(&server->handshakes)))
+		agent_peer_end(peer, "");
+	listener_stop(&server->listener);
+}
