@@ -10,6 +10,7 @@
 #include "client/userd/server.h"
 #include "client/userd/session.h"
 #include "client/userd/userd_priv.h"
+#include "client/userd/waits.h"
 #include "core/err.h"
 #include "core/log.h"
 #include "core/resident.h"
@@ -87,6 +88,7 @@ void userd_tell_failure(struct userd *userd)
 
 static void end_session(struct userd *userd)
 {
+	userd_waits_end(userd);
 	session_free(TAKE_PTR(userd->session));
 	userd_drop_root(userd);
 }

@@ -7,7 +7,7 @@
 #include "client/userd/server.h"
 #include "client/userd/session.h"
 #include "client/userd/userd_priv.h"
-#include "client/userd/workloads.h"
+#include "client/userd/waits.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -107,51 +107,6 @@ void userd_disconnected(void *user)
 		userd_uninstall_go(userd);
 }
 
-static void on_workloads(void *user, int r, json_object *list, const struct err *err)
-{
-	struct listing *listing = user;
-	struct userd_peer *peer = TAKE_PTR(listing->peer);
-	json_object *result;
-
-	listing->workloads = NULL;
-	if (r < 0) {
-		userd_peer_failed(peer, err,
-			err->kind == ERR_PERMISSION
-				? "The ClusterRole telepresence-user-list has that right"
-				: NULL);
-		return;
-	}
-	result = json_object_new_object();
-	json_object_object_add(result, "workloads", list);
-	userd_peer_done(peer, result);
-}
-
-static struct listing *free_listing(struct userd *userd)
-{
-	for (size_t i = 0; i < USERD_WAITING; i++) {
-		if (!userd->listings[i].peer)
-			return &userd->listings[i];
-	}
-	return NULL;
-}
-
-static void on_list(struct userd *userd, struct userd_peer *peer, json_object *request)
-{
-	const char *namespace = json_get_string(request, "namespace");
-	struct listing *listing = free_listing(userd);
-	struct err err = ERR_INIT;
-
-	if (!userd->session || !session_is_connected(userd->session) || !listing) {
-		err_set(&err, -ENOTCONN, ERR_CONFLICT, "not connected");
-		userd_peer_failed(peer, &err, "telepresence connect");
-		return;
-	}
-	listing->peer = peer;
-	listing->workloads = workloads_list(session_client(userd->session),
-		namespace ? namespace : session_namespace(userd->session),
-		session_manager_namespace(userd->session), on_workloads, listing);
-}
-
 static const struct request {
 	const char *name;
 	void (*handle)(struct userd *userd, struct userd_peer *peer, json_object *request);
@@ -160,7 +115,12 @@ static const struct request {
 	{"connect", userd_connect},
 	{"quit", on_quit},
 	{"stop", on_stop},
-	{"list", on_list},
+	{"list", userd_list},
+	{"intercept", userd_intercept},
+	{"leave", userd_leave},
+	{"hold", userd_hold},
+	{"agents-exit", userd_agents_exit},
+	{"names", userd_names},
 	{"uninstall", userd_uninstall},
 };
 
@@ -202,10 +162,5 @@ void userd_peer_gone(void *user, struct userd_peer *peer)
 	}
 	if (userd->uninstall.peer == peer)
 		userd_uninstall_cancel(userd);
-	for (size_t i = 0; i < USERD_WAITING; i++) {
-		if (userd->listings[i].peer == peer) {
-			workloads_cancel(TAKE_PTR(userd->listings[i].workloads));
-			userd->listings[i].peer = NULL;
-		}
-	}
+	userd_waits_gone(userd, peer);
 }

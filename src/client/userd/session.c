@@ -6,8 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "client/userd/backoff.h"
+#include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
@@ -19,10 +20,6 @@
 #include "core/log.h"
 #include "tunnel/key.h"
 
-/* Pauses before the tunnel is opened again: doubled each time, a quarter of it at random so that
- * the laptops of a whole team do not come back at the same moment. */
-#define RETRY_MIN_MS 100U
-#define RETRY_MAX_MS 5000U
 /* How long a first connect waits for a manager that is there but does not answer yet. */
 #define CONNECT_PATIENCE_MS 15000
 #define DEFER_MS            20
@@ -60,6 +57,18 @@ static const struct step {
 	[SESSION_CLOSED] = {"closed", NULL, BIT(SESSION_CLOSING), 0},
 };
 
+static void close_session(struct session *session)
+{
+	if (session->request)
+		kube_request_cancel(TAKE_PTR(session->request));
+	session_enter(session, SESSION_CLOSED);
+	if (session->failed)
+		session->events.on_failed(
+			session->user, &session->err, session->hint[0] ? session->hint : NULL);
+	else
+		session->events.on_stopped(session->user);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct session *session = timer->data;
@@ -70,7 +79,7 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	}
 	if (session->state == SESSION_CLOSING) {
-		session_closed(session);
+		close_session(session);
 		return;
 	}
 	if (session->deferred) {
@@ -168,22 +177,22 @@ static void enter_connected(struct session *session)
 	session->attempts = 0;
 	session->err = (struct err)ERR_INIT;
 	log_info("connected", "context=%s session=%s", session->kube->context, session->name);
+	intercepts_session(session->intercepts, session->owner, session->name, session->uid);
 	if (first)
 		session->events.on_connected(session->user);
 }
 
 static void enter_wait(struct session *session)
 {
-	unsigned int shift = MIN(session->attempts, 6U);
-	unsigned int pause_ms = MIN(RETRY_MIN_MS << shift, RETRY_MAX_MS);
-	unsigned int random = 0;
-
 	cancel_step(session);
 	session_drop_tunnel(session);
+	(void)uv_timer_start(&session->timer, on_timer, backoff_ms(session->attempts), 0);
 	session->attempts++;
-	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
-	pause_ms += random % (pause_ms / 4);
-	(void)uv_timer_start(&session->timer, on_timer, pause_ms, 0);
+}
+
+static void on_intercepts_stopped(void *user)
+{
+	session_undone(user);
 }
 
 static void enter_closing(struct session *session)
@@ -191,20 +200,17 @@ static void enter_closing(struct session *session)
 	cancel_step(session);
 	/* Names and routes first: what the person asked to be gone is gone at once. */
 	network_free(TAKE_PTR(session->network));
+	session->closing = 1;
+	if (intercepts_stop(session->intercepts, on_intercepts_stopped, session))
+		session->closing++;
 	session_drop_tunnel(session);
 	session_unregister(session);
 }
 
-void session_closed(struct session *session)
+void session_undone(struct session *session)
 {
-	if (session->request)
-		kube_request_cancel(TAKE_PTR(session->request));
-	session_enter(session, SESSION_CLOSED);
-	if (session->failed)
-		session->events.on_failed(
-			session->user, &session->err, session->hint[0] ? session->hint : NULL);
-	else
-		session->events.on_stopped(session->user);
+	if (--session->closing == 0)
+		close_session(session);
 }
 
 int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_args *args,
@@ -240,6 +246,11 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	session->key = key;
 	session->client = client;
 	session->manager_namespace = xstrdup(connect_args_manager_namespace(args));
+	session->intercepts = intercepts_new(&(struct intercepts_config){.loop = loop,
+		.client = client,
+		.manager_namespace = session->manager_namespace,
+		.key = key,
+		.uplink = &session->uplink});
 	(void)uv_timer_init(loop, &session->timer);
 	session->timer.data = session;
 	*ret_session = session;
@@ -281,6 +292,7 @@ void session_free(struct session *session)
 	cancel_step(session);
 	network_free(TAKE_PTR(session->network));
 	session_drop_tunnel(session);
+	intercepts_free(TAKE_PTR(session->intercepts));
 	kube_client_free(TAKE_PTR(session->client));
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);
 }

@@ -19,9 +19,11 @@
 
 struct connect_args;
 struct err;
+struct intercepts;
 struct kube_client;
 struct root_client;
 struct session;
+struct uplink;
 
 #define SESSION_STOP_MS 400
 
@@ -47,10 +49,11 @@ NODISCARD int session_compare(const struct session *session, const struct connec
 /* Fills user_daemon, root_daemon and traffic_manager of the status document. */
 void session_describe(const struct session *session, json_object *user_daemon,
 	json_object *root_daemon, json_object *traffic_manager);
-/* For requests besides the session's own (`list`). Borrowed. */
-/* Borrowed. */
+/* For requests besides the session's own. Borrowed. */
 const struct connect_args *session_args(const struct session *session);
 struct kube_client *session_client(const struct session *session);
+struct intercepts *session_intercepts(const struct session *session);
+const struct uplink *session_uplink(const struct session *session);
 const char *session_namespace(const struct session *session);
 const char *session_manager_namespace(const struct session *session);
 

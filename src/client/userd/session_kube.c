@@ -266,7 +266,7 @@ static void on_unregistered(
 	session->request = NULL;
 	if (r < 0 && r != -ENOENT)
 		log_info("session object is left to its time-out", "error=%s", err->msg);
-	session_closed(session);
+	session_undone(session);
 }
 
 void session_unregister(struct session *session)
@@ -276,7 +276,8 @@ void session_unregister(struct session *session)
 
 	if (!session->name) {
 		/* Not from within: whoever fails a session may still use it. */
-		(void)uv_timer_start(&session->timer, session->timer.timer_cb, 0, 0);
+		if (--session->closing == 0)
+			(void)uv_timer_start(&session->timer, session->timer.timer_cb, 0, 0);
 		return;
 	}
 	path = kube_path(SESSION_API, "sessions", session->manager_namespace, session->name);

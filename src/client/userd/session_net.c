@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/proto.h"
 #include "client/userd/selftest.h"
@@ -186,7 +187,7 @@ void session_describe(const struct session *session, json_object *user_daemon,
 	json_put_string(user_daemon, "namespace", session->kube->namespace);
 	json_put_string(user_daemon, "manager_namespace", session->manager_namespace);
 	json_put_string(user_daemon, "session", session->name);
-	json_object_object_add(user_daemon, "intercepts", json_object_new_array());
+	json_object_object_add(user_daemon, "intercepts", intercepts_describe(session->intercepts));
 	if (session->network)
 		network_describe(session->network, root_daemon);
 	json_object_object_add(traffic_manager, "connected", json_object_new_boolean(up));
@@ -208,6 +209,16 @@ const struct connect_args *session_args(const struct session *session)
 struct kube_client *session_client(const struct session *session)
 {
 	return session->client;
+}
+
+struct intercepts *session_intercepts(const struct session *session)
+{
+	return session->intercepts;
+}
+
+const struct uplink *session_uplink(const struct session *session)
+{
+	return &session->uplink;
 }
 
 const char *session_namespace(const struct session *session)

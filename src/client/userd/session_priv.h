@@ -42,6 +42,7 @@ enum session_state {
 };
 
 struct carrier;
+struct intercepts;
 struct kube_carrier_open;
 struct kube_install;
 struct kube_request;
@@ -77,12 +78,14 @@ struct session {
 	struct ip_addr direct[HOSTS_ADDRESSES];
 	size_t direct_count;
 	struct network *network;
+	struct intercepts *intercepts;
 
 	bool established; /* was CONNECTED: failures lead to WAIT */
 	bool installed; /* INSTALL was tried */
 	unsigned int attempts; /* since the tunnel was lost, or since the start */
 	uint64_t started_ms;
 	bool failed, deferred;
+	unsigned int closing; /* CLOSING: requests that undo something and are under way */
 	struct err err; /* of the failure, or the last one while reconnecting */
 	char hint[256];
 };
@@ -97,9 +100,10 @@ void session_retry(struct session *session, const struct err *err, const char *h
 /* session_retry() in a moment, unless the state has changed by then. */
 void session_defer(struct session *session, const struct err *err);
 
-/* Deletes the Session object; session_closed() follows. */
+/* Deletes the Session object; session_undone() follows. */
 void session_unregister(struct session *session);
-void session_closed(struct session *session);
+/* One of the things that CLOSING undoes is done. */
+void session_undone(struct session *session);
 void session_drop_tunnel(struct session *session);
 
 #endif /* CLIENT_USERD_SESSION_PRIV_H */

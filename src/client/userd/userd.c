@@ -8,7 +8,7 @@
 #include "client/userd/server.h"
 #include "client/userd/session.h"
 #include "client/userd/userd_priv.h"
-#include "client/userd/workloads.h"
+#include "client/userd/waits.h"
 #include "core/err.h"
 #include "core/log.h"
 
@@ -37,8 +37,7 @@ static void close_handle(uv_handle_t *handle, void *user UNUSED)
 
 static void tear_down(struct userd *userd)
 {
-	for (size_t i = 0; i < USERD_WAITING; i++)
-		workloads_cancel(TAKE_PTR(userd->listings[i].workloads));
+	userd_waits_end(userd);
 	if (userd->uninstall.peer)
 		userd_uninstall_cancel(userd);
 	session_free(TAKE_PTR(userd->session));

@@ -19,7 +19,7 @@ struct root_link;
 struct session;
 struct userd_peer;
 struct userd_server;
-struct workloads;
+struct userd_wait;
 
 #define USERD_HINT_BYTES 256
 
@@ -31,12 +31,6 @@ struct uninstall {
 	char *manager_namespace;
 };
 
-struct listing {
-	struct userd_peer *peer;
-	struct workloads *workloads;
-	struct userd *userd;
-};
-
 struct userd {
 	uv_loop_t loop;
 	uv_signal_t signals[2];
@@ -46,7 +40,7 @@ struct userd {
 	struct session *session;
 	struct peer_list connecting, quitting;
 	struct uninstall uninstall;
-	struct listing listings[USERD_WAITING];
+	struct userd_wait *waits;
 	bool stopping; /* ends when the session is down */
 	bool ending; /* the session is down, the root daemon not yet */
 	/* What `connecting` is told once everything is down: a next try finds a clean slate. */
@@ -69,6 +63,14 @@ void userd_drop_root(struct userd *userd);
 /* Tells `connecting` why there is no connection. */
 void userd_tell_failure(struct userd *userd);
 void userd_apply_env(json_object *env);
+
+/* session_requests.c */
+void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request);
 
 /* uninstall.c */
 void userd_uninstall(struct userd *userd, struct userd_peer *peer, json_object *request);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/intercept_args.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "client/userd/proto.h"
+#include "core/alloc.h"
+#include "core/err.h"
+
+#define DEFAULT_PORT    8080
+#define DEFAULT_ADDRESS "127.0.0.1"
+/* RFC 1123 subdomain, the name of a Kubernetes object. */
+#define NAME_MAX_BYTES 253
+
+/* 1 to 65535, decimal digits only; 0: it is none. */
+static uint16_t port_number(const char *text, size_t len)
+{
+	unsigned int value = 0;
+
+	if (len == 0 || len > 5)
+		return 0;
+	for (size_t i = 0; i < len; i++) {
+		if (!isdigit((unsigned char)text[i]))
+			return 0;
+		value = value * 10 + (unsigned int)(text[i] - '0');
+	}
+	return value <= UINT16_MAX ? (uint16_t)value : 0;
+}
+
+/* IANA_SVC_NAME (RFC 6335 5.1), with upper case and any length up to a label's as Services have. */
+static bool is_port_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= INTERCEPT_LABEL_BYTES)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)text[i]) && text[i] != '-')
+			return false;
+	}
+	return text[0] != '-' && text[len - 1] != '-';
+}
+
+int intercept_port_parse(const char *text, struct intercept_port_arg *ret_port, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	struct intercept_port_arg port = {
+		.local = port_number(text, colon ? (size_t)(colon - text) : strlen(text))};
+
+	if (port.local == 0 || (colon && !is_port_name(colon + 1)))
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"--port %.80s is not LOCAL or LOCAL:SVCPORT (a number, and the name or "
+			"number of the service's or container's port)",
+			text);
+	if (colon)
+		memcpy(port.remote, colon + 1, strlen(colon + 1));
+	*ret_port = port;
+	return 0;
+}
+
+static bool is_object_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len > NAME_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (!islower(c) && !isdigit(c) && c != '-' && c != '.')
+			return false;
+	}
+	return isalnum((unsigned char)text[0]) && isalnum((unsigned char)text[len - 1]);
+}
+
+/* A member of the request that names an object; 0 and NULL when it is absent. */
+static int take_name(json_object *request, const char *key, char **ret_name, struct err *err)
+{
+	const char *text = json_get_string(request, key);
+
+	if (!text)
+		return 0;
+	if (!is_object_name(text))
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"\"%.80s\" is no %s: lower-case letters, digits, - and .", text,
+			strcmp(key, "name") == 0 ? "name of an intercept" : key);
+	*ret_name = xstrdup(text);
+	return 0;
+}
+
+static int take_ports(json_object *array, struct intercept_args *args, struct err *err)
+{
+	size_t count = array ? json_object_array_length(array) : 0;
+
+	if (count > INTERCEPT_PORTS_MAX)
+		return err_set(err, -E2BIG, ERR_USAGE, "at most %d ports in one intercept",
+			INTERCEPT_PORTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(array, i));
+		int r = intercept_port_parse(text ? text : "", &args->ports[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	args->port_count = count;
+	if (count == 0)
+		args->ports[args->port_count++].local = DEFAULT_PORT;
+	return 0;
+}
+
+static int take_address(json_object *request, struct intercept_args *args, struct err *err)
+{
+	const char *address = json_get_string(request, "address");
+
+	if (!address)
+		address = DEFAULT_ADDRESS;
+	if (!*address || strlen(address) > NAME_MAX_BYTES || strpbrk(address, " /[]"))
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"--address %.80s is neither an IP address nor a host's name", address);
+	args->address = xstrdup(address);
+	return 0;
+}
+
+static int take_refusal(json_object *request, struct intercept_args *args, struct err *err)
+{
+	const char *text = json_get_string(request, "on-refuse");
+
+	args->close_on_refuse = text && strcmp(text, "close") == 0;
+	if (text && !args->close_on_refuse && strcmp(text, "app") != 0)
+		return err_set(err, -EINVAL, ERR_USAGE, "--on-refuse is app or close");
+	return 0;
+}
+
+static int take_names(json_object *request, struct intercept_args *args, struct err *err)
+{
+	int r = take_name(request, "name", &args->name, err);
+
+	if (r == 0)
+		r = take_name(request, "workload", &args->workload, err);
+	if (r == 0)
+		r = take_name(request, "namespace", &args->namespace, err);
+	if (r == 0)
+		r = take_name(request, "service", &args->service, err);
+	if (r == 0)
+		r = take_name(request, "container", &args->container, err);
+	if (r == 0 && !args->name)
+		r = err_set(err, -EINVAL, ERR_USAGE, "an intercept needs a name");
+	return r;
+}
+
+/* The rule of the names: with a namespace and no workload, NAME is the workload and NAME-NS the
+ * intercept. */
+static void settle_names(struct intercept_args *args, const char *namespace)
+{
+	if (!args->workload) {
+		args->workload = xstrdup(args->name);
+		if (args->namespace) {
+			char *name = xasprintf("%s-%s", args->name, args->namespace);
+
+			free(args->name);
+			args->name = name;
+		}
+	}
+	if (!args->namespace)
+		args->namespace = xstrdup(namespace);
+}
+
+int intercept_args_parse(json_object *request, const char *namespace,
+	struct intercept_args *ret_args, struct err *err)
+{
+	struct intercept_args args = {.name = NULL};
+	json_object *to_pod = json_get(request, "to-pod", json_type_array);
+	int r = take_names(request, &args, err);
+
+	if (r == 0)
+		r = take_ports(json_get(request, "ports", json_type_array), &args, err);
+	if (r == 0)
+		r = take_address(request, &args, err);
+	if (r == 0)
+		r = take_refusal(request, &args, err);
+	if (r == 0 && to_pod && json_object_array_length(to_pod) > 0)
+		r = err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED, "--to-pod is not there yet");
+	if (r < 0) {
+		intercept_args_done(&args);
+		return r;
+	}
+	args.environment = json_get_bool(request, "environment");
+	settle_names(&args, namespace);
+	*ret_args = args;
+	return 0;
+}
+
+void intercept_args_done(struct intercept_args *args)
+{
+	free(args->name);
+	free(args->workload);
+	free(args->namespace);
+	free(args->address);
+	free(args->service);
+	free(args->container);
+	*args = (struct intercept_args){.name = NULL};
+}

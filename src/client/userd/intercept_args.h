@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/intercept_args.h - what an intercept is asked to be, checked
+ *
+ * From the request of docs/ipc-userd.md. Strings are owned; NULL means not given.
+ */
+#ifndef CLIENT_USERD_INTERCEPT_ARGS_H
+#define CLIENT_USERD_INTERCEPT_ARGS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/attr.h"
+
+struct err;
+
+/* As the CRD has it. */
+#define INTERCEPT_PORTS_MAX 32
+/* IANA_SVC_NAME and DNS labels have at most 63 bytes; with NUL. */
+#define INTERCEPT_LABEL_BYTES 64
+
+/* LOCAL[:REMOTE]; remote, a service's or container's port by name or number, is empty when absent.
+ */
+struct intercept_port_arg {
+	uint16_t local;
+	char remote[INTERCEPT_LABEL_BYTES];
+};
+
+struct intercept_args {
+	char *name; /* of the intercept: NAME-NS when only a namespace was given */
+	char *workload, *namespace, *address;
+	char *service, *container; /* may be NULL */
+	bool close_on_refuse, environment;
+	struct intercept_port_arg ports[INTERCEPT_PORTS_MAX];
+	size_t port_count; /* at least 1: the default is 8080 */
+};
+
+/* namespace: the connection's. On failure nothing is to be freed. */
+NODISCARD int intercept_args_parse(json_object *request, const char *namespace,
+	struct intercept_args *ret_args, struct err *err);
+void intercept_args_done(struct intercept_args *args);
+NODISCARD int intercept_port_parse(
+	const char *text, struct intercept_port_arg *ret_port, struct err *err);
+
+#endif /* CLIENT_USERD_INTERCEPT_ARGS_H */

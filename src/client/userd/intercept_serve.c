@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/intercept_serve.h"
+
+#include <string.h>
+
+#include "client/userd/intercepts.h"
+#include "client/userd/match.h"
+#include "core/log.h"
+#include "tunnel/datagram.h"
+#include "tunnel/h2.h"
+#include "tunnel/reply.h"
+
+#define INTERCEPT_HEADER "telepresence-intercept"
+
+void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop)
+{
+	*serve = (struct intercept_serve){.env = {.loop = loop}};
+}
+
+/* A named port may have another number in each pod: where it is the only one, it is meant. */
+static const struct intercept_port *find_port(
+	const struct intercept_target *target, uint16_t number, bool udp)
+{
+	const struct intercept_port *named = NULL;
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < target->port_count; i++) {
+		const struct intercept_port *port = &target->ports[i];
+
+		if (port->udp != udp)
+			continue;
+		if (port->container_port == number)
+			return port;
+		if (port->container_port_name[0]) {
+			named = port;
+			count++;
+		}
+	}
+	return count == 1 ? named : NULL;
+}
+
+static void serve_udp(struct intercept_serve *serve, struct h2_stream *stream, const char *address,
+	uint16_t local)
+{
+	struct ip_endpoint endpoint = {.port = local};
+
+	if (ip_addr_parse(address, &endpoint.addr) < 0)
+		reply_reason(stream, REASON_NAME_NOT_FOUND);
+	else
+		datagram_start_endpoint(&serve->env, &serve->associations, stream, &endpoint);
+}
+
+void intercept_serve(struct intercept_serve *serve, const struct intercepts *intercepts,
+	struct h2_stream *stream, const struct h2_head *head)
+{
+	const char *uid = h2_head_get(head, INTERCEPT_HEADER);
+	bool udp = head->protocol && strcmp(head->protocol, "connect-udp") == 0;
+	const struct intercept_target *target = NULL;
+	const struct intercept_port *port = NULL;
+	const char *address = NULL;
+	struct target asked;
+	int r;
+
+	if (strcmp(head->method, "CONNECT") != 0 || (head->protocol && !udp)) {
+		reply_status(stream, 405);
+		return;
+	}
+	r = udp ? target_parse_udp(head->path ? head->path : "", &asked)
+		: target_parse(head->authority ? head->authority : "", &asked);
+	if (r == 0 && uid)
+		target = intercepts_find_target(intercepts, uid, &address);
+	if (target)
+		port = find_port(target, asked.port, udp);
+	if (!port) {
+		log_debug("intercepted connection refused", "intercept=%s", uid ? uid : "none");
+		reply_reason(stream, REASON_FORBIDDEN);
+	} else if (udp) {
+		serve_udp(serve, stream, address, port->local);
+	} else {
+		dial_host(&serve->env, &serve->dials, stream, address, port->local);
+	}
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/intercept_serve.h - the manager's requests on the reversed carrier
+ *
+ * CONNECT and connect-udp with the field telepresence-intercept: the intercept says where on the
+ * laptop the connection goes. Anything that is not asked for by an intercept of this session is
+ * forbidden.
+ */
+#ifndef CLIENT_USERD_INTERCEPT_SERVE_H
+#define CLIENT_USERD_INTERCEPT_SERVE_H
+
+#include <stdint.h>
+#include <uv.h>
+
+#include "core/attr.h"
+#include "tunnel/dial.h"
+
+struct h2_head;
+struct h2_stream;
+struct intercepts;
+
+struct intercept_serve {
+	struct dial_env env;
+	unsigned int dials, associations; /* counted by dial.h and datagram.h */
+};
+
+void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop);
+/* Answers the stream, now or later. */
+void intercept_serve(struct intercept_serve *serve, const struct intercepts *intercepts,
+	struct h2_stream *stream, const struct h2_head *head);
+
+#endif /* CLIENT_USERD_INTERCEPT_SERVE_H */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/intercepts.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <utlist.h>
+
+#include "client/userd/intercept_priv.h"
+#include "client/userd/kinds.h"
+#include "client/userd/proto.h"
+#include "client/userd/reverse.h"
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/log.h"
+
+/* One laptop's; each is a watch and a handful of objects. */
+#define INTERCEPTS_MAX 64
+
+static void on_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct intercepts *set = user;
+
+	intercept_serve(&set->serve, set, stream, head);
+}
+
+static void on_reverse_ready(void *user)
+{
+	struct intercepts *set = user;
+	struct intercept *intercept, *next;
+
+	DL_FOREACH_SAFE (set->list, intercept, next)
+		intercept_check_ready(intercept);
+}
+
+struct intercepts *intercepts_new(const struct intercepts_config *config)
+{
+	struct intercepts *set = XNEW(struct intercepts);
+	const struct reverse_config reverse = {.loop = config->loop,
+		.client = config->client,
+		.manager_namespace = config->manager_namespace,
+		.key = config->key,
+		.on_stream = on_stream,
+		.on_ready = on_reverse_ready,
+		.user = set};
+	struct utsname uts = {.nodename = ""};
+
+	(void)uname(&uts);
+	(void)memccpy(set->host, uts.nodename, '\0', sizeof(set->host) - 1);
+	set->config = *config;
+	set->reverse = reverse_new(&reverse);
+	intercept_serve_init(&set->serve, config->loop);
+	return set;
+}
+
+void intercepts_free(struct intercepts *set)
+{
+	struct intercept *intercept, *next;
+
+	if (!set)
+		return;
+	reverse_free(set->reverse);
+	DL_FOREACH_SAFE (set->list, intercept, next) {
+		DL_DELETE(set->list, intercept);
+		intercept_free(intercept);
+	}
+	free(set->owner);
+	free(set->session);
+	free(set->session_uid);
+	free(set);
+}
+
+void intercepts_session(
+	struct intercepts *set, const char *owner, const char *name, const char *uid)
+{
+	bool same = set->session_uid && strcmp(set->session_uid, uid) == 0;
+	struct intercept *intercept, *next;
+
+	if (same)
+		return;
+	free(set->owner);
+	free(set->session);
+	free(set->session_uid);
+	set->owner = xstrdup(owner);
+	set->session = xstrdup(name);
+	set->session_uid = xstrdup(uid);
+	reverse_session(set->reverse, uid);
+	DL_FOREACH_SAFE (set->list, intercept, next)
+		intercept_renew(intercept);
+}
+
+bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user)
+{
+	struct intercept *intercept, *next;
+
+	DL_FOREACH_SAFE (set->list, intercept, next)
+		intercept_end(intercept);
+	reverse_session(set->reverse, NULL);
+	if (!set->list)
+		return false;
+	set->on_stopped = on_stopped;
+	set->user = user;
+	return true;
+}
+
+void intercepts_gone(struct intercept *intercept)
+{
+	struct intercepts *set = intercept->set;
+	struct intercept_wait *wait;
+
+	log_info("intercept ended", "name=%s namespace=%s", intercept->args.name,
+		intercept->args.namespace);
+	DL_DELETE(set->list, intercept);
+	while ((wait = intercept->waits)) {
+		DL_DELETE(intercept->waits, wait);
+		wait->intercept = NULL;
+		wait->on_done(wait->user, 0, NULL, NULL, NULL);
+	}
+	intercept_free(intercept);
+	if (!set->list && set->on_stopped) {
+		void (*on_stopped)(void *user) = TAKE_PTR(set->on_stopped);
+
+		on_stopped(set->user);
+	}
+}
+
+static struct intercept *find(const struct intercepts *set, const char *name)
+{
+	struct intercept *intercept;
+
+	DL_FOREACH (set->list, intercept) {
+		if (strcmp(intercept->args.name, name) == 0)
+			return intercept;
+	}
+	return NULL;
+}
+
+bool intercepts_has(const struct intercepts *set, const char *name)
+{
+	return find(set, name) != NULL;
+}
+
+static void add_wait(struct intercept *intercept, struct intercept_wait *wait)
+{
+	wait->intercept = intercept;
+	DL_APPEND(intercept->waits, wait);
+}
+
+int intercepts_add(struct intercepts *set, struct intercept_args *args, struct intercept_wait *wait,
+	struct err *err)
+{
+	struct intercept *intercept, *each;
+	unsigned int count = 0;
+
+	if (find(set, args->name))
+		return err_set(err, -EEXIST, ERR_CONFLICT,
+			"Intercept with name \"%s\" already exists", args->name);
+	if (workload_namespace_is_system(args->namespace, set->config.manager_namespace))
+		return err_set(err, -EPERM, ERR_UNSUPPORTED,
+			"nothing in namespace %s is intercepted: it is the cluster's own",
+			args->namespace);
+	DL_COUNT(set->list, each, count);
+	if (count >= INTERCEPTS_MAX)
+		return err_set(err, -EBUSY, ERR_CONFLICT, "there are %u intercepts already", count);
+	intercept = XNEW(struct intercept);
+	intercept->set = set;
+	intercept->args = *args;
+	*args = (struct intercept_args){.name = NULL};
+	intercept->object_name = xstrdup(intercept->args.name);
+	(void)uv_timer_init(set->config.loop, &intercept->timer);
+	intercept->timer.data = intercept;
+	DL_APPEND(set->list, intercept);
+	add_wait(intercept, wait);
+	reverse_want(set->reverse);
+	intercept_start(intercept);
+	return 0;
+}
+
+static int not_found(const char *name, struct err *err)
+{
+	return err_set(err, -ENOENT, ERR_NOT_FOUND, "Intercept named \"%s\" not found", name);
+}
+
+int intercepts_hold(
+	struct intercepts *set, const char *name, struct intercept_wait *wait, struct err *err)
+{
+	struct intercept *intercept = find(set, name);
+
+	if (!intercept)
+		return not_found(name, err);
+	wait->for_end = true;
+	add_wait(intercept, wait);
+	return 0;
+}
+
+int intercepts_leave(
+	struct intercepts *set, const char *name, struct intercept_wait *wait, struct err *err)
+{
+	int r = intercepts_hold(set, name, wait, err);
+
+	if (r == 0)
+		intercept_end(wait->intercept);
+	return r;
+}
+
+void intercept_wait_cancel(struct intercept_wait *wait, bool end)
+{
+	struct intercept *intercept = TAKE_PTR(wait->intercept);
+
+	if (!intercept)
+		return;
+	DL_DELETE(intercept->waits, wait);
+	if (end)
+		intercept_end(intercept);
+}
+
+const struct intercept_target *intercepts_find_target(
+	const struct intercepts *set, const char *uid, const char **ret_address)
+{
+	const struct intercept *intercept;
+
+	DL_FOREACH (set->list, intercept) {
+		if (intercept->state != INTERCEPT_FOLLOW || strcmp(intercept->uid, uid) != 0)
+			continue;
+		*ret_address = intercept->args.address;
+		return &intercept->target;
+	}
+	return NULL;
+}
+
+json_object *intercepts_describe(const struct intercepts *set)
+{
+	json_object *array = json_object_new_array();
+	const struct intercept *intercept;
+
+	DL_FOREACH (set->list, intercept) {
+		json_object *entry;
+
+		if (!intercept->told && intercept->state != INTERCEPT_FOLLOW)
+			continue;
+		entry = intercept_object_describe(intercept->object);
+		if (intercept->state != INTERCEPT_FOLLOW) {
+			json_put_string(entry, "disposition", "WAITING");
+			json_put_string(entry, "message",
+				intercept->state == INTERCEPT_END
+					? "it is being removed"
+					: "the session is being restored");
+		}
+		json_object_array_add(array, entry);
+	}
+	return array;
+}

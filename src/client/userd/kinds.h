@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/kinds.h - the kinds of workloads, in the order in which a name is looked for
+ */
+#ifndef CLIENT_USERD_KINDS_H
+#define CLIENT_USERD_KINDS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "core/attr.h"
+
+#define KINDS_COUNT 6
+
+struct workload_kind {
+	const char *kind, *api_version, *plural;
+	bool optional; /* not every cluster has it */
+};
+
+extern const struct workload_kind workload_kinds[KINDS_COUNT];
+
+/* NULL: no kind of workload. */
+const struct workload_kind *workload_kind_find(const char *kind);
+/* The ownerReference that controls an object, or NULL. Borrowed. */
+json_object *workload_controller(json_object *object);
+/* kube-system and its like, and the manager's namespace: nothing there is intercepted. */
+bool workload_namespace_is_system(const char *namespace, const char *manager_namespace);
+/* Query text for a path; malloc'd. */
+NODISCARD char *workload_escape(const char *text);
+
+#endif /* CLIENT_USERD_KINDS_H */

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/userd/match.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "core/err.h"
+
+/* Service ports and container ports of one workload; what is beyond cannot be named. */
+#define CANDIDATES_MAX 1024
+#define MOUNTS_BYTES   65536
+
+struct candidates {
+	struct intercept_port *items;
+	size_t count;
+};
+
+static void copy_label(char out[static INTERCEPT_LABEL_BYTES], const char *text)
+{
+	(void)snprintf(out, INTERCEPT_LABEL_BYTES, "%s", text ? text : "");
+}
+
+const char *match_kind_text(const char *kind)
+{
+	static const struct {
+		const char *kind, *text;
+	} texts[] = {{"Deployment", "deployment"}, {"StatefulSet", "statefulset"},
+		{"ReplicaSet", "replicaset"}, {"DaemonSet", "daemonset"}, {"Rollout", "rollout"},
+		{"Pod", "pod"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (strcmp(kind, texts[i].kind) == 0)
+			return texts[i].text;
+	}
+	return "workload";
+}
+
+bool match_selects(json_object *selector, json_object *labels)
+{
+	if (!selector || !json_object_is_type(selector, json_type_object) ||
+		json_object_object_length(selector) == 0)
+		return false;
+	json_object_object_foreach(selector, key, value)
+	{
+		json_object *label = json_member(labels, key);
+
+		if (!label || !json_object_equal(label, value))
+			return false;
+	}
+	return true;
+}
+
+static void add(struct candidates *list, const struct intercept_port *port)
+{
+	if (list->count == CANDIDATES_MAX)
+		return;
+	list->items = xrealloc(list->items, (list->count + 1) * sizeof(*list->items));
+	list->items[list->count++] = *port;
+}
+
+static bool is_udp(json_object *port)
+{
+	return strcmp(json_text_or(port, "protocol", "TCP"), "UDP") == 0;
+}
+
+static bool is_port(int64_t number)
+{
+	return number > 0 && number <= UINT16_MAX;
+}
+
+/* SCTP cannot be intercepted. */
+static bool is_known(json_object *port)
+{
+	return strcmp(json_text_or(port, "protocol", "TCP"), "SCTP") != 0;
+}
+
+static void add_container(struct candidates *list, json_object *container)
+{
+	size_t count = json_count(container, "ports");
+
+	for (size_t i = 0; i < count; i++) {
+		json_object *item = json_item(container, "ports", i);
+		int64_t number = json_int(item, "containerPort", 0);
+		struct intercept_port port = {
+			.container_port = (uint16_t)number, .udp = is_udp(item)};
+
+		if (!is_port(number) || !is_known(item))
+			continue;
+		copy_label(port.container_port_name, json_text(item, "name"));
+		copy_label(port.container, json_text(container, "name"));
+		add(list, &port);
+	}
+}
+
+/* The ports that containers declare, those of sidecars (restartable init containers) last. */
+static void list_containers(json_object *spec, struct candidates *list)
+{
+	for (size_t i = 0; i < json_count(spec, "containers"); i++)
+		add_container(list, json_item(spec, "containers", i));
+	for (size_t i = 0; i < json_count(spec, "initContainers"); i++) {
+		json_object *container = json_item(spec, "initContainers", i);
+
+		if (strcmp(json_text_or(container, "restartPolicy", ""), "Always") == 0)
+			add_container(list, container);
+	}
+}
+
+/* Where a service port leads to: a declared port, or a number that nobody declares. False: a name
+ * that no container has. */
+static bool follow_target(
+	json_object *item, const struct candidates *declared, struct intercept_port *port)
+{
+	json_object *target = json_member(item, "targetPort");
+	const char *name = json_text(item, "targetPort");
+	int64_t number = json_object_is_type(target, json_type_int) ? json_object_get_int64(target)
+								    : port->service_port;
+
+	for (size_t i = 0; i < declared->count; i++) {
+		const struct intercept_port *have = &declared->items[i];
+
+		if (have->udp != port->udp)
+			continue;
+		if (name ? strcmp(have->container_port_name, name) != 0
+			 : have->container_port != number)
+			continue;
+		port->container_port = have->container_port;
+		copy_label(port->container, have->container);
+		copy_label(port->container_port_name, name);
+		return true;
+	}
+	if (name || !is_port(number))
+		return false;
+	port->container_port = (uint16_t)number;
+	return true;
+}
+
+static void add_service(
+	struct candidates *list, json_object *service, const struct candidates *declared)
+{
+	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
+		json_object *item = json_item(service, "spec.ports", i);
+		int64_t number = json_int(item, "port", 0);
+		struct intercept_port port = {
+			.service_port = (uint16_t)number, .udp = is_udp(item)};
+
+		if (!is_port(number) || !is_known(item))
+			continue;
+		copy_label(port.service, json_text(service, "metadata.name"));
+		copy_label(port.service_uid, json_text(service, "metadata.uid"));
+		copy_label(port.service_port_name, json_text(item, "name"));
+		if (follow_target(item, declared, &port))
+			add(list, &port);
+	}
+}
+
+/* The service ports that lead to the workload. Returns whether the wanted service is one of its. */
+static bool list_services(const struct intercept_args *args, json_object *template,
+	json_object *services, const struct candidates *declared, struct candidates *list)
+{
+	json_object *labels = json_path(template, "metadata.labels");
+	bool found = !args->service;
+
+	for (size_t i = 0; i < json_object_array_length(services); i++) {
+		json_object *service = json_object_array_get_idx(services, i);
+
+		if (!match_selects(json_path(service, "spec.selector"), labels))
+			continue;
+		if (args->service &&
+			strcmp(json_text_or(service, "metadata.name", ""), args->service) != 0)
+			continue;
+		found = true;
+		add_service(list, service, declared);
+	}
+	return found;
+}
+
+static uint16_t number_of(const char *text)
+{
+	struct intercept_port_arg port = {.local = 0};
+
+	return intercept_port_parse(text, &port, NULL) == 0 && !port.remote[0] ? port.local : 0;
+}
+
+static bool is_wanted(const struct intercept_port *port, const char *remote)
+{
+	bool of_service = port->service_port != 0;
+	const char *name = of_service ? port->service_port_name : port->container_port_name;
+	uint16_t number = of_service ? port->service_port : port->container_port;
+
+	return !*remote || strcmp(name, remote) == 0 || number == number_of(remote);
+}
+
+static bool same_port(const struct intercept_port *a, const struct intercept_port *b)
+{
+	return a->container_port == b->container_port && a->udp == b->udp &&
+	       strcmp(a->container_port_name, b->container_port_name) == 0;
+}
+
+/* 1: the one that is meant; ports that share a container port are one. 0: none. -E2BIG: several. */
+static int pick(const struct candidates *list, const char *remote, struct intercept_port *ret_port)
+{
+	const struct intercept_port *found = NULL;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (!is_wanted(&list->items[i], remote))
+			continue;
+		if (found && !same_port(found, &list->items[i]))
+			return -E2BIG;
+		if (!found)
+			found = &list->items[i];
+	}
+	if (found)
+		*ret_port = *found;
+	return found ? 1 : 0;
+}
+
+static void describe(const struct candidates *list, char hint[static MATCH_HINT_BYTES])
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < list->count && len < MATCH_HINT_BYTES - 1; i++) {
+		const struct intercept_port *port = &list->items[i];
+		const char *name =
+			port->service_port ? port->service_port_name : port->container_port_name;
+		int n = snprintf(hint + len, MATCH_HINT_BYTES - len, "%s%s%s%u%s%s%s",
+			len ? ", " : "Its ports: ", name, *name ? " " : "",
+			port->service_port ? port->service_port : port->container_port,
+			port->udp ? "/UDP" : "", port->service_port ? " of service " : "",
+			port->service);
+
+		len += n > 0 ? (size_t)n : 0;
+	}
+}
+
+struct matching {
+	const struct intercept_args *args;
+	const char *kind, *workload;
+	struct candidates declared, services;
+	struct err *err;
+	char *hint;
+};
+
+static int pick_port(
+	struct matching *match, const struct intercept_port_arg *arg, struct intercept_port *port)
+{
+	const struct intercept_args *args = match->args;
+	uint16_t number = number_of(arg->remote);
+	bool bare = match->services.count == 0;
+	int r = pick(&match->services, arg->remote, port);
+
+	/* A container's port by name or number; without a service also the only one it has. */
+	if (r == 0 && !args->service && (bare || arg->remote[0]))
+		r = pick(&match->declared, arg->remote, port);
+	if (r == 0 && !args->service && number && bare && match->declared.count == 0) {
+		/* Nothing is declared anywhere: the person knows better. */
+		*port = (struct intercept_port){.container_port = number};
+		r = 1;
+	}
+	if (r == 1) {
+		port->local = arg->local;
+		return 0;
+	}
+	describe(bare ? &match->declared : &match->services, match->hint);
+	if (r < 0)
+		return err_set(match->err, -E2BIG, ERR_USAGE,
+			"%s %s.%s has multiple interceptable ports. Please specify the one with "
+			"--service=<svc> and/or --port=local:svcPort",
+			match_kind_text(match->kind), match->workload, args->namespace);
+	return err_set(match->err, -ENOENT, ERR_NOT_FOUND, "%s %s.%s has no interceptable port%s%s",
+		match_kind_text(match->kind), match->workload, args->namespace,
+		arg->remote[0] ? " matching " : "", arg->remote);
+}
+
+/* The i-th port against those before it. */
+static int check_distinct(const struct intercept_target *target, size_t i, struct err *err)
+{
+	const struct intercept_port *port = &target->ports[i];
+
+	for (size_t j = 0; j < i; j++) {
+		const struct intercept_port *other = &target->ports[j];
+
+		if (same_port(port, other))
+			return err_set(err, -EINVAL, ERR_USAGE,
+				"two of the ports are the same port %u of the containers",
+				port->container_port);
+		if (port->local == other->local && port->udp == other->udp)
+			return err_set(err, -EINVAL, ERR_USAGE,
+				"port %u of this machine is given twice", port->local);
+	}
+	return 0;
+}
+
+static int pick_ports(struct matching *match, struct intercept_target *target)
+{
+	for (size_t i = 0; i < match->args->port_count; i++) {
+		struct intercept_port *port = &target->ports[i];
+		int r = pick_port(match, &match->args->ports[i], port);
+
+		if (r < 0)
+			return r;
+		r = check_distinct(target, i, match->err);
+		if (r < 0)
+			return r;
+		target->port_count++;
+	}
+	return 0;
+}
+
+/* The container whose environment is meant: as told, else the first port's, else the first. */
+static int pick_container(
+	struct matching *match, json_object *spec, struct intercept_target *target)
+{
+	const char *wanted = match->args->container;
+	json_object *found = NULL;
+	struct buf mounts;
+	const char *text;
+
+	if (!wanted && target->ports[0].container[0])
+		wanted = target->ports[0].container;
+	for (size_t i = 0; i < json_count(spec, "containers") && !found; i++) {
+		json_object *container = json_item(spec, "containers", i);
+
+		if (!wanted || strcmp(json_text_or(container, "name", ""), wanted) == 0)
+			found = container;
+	}
+	if (!found && match->args->container)
+		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
+			"%s %s.%s has no container named %s", match_kind_text(match->kind),
+			match->workload, match->args->namespace, wanted);
+	target->container = xstrdup(found ? json_text_or(found, "name", "") : wanted ? wanted : "");
+	buf_init(&mounts, MOUNTS_BYTES);
+	for (size_t i = 0; i < json_count(found, "volumeMounts"); i++) {
+		const char *path = json_text(json_item(found, "volumeMounts", i), "mountPath");
+
+		if (path && buf_printf(&mounts, "%s%s", buf_len(&mounts) ? ":" : "", path) < 0)
+			break;
+	}
+	text = buf_cstr(&mounts);
+	target->mounts = xstrdup(text ? text : "");
+	buf_done(&mounts);
+	return 0;
+}
+
+static int match_all(struct matching *match, json_object *template, json_object *services,
+	struct intercept_target *target)
+{
+	json_object *spec = json_member(template, "spec");
+	int r;
+
+	if (json_object_get_boolean(json_member(spec, "hostNetwork")))
+		return err_set(match->err, -EOPNOTSUPP, ERR_UNSUPPORTED,
+			"%s %s.%s uses its node's network (hostNetwork); intercepting it would "
+			"take "
+			"the node's own traffic",
+			match_kind_text(match->kind), match->workload, match->args->namespace);
+	list_containers(spec, &match->declared);
+	if (!list_services(match->args, template, services, &match->declared, &match->services))
+		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
+			"no service named %s selects the pods of %s %s.%s", match->args->service,
+			match_kind_text(match->kind), match->workload, match->args->namespace);
+	r = pick_ports(match, target);
+	if (r == 0)
+		r = pick_container(match, spec, target);
+	return r;
+}
+
+int match_ports(const struct intercept_args *args, const char *kind, const char *workload,
+	json_object *template, json_object *services, struct intercept_target *ret_target,
+	struct err *err, char hint[static MATCH_HINT_BYTES])
+{
+	struct matching match = {
+		.args = args, .kind = kind, .workload = workload, .err = err, .hint = hint};
+	struct intercept_target target = {.workload = NULL};
+	int r;
+
+	assert(args->port_count > 0);
+	hint[0] = '\0';
+	r = match_all(&match, template, services, &target);
+	free(match.declared.items);
+	free(match.services.items);
+	if (r < 0) {
+		intercept_target_done(&target);
+		return r;
+	}
+	target.workload = xstrdup(workload);
+	target.kind = xstrdup(kind);
+	*ret_target = target;
+	return 0;
+}
+
+void intercept_target_done(struct intercept_target *target)
+{
+	free(target->workload);
+	free(target->kind);
+	free(target->container);
+	free(target->mounts);
+	*target = (struct intercept_target){.workload = NULL};
+}
