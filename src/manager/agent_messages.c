@@ -306,8 +306,10 @@ static void on_over(void *user, const struct err *err)
 {
 	struct agent_conn *conn = user;
 
-	log_info("agent control over", "pod=%s agent=%s why=%s", conn->pod ? conn->pod->name : "?",
-		conn->name, err->msg);
+	/* The end of its connection is told elsewhere. */
+	if (err->code != -ECONNRESET)
+		log_warn("agent closed", "pod=%s agent=%s why=\"%s\"",
+			conn->pod ? conn->pod->name : "?", conn->name, err->msg);
 	agent_peer_close(conn->peer, err->msg);
 }
 
