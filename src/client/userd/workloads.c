@@ -1,147 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/workloads.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
-#include "client/userd/proto.h"
+#include "client/userd/intercept_object.h"
+#include "client/userd/kinds.h"
+#include "client/userd/workload_table.h"
 #include "cluster/client.h"
+#include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
 
-static const struct workload_kind {
-	const char *kind, *plural;
-} kinds[] = {
-	{"Deployment", "deployments"},
-	{"StatefulSet", "statefulsets"},
-	{"ReplicaSet", "replicasets"},
+/* The kinds, and the intercepts. */
+#define LISTS_COUNT (KINDS_COUNT + 1)
+
+/* One collection, page by page. */
+struct list {
+	struct workloads *workloads;
+	const struct workload_kind *kind; /* NULL: the intercepts */
+	struct kube_request *request;
 };
 
 struct workloads {
 	struct kube_client *client;
-	struct kube_request *request;
 	char *namespace, *manager_namespace;
-	size_t kind; /* index of the kind being listed */
-	json_object *list;
+	struct list lists[LISTS_COUNT];
+	unsigned int pending;
+	struct workload_table table;
+	struct err err; /* of a list that must not fail */
 	workloads_fn on_done;
 	void *user;
 };
 
-static void on_page(void *user, int r, int status, json_object *body, const struct err *err);
+static void ask_page(struct list *list, const char *token);
 
 static void free_workloads(struct workloads *workloads)
 {
-	json_object_put(workloads->list);
+	workload_table_done(&workloads->table);
 	free(workloads->namespace);
 	free(workloads->manager_namespace);
 	free(workloads);
 }
 
-/* The continue token is opaque: everything but the unreserved characters is escaped. */
-static char *escape(const char *text)
+static void answered(struct workloads *workloads)
 {
-	char *out = xcalloc(strlen(text) * 3 + 1, 1);
-	size_t len = 0;
+	json_object *rows = NULL;
 
-	for (; *text; text++) {
-		static const char hex[] = "0123456789ABCDEF";
-		unsigned char c = (unsigned char)*text;
-
-		if (isalnum(c) || strchr("-._~", c)) {
-			out[len++] = (char)c;
-			continue;
-		}
-		out[len++] = '%';
-		out[len++] = hex[c >> 4];
-		out[len++] = hex[c & 15];
-	}
-	return out;
-}
-
-static void ask_page(struct workloads *workloads, const char *token)
-{
-	auto_free char *collection =
-		kube_path("apps/v1", kinds[workloads->kind].plural, workloads->namespace, NULL);
-	auto_free char *escaped = escape(token);
-	auto_free char *path = xasprintf("%s?limit=%d%s%s", collection, LIMIT_KUBE_PAGE_ITEMS,
-		*token ? "&continue=" : "", escaped);
-	const struct kube_request_config config = {.method = "GET", .path = path};
-
-	kube_request(workloads->client, &config, on_page, workloads, &workloads->request);
-}
-
-static bool wanted(const struct workloads *workloads, json_object *meta)
-{
-	const char *name = json_get_string(meta, "name");
-	json_object *owners = json_get(meta, "ownerReferences", json_type_array);
-
-	if (!name || (owners && json_object_array_length(owners) > 0))
-		return false;
-	return strcmp(name, "traffic-manager") != 0 ||
-	       strcmp(workloads->namespace, workloads->manager_namespace) != 0;
-}
-
-static void add_workload(struct workloads *workloads, json_object *item)
-{
-	json_object *meta = json_get(item, "metadata", json_type_object);
-	json_object *spec = json_get(item, "spec", json_type_object);
-	json_object *status = json_get(item, "status", json_type_object);
-	json_object *entry;
-
-	if (!wanted(workloads, meta))
+	if (--workloads->pending > 0)
 		return;
-	entry = json_object_new_object();
-	json_put_string(entry, "name", json_get_string(meta, "name"));
-	json_put_string(entry, "namespace", workloads->namespace);
-	json_put_string(entry, "kind", kinds[workloads->kind].kind);
-	json_object_object_add(
-		entry, "replicas", json_object_new_int64(json_get_int(spec, "replicas", 1)));
-	json_object_object_add(
-		entry, "ready", json_object_new_int64(json_get_int(status, "readyReplicas", 0)));
-	json_object_array_add(workloads->list, entry);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	json_object *const *left = a, *const *right = b;
-
-	return strcmp(json_get_string(*left, "name"), json_get_string(*right, "name"));
-}
-
-static void finish(struct workloads *workloads, int r, const struct err *err)
-{
-	json_object *list = r == 0 ? TAKE_PTR(workloads->list) : NULL;
-
-	if (list)
-		json_object_array_sort(list, by_name);
-	workloads->on_done(workloads->user, r, list, err);
+	if (workloads->err.code == 0)
+		rows = workload_table_take(&workloads->table);
+	workloads->on_done(workloads->user, workloads->err.code, rows, &workloads->err);
 	free_workloads(workloads);
+}
+
+/* Without a right to pods or intercepts the workloads are worth showing still. */
+static bool may_fail(const struct list *list, int r)
+{
+	if (!list->kind || list->kind->optional)
+		return r == -ENOENT || r == -EACCES;
+	return strcmp(list->kind->kind, "Pod") == 0 && r == -EACCES;
 }
 
 static void on_page(void *user, int r, int status UNUSED, json_object *body, const struct err *err)
 {
-	struct workloads *workloads = user;
-	json_object *items = json_get(body, "items", json_type_array);
-	const char *token =
-		json_get_string(json_get(body, "metadata", json_type_object), "continue");
+	struct list *list = user;
+	struct workloads *workloads = list->workloads;
+	const char *token = json_text(body, "metadata.continue");
 
-	workloads->request = NULL;
-	if (r < 0) {
-		finish(workloads, r, err);
-		return;
+	list->request = NULL;
+	if (r < 0 && !may_fail(list, r))
+		workloads->err = *err;
+	for (size_t i = 0; r == 0 && i < json_count(body, "items"); i++) {
+		json_object *item = json_item(body, "items", i);
+
+		if (list->kind)
+			workload_table_add(&workloads->table, list->kind, item);
+		else
+			workload_table_add_intercept(&workloads->table, item);
 	}
-	for (size_t i = 0; items && i < json_object_array_length(items); i++)
-		add_workload(workloads, json_object_array_get_idx(items, i));
-	if (token && *token) {
-		ask_page(workloads, token);
-		return;
-	}
-	if (++workloads->kind < ARRAY_SIZE(kinds))
-		ask_page(workloads, "");
+	if (r == 0 && token && *token)
+		ask_page(list, token);
 	else
-		finish(workloads, 0, NULL);
+		answered(workloads);
+}
+
+static void ask_page(struct list *list, const char *token)
+{
+	const struct workload_kind *kind = list->kind;
+	auto_free char *collection = kube_path(kind ? kind->api_version : INTERCEPT_API,
+		kind ? kind->plural : INTERCEPT_PLURAL, list->workloads->namespace, NULL);
+	auto_free char *escaped = workload_escape(token);
+	auto_free char *path = xasprintf("%s?limit=%d%s%s", collection, LIMIT_KUBE_PAGE_ITEMS,
+		*token ? "&continue=" : "", escaped);
+	const struct kube_request_config config = {.method = "GET", .path = path};
+
+	kube_request(list->workloads->client, &config, on_page, list, &list->request);
 }
 
 struct workloads *workloads_list(struct kube_client *client, const char *namespace,
@@ -152,10 +108,17 @@ struct workloads *workloads_list(struct kube_client *client, const char *namespa
 	workloads->client = client;
 	workloads->namespace = xstrdup(namespace);
 	workloads->manager_namespace = xstrdup(manager_namespace);
-	workloads->list = json_object_new_array();
+	workload_table_init(&workloads->table, workloads->namespace, workloads->manager_namespace);
 	workloads->on_done = on_done;
 	workloads->user = user;
-	ask_page(workloads, "");
+	workloads->pending = LISTS_COUNT;
+	for (size_t i = 0; i < LISTS_COUNT; i++) {
+		struct list *list = &workloads->lists[i];
+
+		list->workloads = workloads;
+		list->kind = i < KINDS_COUNT ? &workload_kinds[i] : NULL;
+		ask_page(list, "");
+	}
 	return workloads;
 }
 
@@ -163,6 +126,9 @@ void workloads_cancel(struct workloads *workloads)
 {
 	if (!workloads)
 		return;
-	kube_request_cancel(workloads->request);
+	for (size_t i = 0; i < LISTS_COUNT; i++) {
+		if (workloads->lists[i].request)
+			kube_request_cancel(workloads->lists[i].request);
+	}
 	free_workloads(workloads);
 }

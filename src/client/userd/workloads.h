@@ -2,7 +2,9 @@
 /*
  * client/userd/workloads.h - what of a namespace could be intercepted, with the user's own rights
  *
- * Deployments, StatefulSets and ReplicaSets without an owner; the traffic-manager is left out.
+ * Every kind of kinds.h without an owner of these kinds, whether an agent runs in its pods, and who
+ * intercepts it. All lists are asked for at the same time. What the user may not see of pods and
+ * intercepts is left out; the traffic-manager always is.
  */
 #ifndef CLIENT_USERD_WORKLOADS_H
 #define CLIENT_USERD_WORKLOADS_H
@@ -15,7 +17,7 @@ struct err;
 struct kube_client;
 struct workloads;
 
-/* r 0: an array, sorted by name, of {name, namespace, kind, replicas, ready}; the callee's. */
+/* r 0: an array, sorted by name, as docs/ipc-userd.md has it; the callee's. */
 typedef void (*workloads_fn)(void *user, int r, json_object *list, const struct err *err);
 
 /* on_done is called once, never from within. */
