@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "tunnel/listener.h"
 #include "tunnel/server.h"
 
 struct peer_link {
@@ -28,11 +29,7 @@ struct tunnel_server {
 	size_t handshake_count;
 	struct peer_list proven;
 	bool closing;
-	int listen_fd;
-	uv_poll_t listen_poll;
-	uv_timer_t accept_pause; /* after EMFILE */
-	uint16_t port;
-	unsigned int open_handles;
+	struct listener listener;
 };
 
 /* Takes the fd; enters server->handshakes. */
