@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions go first, while the manager and the policy are there: each ends in order. Then every
- * object of k8s/, the last applied first; then the wait until they are gone.
+ * Intercepts go first, while the manager is there to take its agents back, then Sessions. Then
+ * every object of k8s/, the last applied first: the Deployment, whose pods must have ended before
+ * the manager's rights go, since it tells its agents to end; the others; then the wait until they
+ * are gone.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,18 +17,27 @@
 
 static void delete_next(struct kube_install *install);
 static void wait_next(uv_timer_t *timer);
+static void list_intercepts(uv_timer_t *timer);
+static void wait_deployment(uv_timer_t *timer);
 
 static json_object *current(struct kube_install *install)
 {
 	return json_object_array_get_idx(install->objects, install->next);
 }
 
-static void send_delete(struct kube_install *install, const char *path, kube_done_fn on_done)
+static bool is_deployment(json_object *object)
 {
-	const struct kube_request_config config = {.method = "DELETE",
-		.path = path,
-		.body = "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
-			"\"propagationPolicy\":\"Background\"}"};
+	return strcmp(json_text_or(object, "kind", ""), "Deployment") == 0;
+}
+
+/* In the foreground an object is gone after what it owns. */
+static void send_delete(
+	struct kube_install *install, const char *path, bool foreground, kube_done_fn on_done)
+{
+	auto_free char *body = xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
+					 "\"propagationPolicy\":\"%s\"}",
+		foreground ? "Foreground" : "Background");
+	const struct kube_request_config config = {.method = "DELETE", .path = path, .body = body};
 
 	kube_request(install->client, &config, on_done, install, &install->request);
 }
@@ -65,6 +76,33 @@ static void wait_next(uv_timer_t *timer)
 	install_get(install, path, on_gone);
 }
 
+static void on_deployment_gone(
+	void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+
+	(void)status;
+	(void)body;
+	install->request = NULL;
+	if (r == 0) {
+		err_set(&install->last, -ETIMEDOUT, ERR_UNREACHABLE,
+			"the traffic-manager's pod is not gone yet");
+		install_again(install, GONE_POLL_MS, wait_deployment);
+	} else if (r == -ENOENT) {
+		delete_next(install);
+	} else {
+		install_finish(install, r, err);
+	}
+}
+
+static void wait_deployment(uv_timer_t *timer)
+{
+	struct kube_install *install = timer->data;
+	auto_free char *path = kube_object_path(current(install));
+
+	install_get(install, path, on_deployment_gone);
+}
+
 static void on_deleted(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
@@ -79,7 +117,10 @@ static void on_deleted(void *user, int r, int status, json_object *body, const s
 		install_finish(install, r, &why);
 		return;
 	}
-	delete_next(install);
+	if (is_deployment(current(install)))
+		install_again(install, 0, wait_deployment);
+	else
+		delete_next(install);
 }
 
 /* `next` is the number of objects that are left. */
@@ -96,7 +137,7 @@ static void delete_next(struct kube_install *install)
 	install_progress(install, "Deleting %s %s...", json_text_or(current(install), "kind", ""),
 		json_text_or(current(install), "metadata.name", ""));
 	path = kube_object_path(current(install));
-	send_delete(install, path, on_deleted);
+	send_delete(install, path, is_deployment(current(install)), on_deleted);
 }
 
 static void on_sessions_deleted(
@@ -118,11 +159,71 @@ static void on_sessions_deleted(
 	delete_next(install);
 }
 
+static void delete_sessions(struct kube_install *install)
+{
+	auto_free char *path =
+		kube_path("telepresence.io/v1alpha1", "sessions", install->namespace, NULL);
+
+	install_progress(install, "Deleting Sessions...");
+	send_delete(install, path, false, on_sessions_deleted);
+}
+
+static void on_intercept_deleted(
+	void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+	struct err why = *err;
+
+	(void)status;
+	(void)body;
+	install->request = NULL;
+	if (r < 0 && r != -ENOENT) {
+		err_wrap(&why, r, "cannot delete an Intercept");
+		install_finish(install, r, &why);
+		return;
+	}
+	install_again(install, 0, list_intercepts);
+}
+
+/* They live in the namespaces of workloads, and a collection can be deleted in one namespace only:
+ * one by one, until the list is empty. */
+static void on_intercepts(void *user, int r, int status, json_object *body, const struct err *err)
+{
+	struct kube_install *install = user;
+	json_object *first = json_item(body, "items", 0);
+	auto_free char *path = NULL;
+	struct err why = *err;
+
+	(void)status;
+	install->request = NULL;
+	if (r < 0 && r != -ENOENT) {
+		err_wrap(&why, r, "cannot list the Intercepts");
+		install_finish(install, r, &why);
+		return;
+	}
+	if (r == -ENOENT || !first) {
+		delete_sessions(install);
+		return;
+	}
+	path = kube_path("telepresence.io/v1alpha1", "intercepts",
+		json_text_or(first, "metadata.namespace", ""),
+		json_text_or(first, "metadata.name", ""));
+	err_set(&install->last, -ETIMEDOUT, ERR_UNREACHABLE, "Intercept %s/%s is not gone yet",
+		json_text_or(first, "metadata.namespace", ""),
+		json_text_or(first, "metadata.name", ""));
+	send_delete(install, path, false, on_intercept_deleted);
+}
+
+static void list_intercepts(uv_timer_t *timer)
+{
+	struct kube_install *install = timer->data;
+
+	install_get(install, "/apis/telepresence.io/v1alpha1/intercepts?limit=1", on_intercepts);
+}
+
 static void on_namespace(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
-	auto_free char *path =
-		kube_path("telepresence.io/v1alpha1", "sessions", install->namespace, NULL);
 
 	(void)status;
 	install->request = NULL;
@@ -131,8 +232,8 @@ static void on_namespace(void *user, int r, int status, json_object *body, const
 		return;
 	}
 	install_respect_namespace(install, r == 0 ? body : NULL);
-	install_progress(install, "Deleting Sessions...");
-	send_delete(install, path, on_sessions_deleted);
+	install_progress(install, "Deleting Intercepts...");
+	install_again(install, 0, list_intercepts);
 }
 
 static void start_uninstall(uv_timer_t *timer)
