@@ -57,7 +57,10 @@ void agent_peer_end(struct agent_peer *peer, const char *reason)
 
 static void on_deadline(uv_timer_t *timer)
 {
-	agent_peer_end(container_of(timer, struct agent_peer, deadline), "");
+	struct agent_peer *peer = container_of(timer, struct agent_peer, deadline);
+
+	agent_server_refused(peer->server, &peer->source, "no JOIN in time");
+	agent_peer_end(peer, "");
 }
 
 static void on_h2_stream(void *user, struct h2_stream *stream, const struct h2_head *head)

@@ -10,6 +10,33 @@
 #include "core/log.h"
 #include "tunnel/agent_peer.h"
 
+/* Handshakes of one source at a time: an agent has two links, and a hostile pod shall not push out
+ * those of others. */
+#define SOURCE_HANDSHAKES 16
+
+/* Drops the oldest handshake of this source if it has too many, or of all. */
+static void make_place(struct agent_server *server, const struct ip_addr *source)
+{
+	struct agent_peer *peer, *oldest = NULL;
+	size_t count = 0;
+
+	TAILQ_FOREACH(peer, &server->handshakes, entry)
+	{
+		if (!ip_addr_equal(&peer->source, source))
+			continue;
+		if (count++ == 0)
+			oldest = peer;
+	}
+	if (count < SOURCE_HANDSHAKES)
+		oldest = server->handshake_count >= LIMIT_HANDSHAKES
+				 ? TAILQ_FIRST(&server->handshakes)
+				 : NULL;
+	if (!oldest)
+		return;
+	agent_server_refused(server, &oldest->source, "too many unfinished handshakes");
+	agent_peer_end(oldest, "");
+}
+
 static void on_accept(struct listener *listener, int fd)
 {
 	struct agent_server *server = container_of(listener, struct agent_server, listener);
@@ -27,8 +54,7 @@ static void on_accept(struct listener *listener, int fd)
 		agent_server_refused(server, &source.addr, "no pod with an agent");
 		return;
 	}
-	if (server->handshake_count >= LIMIT_HANDSHAKES)
-		agent_peer_end(TAILQ_FIRST(&server->handshakes), "");
+	make_place(server, &source.addr);
 	agent_peer_new(server, fd, &source.addr);
 }
 

@@ -4,8 +4,8 @@
  *
  * docs/agent.md, section 2. A source that admit() does not know is closed before a byte is sent,
  * and so is whatever is no TLS ClientHello; an unproven peer has LIMIT_HANDSHAKE_MS. At most
- * LIMIT_HANDSHAKES unproven ones, the oldest goes for a new one. Refusals are logged once a minute
- * for each source.
+ * LIMIT_HANDSHAKES unproven ones, and 16 of one source: the oldest goes for a new one. Refusals are
+ * logged once a minute for each source.
  */
 #ifndef TUNNEL_AGENT_SERVER_H
 #define TUNNEL_AGENT_SERVER_H

@@ -49,7 +49,8 @@ ssize_t join_format(const struct join *join, uint8_t out[static JOIN_MAX_BYTES])
 	struct wire wire = wire_writer(out, JOIN_MAX_BYTES);
 	size_t uid_len = strnlen(join->pod_uid, sizeof(join->pod_uid));
 
-	if (!uid_ok(join->pod_uid, uid_len) || join->spki_len > sizeof(join->spki))
+	if (!uid_ok(join->pod_uid, uid_len) || join->spki_len > sizeof(join->spki) ||
+		(join->kind == JOIN_TOKEN && join->spki_len == 0))
 		return -EINVAL;
 	wire_put_u8(&wire, join->kind);
 	wire_put_u8(&wire, join->role);
