@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "client/userd/intercept_args.h"
+#include "core/err.h"
+
+static int parse(const char *text, struct intercept_args *args, struct err *err)
+{
+	json_object *request = json_tokener_parse(text);
+	int r;
+
+	assert_non_null(request);
+	r = intercept_args_parse(request, "default", args, err);
+	json_object_put(request);
+	return r;
+}
+
+static void names_follow_the_rule(void **state)
+{
+	static const struct {
+		const char *request, *name, *workload, *namespace;
+	} rows[] = {
+		{"{\"name\":\"hello\"}", "hello", "hello", "default"},
+		{"{\"name\":\"hello\",\"namespace\":\"myns\"}", "hello-myns", "hello", "myns"},
+		{"{\"name\":\"myhello\",\"namespace\":\"myns\",\"workload\":\"hello\"}", "myhello",
+			"hello", "myns"},
+		{"{\"name\":\"myhello\",\"workload\":\"hello\"}", "myhello", "hello", "default"},
+	};
+	struct intercept_args args;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(parse(rows[i].request, &args, NULL), 0);
+		assert_string_equal(args.name, rows[i].name);
+		assert_string_equal(args.workload, rows[i].workload);
+		assert_string_equal(args.namespace, rows[i].namespace);
+		intercept_args_done(&args);
+	}
+}
+
+static void defaults_are_8080_on_this_machine(void **state)
+{
+	struct intercept_args args;
+
+	(void)state;
+	assert_int_equal(parse("{\"name\":\"web\"}", &args, NULL), 0);
+	assert_int_equal(args.port_count, 1);
+	assert_int_equal(args.ports[0].local, 8080);
+	assert_string_equal(args.ports[0].remote, "");
+	assert_string_equal(args.address, "127.0.0.1");
+	assert_false(args.close_on_refuse);
+	assert_false(args.environment);
+	intercept_args_done(&args);
+}
+
+static void everything_given_is_taken(void **state)
+{
+	static const char request[] =
+		"{\"name\":\"a\",\"service\":\"s\",\"container\":\"c\",\"address\":\"::1\","
+		"\"on-refuse\":\"close\",\"environment\":true,\"ports\":[\"8080:http\",\"53:53\"]}";
+	struct intercept_args args;
+
+	(void)state;
+	assert_int_equal(parse(request, &args, NULL), 0);
+	assert_string_equal(args.service, "s");
+	assert_string_equal(args.container, "c");
+	assert_string_equal(args.address, "::1");
+	assert_true(args.close_on_refuse);
+	assert_true(args.environment);
+	assert_int_equal(args.port_count, 2);
+	assert_string_equal(args.ports[0].remote, "http");
+	assert_int_equal(args.ports[1].local, 53);
+	assert_string_equal(args.ports[1].remote, "53");
+	intercept_args_done(&args);
+}
+
+static void ports_are_parsed_strictly(void **state)
+{
+	static const char *const wrong[] = {"", "0", "65536", "99999999999", "http", "80:", ":80",
+		"80:a b", "80:-a", "+80", " 80", "80:80:80", "80/udp",
+		"1:abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
+	struct intercept_port_arg port;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct err err = ERR_INIT;
+
+		assert_int_equal(intercept_port_parse(wrong[i], &port, &err), -EINVAL);
+		assert_int_equal(err.kind, ERR_USAGE);
+	}
+	assert_int_equal(intercept_port_parse("65535:x-1", &port, NULL), 0);
+	assert_int_equal(port.local, 65535);
+}
+
+static void wrong_requests_are_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"{}",
+		"{\"name\":\"Web\"}",
+		"{\"name\":\"../x\"}",
+		"{\"name\":\"a\",\"namespace\":\"b?c\"}",
+		"{\"name\":\"a\",\"service\":\"-b\"}",
+		"{\"name\":\"a\",\"ports\":[\"x\"]}",
+		"{\"name\":\"a\",\"ports\":[8080,null]}",
+		"{\"name\":\"a\",\"address\":\"\"}",
+		"{\"name\":\"a\",\"address\":\"1.2.3.4/8\"}",
+		"{\"name\":\"a\",\"on-refuse\":\"maybe\"}",
+		"{\"name\":\"a\",\"to-pod\":[\"80\"]}",
+	};
+	struct intercept_args args;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_true(parse(wrong[i], &args, NULL) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_follow_the_rule),
+		cmocka_unit_test(defaults_are_8080_on_this_machine),
+		cmocka_unit_test(everything_given_is_taken),
+		cmocka_unit_test(ports_are_parsed_strictly),
+		cmocka_unit_test(wrong_requests_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
