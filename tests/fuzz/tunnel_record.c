@@ -2,8 +2,9 @@
 /* fuzz: tunnel */
 /*
  * What a peer of the tunnel may send, by the input's first byte: 0 records before the proof, 1
- * records after it, 2 the HTTP/2 bytes of a proven client, 3 an HTTP/1.1 head, 4 a proof. The
- * second byte is the length of the reads.
+ * records after it, 2 the HTTP/2 bytes of a proven client, 3 an HTTP/1.1 head, 4 a proof, 5 the
+ * HTTP/2 bytes of a laptop that was asked over a reversed tunnel. The second byte is the length of
+ * the reads.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -19,6 +20,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Requests under way to a laptop. */
+#define ASKED 3
+
 struct rig {
 	struct carrier carrier;
 	uv_loop_t loop;
@@ -27,6 +31,7 @@ struct rig {
 	bool closed;
 	size_t sent;
 	uint64_t offset; /* of the next DATA record */
+	struct h2_stream *asked[ASKED];
 };
 
 static void carrier_no_start(struct carrier *carrier)
@@ -76,6 +81,46 @@ static void on_stream(void *user, struct h2_stream *stream, const struct h2_head
 		return;
 	h2_stream_set_events(stream, &events, stream);
 	h2_respond(stream, 200, head->headers, 0, !head->path);
+}
+
+static void asked_on_head(void *user, const struct h2_head *head)
+{
+	struct h2_stream **stream = user;
+
+	assert(*stream && head->status >= 200 && head->status <= 999);
+}
+
+static void asked_on_data(void *user, const uint8_t *data, size_t len)
+{
+	struct h2_stream **stream = user;
+
+	(void)data;
+	h2_stream_consumed(*stream, len);
+	h2_stream_resume(*stream);
+}
+
+static void asked_on_close(void *user, uint32_t code)
+{
+	struct h2_stream **stream = user;
+
+	(void)code;
+	assert(*stream);
+	*stream = NULL;
+}
+
+static void ask(struct rig *rig)
+{
+	static const struct h2_stream_events events = {
+		.on_head = asked_on_head,
+		.on_data = asked_on_data,
+		.on_read = echo_read,
+		.on_close = asked_on_close,
+	};
+	const struct h2_head head = {.method = "CONNECT", .authority = "10.0.0.1:80"};
+
+	for (int i = 0; i < ASKED; i++)
+		assert(h2_request(rig->h2, &head, &events, &rig->asked[i], &rig->asked[i]) == 0);
+	uv_run(&rig->loop, UV_RUN_NOWAIT);
 }
 
 static void on_failed(void *user, const struct err *err)
@@ -147,13 +192,15 @@ static void run(uint8_t mode, const uint8_t *data, size_t size, size_t piece)
 	rig.pipe = pipe_new(&rig.loop, &rig.carrier, &config, &events, &rig);
 	if (mode > 0)
 		pipe_open(rig.pipe);
-	if (mode == 2)
-		assert(h2_session_new(&rig.loop, rig.pipe, H2_SERVER, &h2_events, &rig, &rig.h2,
-			       &err) == 0);
+	if (mode == 2 || mode == 5)
+		assert(h2_session_new(&rig.loop, rig.pipe, mode == 2 ? H2_SERVER : H2_CLIENT,
+			       &h2_events, &rig, &rig.h2, &err) == 0);
+	if (mode == 5)
+		ask(&rig);
 	for (size_t at = 0; at < size && !rig.closed; at += piece) {
 		size_t len = MIN(piece, size - at);
 
-		if (mode == 2) {
+		if (mode == 2 || mode == 5) {
 			feed_data(&rig, data + at, len);
 			uv_run(&rig.loop, UV_RUN_NOWAIT);
 		} else {
@@ -187,9 +234,9 @@ static void parse(uint8_t mode, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 3 || data[0] > 4)
+	if (size < 3 || data[0] > 5)
 		return 0;
-	if (data[0] > 2)
+	if (data[0] == 3 || data[0] == 4)
 		parse(data[0], data + 2, size - 2);
 	else
 		run(data[0], data + 2, size - 2, (size_t)data[1] + 1);
