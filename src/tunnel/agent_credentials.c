@@ -51,7 +51,7 @@ static int check_pin(X509_STORE_CTX *ctx, void *user)
 
 	OPENSSL_free(der);
 	if (!ok)
-		X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
+		X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_REJECTED);
 	return ok ? 1 : 0;
 }
 
@@ -81,7 +81,7 @@ int agent_credentials_new(const uint8_t pin[static IDENTITY_PIN_BYTES],
 	AUTO(agent_credentials) credentials = NULL;
 	size_t uid_len = strnlen(pod_uid, JOIN_POD_UID_MAX + 1);
 
-	if (uid_len == 0 || uid_len > JOIN_POD_UID_MAX)
+	if (!join_uid_ok(pod_uid, uid_len))
 		return err_set(err, -EINVAL, ERR_USAGE, "not a pod's UID: %.80s", pod_uid);
 	credentials = XNEW(struct agent_credentials);
 	memcpy(credentials->token, token, sizeof(credentials->token));

@@ -10,7 +10,7 @@
 
 /* UIDs are made by the API server (UUIDs, hashes of mirror pods): nothing else gets into a
  * certificate or a log. */
-static bool uid_ok(const char *uid, size_t len)
+bool join_uid_ok(const char *uid, size_t len)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
@@ -37,7 +37,7 @@ int join_parse(const uint8_t *payload, size_t len, struct join *ret_join)
 		return -EINVAL;
 	}
 	if (!wire_ok(&wire) || wire_left(&wire) > 0 || join.role > ROLE_MAX ||
-		!uid_ok(join.pod_uid, uid_len))
+		!join_uid_ok(join.pod_uid, uid_len))
 		return -EINVAL;
 	*ret_join = join;
 	explicit_bzero(join.token, sizeof(join.token));
@@ -49,7 +49,7 @@ ssize_t join_format(const struct join *join, uint8_t out[static JOIN_MAX_BYTES])
 	struct wire wire = wire_writer(out, JOIN_MAX_BYTES);
 	size_t uid_len = strnlen(join->pod_uid, sizeof(join->pod_uid));
 
-	if (!uid_ok(join->pod_uid, uid_len) || join->spki_len > sizeof(join->spki) ||
+	if (!join_uid_ok(join->pod_uid, uid_len) || join->spki_len > sizeof(join->spki) ||
 		(join->kind == JOIN_TOKEN && join->spki_len == 0))
 		return -EINVAL;
 	wire_put_u8(&wire, join->kind);

@@ -5,6 +5,7 @@
 #ifndef TUNNEL_JOIN_H
 #define TUNNEL_JOIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,8 @@ struct join {
 	size_t spki_len;
 };
 
+/* Whether it may be a pod's UID; len bytes without NUL. */
+bool join_uid_ok(const char *uid, size_t len);
 /* 0 or -EINVAL. */
 NODISCARD int join_parse(const uint8_t *payload, size_t len, struct join *ret_join);
 /* Length, or -EINVAL for what join_parse() would not take. */

@@ -33,6 +33,7 @@ struct link_seen {
 	struct agent_fixture *fixture;
 	struct agent_link *link;
 	int ready, closed;
+	bool free_when_ready;
 	struct err err;
 };
 
@@ -42,7 +43,8 @@ struct agent_fixture {
 	struct agent_server *server;
 	struct agent_credentials *credentials;
 	uint8_t token[AGENT_TOKEN_BYTES];
-	bool token_spent, refuse_source, unknown_pod;
+	struct ip_addr source; /* the pod's */
+	bool token_spent, unknown_pod;
 	struct agent_peer *peer; /* the last one */
 	int admits, spends, agents, gone, streams;
 	/* Either end's requests. */
@@ -54,10 +56,10 @@ struct agent_fixture {
 static bool agent_fixture_admit(void *user, const struct ip_addr *source)
 {
 	struct agent_fixture *fixture = user;
-	struct ip_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
 
+	/* 127.0.0.0/24 have agents, 127.0.1.0/24 have none. */
 	fixture->admits++;
-	return !fixture->refuse_source && ip_addr_equal(source, &loopback);
+	return source->family == AF_INET && source->bytes[2] == 0;
 }
 
 static bool agent_fixture_spend(void *user, const uint8_t token[static AGENT_TOKEN_BYTES],
@@ -65,7 +67,7 @@ static bool agent_fixture_spend(void *user, const uint8_t token[static AGENT_TOK
 {
 	struct agent_fixture *fixture = user;
 	bool good = !fixture->token_spent && strcmp(pod_uid, POD_UID) == 0 &&
-		    source->family == AF_INET &&
+		    ip_addr_equal(source, &fixture->source) &&
 		    memcmp(token, fixture->token, AGENT_TOKEN_BYTES) == 0;
 
 	fixture->spends++;
@@ -77,7 +79,8 @@ static bool agent_fixture_known(void *user, const char *pod_uid, const struct ip
 {
 	struct agent_fixture *fixture = user;
 
-	return !fixture->unknown_pod && strcmp(pod_uid, POD_UID) == 0 && source->family == AF_INET;
+	return !fixture->unknown_pod && strcmp(pod_uid, POD_UID) == 0 &&
+	       ip_addr_equal(source, &fixture->source);
 }
 
 static void agent_fixture_on_agent(void *user, struct agent_peer *peer)
@@ -110,7 +113,11 @@ static void agent_fixture_on_request(
 
 static void link_seen_ready(void *user)
 {
-	((struct link_seen *)user)->ready++;
+	struct link_seen *seen = user;
+
+	seen->ready++;
+	if (seen->free_when_ready)
+		agent_link_free(TAKE_PTR(seen->link));
 }
 
 static void link_seen_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
@@ -127,6 +134,7 @@ static void link_seen_closed(void *user, const struct err *err)
 
 	seen->closed++;
 	seen->err = *err;
+	agent_link_free(TAKE_PTR(seen->link));
 }
 
 static inline void agent_fixture_serve(struct agent_fixture *fixture, uint16_t port)
@@ -153,6 +161,7 @@ static inline struct agent_fixture *agent_fixture_new(void)
 	struct err err = ERR_INIT;
 
 	uv_loop_init(&fixture->loop);
+	fixture->source = (struct ip_addr){.family = AF_INET, .bytes = {127, 0, 0, 1}};
 	memset(fixture->token, 't', sizeof(fixture->token));
 	assert_int_equal(identity_new(&fixture->identity, &err), 0);
 	identity_pin(fixture->identity, pin);
