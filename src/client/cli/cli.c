@@ -81,10 +81,22 @@ static error_t set_kube_flag(struct parse *parse, int key, const char *arg)
 
 static error_t take_operand(struct parse *parse, const char *arg)
 {
-	if (!parse->cli->command->operand || parse->cli->operand)
+	struct cli *cli = parse->cli;
+	size_t max = cli->command->many_operands ? CLI_OPERANDS : cli->command->operand ? 1 : 0;
+
+	if (cli->operand_count >= max)
 		return -err_set(parse->err, -EINVAL, ERR_USAGE, "unexpected argument \"%s\"", arg);
-	parse->cli->operand = arg;
+	cli->operands[cli->operand_count++] = arg;
 	return 0;
+}
+
+static bool takes_value_maybe(const struct command *command, int key)
+{
+	for (const struct argp_option *own = command->options; own && own->name; own++) {
+		if (own->key == key)
+			return own->flags & OPTION_ARG_OPTIONAL;
+	}
+	return false;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -109,13 +121,27 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	default:
 		break;
 	}
+	/* "-o=false" as well as "-ofalse" and "--option=false". */
+	if (arg && *arg == '=' && takes_value_maybe(command, key))
+		arg++;
 	for (const struct argp_option *own = command->options; own && own->name; own++) {
-		if (own->key == key) {
-			command->parse(parse->cli, key);
-			return 0;
-		}
+		if (own->key == key)
+			return -command->parse(parse->cli, key, arg, parse->err);
 	}
 	return command->kube_flags ? set_kube_flag(parse, key, arg) : ARGP_ERR_UNKNOWN;
+}
+
+/* Cuts "-- CMD ARGS" off, before argp takes it for operands; the new argc. */
+static int take_child(struct cli *cli, int argc, char **argv)
+{
+	for (int i = 1; cli->command->runs_child && i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			cli->child = argv + i + 1;
+			argv[i] = NULL;
+			return i;
+		}
+	}
+	return argc;
 }
 
 static int parse_command(struct cli *cli, int argc, char **argv, bool *ret_help, struct err *err)
@@ -123,9 +149,12 @@ static int parse_command(struct cli *cli, int argc, char **argv, bool *ret_help,
 	auto_free struct argp_option *options = help_options(cli->command);
 	struct argp argp = {options, parse_option, NULL, NULL, NULL, NULL, NULL};
 	struct parse parse = {.cli = cli, .err = err};
-	error_t r = argp_parse(
-		&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &parse);
+	error_t r;
 
+	argc = take_child(cli, argc, argv);
+	if (cli->child && !cli->child[0])
+		return err_set(err, -EINVAL, ERR_USAGE, "a command is missing after --");
+	r = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP, NULL, &parse);
 	if (r != 0 && err->kind == ERR_NONE)
 		return err_set(err, -r, ERR_USAGE, "the command line cannot be understood");
 	*ret_help = parse.help;
@@ -180,6 +209,8 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 	if (cli->command)
 		return cli->command->run(cli, err);
 	r = find_command(cli, first < argc ? argv[first] : NULL, err);
+	if (r == 0)
+		cli->flags = xcalloc(1, MAX(cli->command->flags_bytes, 1));
 	if (r == 0 && first < argc)
 		r = parse_command(cli, argc - first, argv + first, &help, err);
 	if (r < 0)
@@ -259,6 +290,7 @@ int cli_main(int argc, char **argv)
 		print_error(&cli, &err);
 	json_object_put(cli.result);
 	connect_args_done(&cli.args);
+	free(cli.flags);
 	buf_done(&cli.out);
 	/* A result that could not be written was not delivered. */
 	if (fflush(stdout) != 0 && r == 0)

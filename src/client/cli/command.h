@@ -19,6 +19,7 @@
 #include "core/err.h"
 
 #define CLI_HINT_BYTES 256
+#define CLI_OPERANDS   64
 
 enum output_format { OUTPUT_DEFAULT, OUTPUT_JSON };
 
@@ -26,8 +27,10 @@ struct cli {
 	const struct command *command;
 	enum output_format format;
 	struct connect_args args; /* of commands with kube_flags */
-	const char *operand; /* the one positional argument, or NULL */
-	bool stop_daemons, everything, background;
+	void *flags; /* the command's own, of flags_bytes, all zero at first */
+	const char *operands[CLI_OPERANDS];
+	size_t operand_count;
+	char **child; /* what follows "--", ends with NULL; NULL: nothing does */
 	char hint[CLI_HINT_BYTES]; /* what to do after the error */
 
 	struct buf out; /* what cli_print() said, with --output json */
@@ -38,14 +41,18 @@ struct cli {
 struct command {
 	const char *name;
 	const char *operand; /* how help names it; NULL: none allowed */
+	bool many_operands; /* else one */
+	const char *completes; /* its operands: a kind of the daemon's `names`, or NULL */
 	const char *summary; /* one line */
 	const char
 		*description; /* paragraphs of help and man page; NULL: the summary says it all */
 	const struct argp_option *options; /* its own; NULL: none */
-	/* An option of its own. */
-	void (*parse)(struct cli *cli, int key);
+	/* An option of its own; arg is NULL where it takes none. */
+	int (*parse)(struct cli *cli, int key, const char *arg, struct err *err);
+	size_t flags_bytes;
 	int (*run)(struct cli *cli, struct err *err);
 	bool kube_flags; /* takes the flags of connect_fields */
+	bool runs_child; /* takes "-- CMD ARGS" */
 	bool hidden;
 };
 

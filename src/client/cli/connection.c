@@ -79,3 +79,51 @@ int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
 	connection_put_args(cli, request);
 	return daemon_call(cli, request, DAEMON_WORK_MS, ret_result, err);
 }
+
+static bool is_connected(struct cli *cli)
+{
+	json_object *status = NULL, *daemon;
+	struct err err = ERR_INIT;
+	const char *text;
+	bool connected;
+
+	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &err) < 0)
+		return false;
+	daemon = json_get(status, "user_daemon", json_type_object);
+	text = json_get_string(daemon, "status");
+	connected = text && (strcmp(text, "Connected") == 0 || strcmp(text, "Reconnecting") == 0);
+	json_object_put(status);
+	return connected;
+}
+
+/* Who names a cluster must not be given another one that is connected already. */
+static bool names_cluster(const struct cli *cli)
+{
+	const struct connect_args none = {0};
+	json_object *given = connect_args_to_json(&cli->args);
+	json_object *empty = connect_args_to_json(&none);
+	bool any = !json_object_equal(given, empty);
+
+	json_object_put(given);
+	json_object_put(empty);
+	return any;
+}
+
+int connection_ensure(struct cli *cli, struct err *err)
+{
+	char *namespace = TAKE_PTR(cli->args.namespace);
+	bool was_connected = is_connected(cli);
+	json_object *result = NULL;
+	int r = 0;
+
+	if (!was_connected || names_cluster(cli)) {
+		r = connection_open(cli, &result, err);
+		if (r == 0 && !was_connected)
+			cli_say(cli, "Connected to context %s (%s)\n",
+				json_get_string(result, "kubernetes_context"),
+				json_get_string(result, "kubernetes_server"));
+	}
+	json_object_put(result);
+	cli->args.namespace = namespace;
+	return r;
+}

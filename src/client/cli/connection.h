@@ -14,6 +14,9 @@ struct err;
 
 /* Starts the daemons that do not run, and connects as cli->args say; the user daemon's result. */
 NODISCARD int connection_open(struct cli *cli, json_object **ret_result, struct err *err);
+/* As connection_open() unless there is a connection. --namespace is the command's own here: the
+ * connection keeps the context's. */
+NODISCARD int connection_ensure(struct cli *cli, struct err *err);
 /* A user daemon that answers. */
 NODISCARD int connection_need_userd(struct cli *cli, json_object **ret_status, struct err *err);
 /* args and env of a request. */

@@ -102,8 +102,7 @@ static int take_frame(
 		error ? error : "the user daemon's answer cannot be understood");
 }
 
-static int await_result(
-	struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
+int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
 {
 	struct buf in;
 	int r = 0;
@@ -126,8 +125,7 @@ static int await_result(
 	return r < 0 ? r : 0;
 }
 
-int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_object **ret_result,
-	struct err *err)
+int daemon_begin(json_object *request, struct err *err)
 {
 	auto_close int fd = open_socket(err);
 	int r = fd;
@@ -135,7 +133,15 @@ int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_obje
 	if (fd >= 0)
 		r = send_request(fd, request, err);
 	json_object_put(request);
-	return r < 0 ? r : await_result(cli, fd, timeout_ms, ret_result, err);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_object **ret_result,
+	struct err *err)
+{
+	auto_close int fd = daemon_begin(request, err);
+
+	return fd < 0 ? fd : daemon_end(cli, fd, timeout_ms, ret_result, err);
 }
 
 static void wait_for_exit(int pidfd)
@@ -160,7 +166,7 @@ int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
 		r = send_request(fd, request, err);
 	json_object_put(request);
 	if (r >= 0)
-		r = await_result(cli, fd, DAEMON_ANSWER_MS, ret_result, err);
+		r = daemon_end(cli, fd, DAEMON_ANSWER_MS, ret_result, err);
 	if (r == 0 && pidfd >= 0)
 		wait_for_exit(pidfd);
 	return r;

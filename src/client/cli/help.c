@@ -81,8 +81,13 @@ static void format_option(const struct argp_option *option, char *out, size_t si
 	bool has_short = option->key > ' ' && option->key < 127;
 	char letter[] = {'-', (char)option->key, ',', ' ', '\0'};
 
-	(void)snprintf(out, size, "%s--%s%s%s", has_short ? letter : "", option->name,
-		option->arg ? " " : "", option->arg ? option->arg : "");
+	bool optional = option->flags & OPTION_ARG_OPTIONAL;
+
+	(void)snprintf(out, size, "%s--%s%s%s%s", has_short ? letter : "", option->name,
+		!option->arg ? ""
+		: optional   ? "[="
+			     : " ",
+		option->arg ? option->arg : "", option->arg && optional ? "]" : "");
 }
 
 void help_overview(struct cli *cli)
@@ -105,8 +110,9 @@ void help_command(struct cli *cli, const struct command *command)
 {
 	auto_free struct argp_option *options = help_options(command);
 
-	cli_print(cli, "Usage: telepresence %s [OPTION...]%s%s\n\n", command->name,
-		command->operand ? " " : "", command->operand ? command->operand : "");
+	cli_print(cli, "Usage: telepresence %s [OPTION...]%s%s%s\n\n", command->name,
+		command->operand ? " " : "", command->operand ? command->operand : "",
+		command->runs_child ? " [-- CMD ARGS...]" : "");
 	print_wrapped(cli, command->description ? command->description : command->summary, 0);
 	cli_print(cli, "\nOptions:\n");
 	for (const struct argp_option *option = options; option->name; option++) {
@@ -135,8 +141,9 @@ static void man_command(struct cli *cli, const struct command *command)
 {
 	auto_free struct argp_option *options = help_options(command);
 
-	cli_print(cli, ".SS telepresence %s%s%s\n", command->name, command->operand ? " " : "",
-		command->operand ? command->operand : "");
+	cli_print(cli, ".SS telepresence %s%s%s%s\n", command->name, command->operand ? " " : "",
+		command->operand ? command->operand : "",
+		command->runs_child ? " [\\-\\- CMD ARGS...]" : "");
 	print_roff(cli, command->description ? command->description : command->summary);
 	cli_print(cli, "\n");
 	for (const struct argp_option *option = options; option->name; option++) {
@@ -178,10 +185,28 @@ void help_man_page(struct cli *cli)
 		       "What the daemons have to say.\n.SH \"SEE ALSO\"\n.BR kubectl (1)\n");
 }
 
+/* A case of the completion: options after a dash, else the names that the daemon knows. */
+static void complete_command(struct cli *cli, const struct command *command)
+{
+	auto_free struct argp_option *options = help_options(command);
+
+	cli_print(cli, "\t%s)\n\t\twords='", command->name);
+	for (const struct argp_option *option = options; option->name; option++) {
+		if (!(option->flags & OPTION_HIDDEN))
+			cli_print(cli, "--%s ", option->name);
+	}
+	cli_print(cli, "'\n");
+	if (command->completes)
+		cli_print(cli,
+			"\t\t[[ $cur == -* ]] || words=$(telepresence names %s 2>/dev/null)\n",
+			command->completes);
+	cli_print(cli, "\t\t;;\n");
+}
+
 void help_bash_completion(struct cli *cli)
 {
 	cli_print(cli, "_telepresence() {\n"
-		       "\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n"
+		       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
 		       "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W '");
 	for (size_t i = 0; i < command_count; i++) {
 		if (!commands[i]->hidden)
@@ -189,16 +214,9 @@ void help_bash_completion(struct cli *cli)
 	}
 	cli_print(cli, "' -- \"$cur\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n");
 	for (size_t i = 0; i < command_count; i++) {
-		auto_free struct argp_option *options = help_options(commands[i]);
-
-		if (commands[i]->hidden)
-			continue;
-		cli_print(cli, "\t%s) COMPREPLY=($(compgen -W '", commands[i]->name);
-		for (const struct argp_option *option = options; option->name; option++) {
-			if (!(option->flags & OPTION_HIDDEN))
-				cli_print(cli, "--%s ", option->name);
-		}
-		cli_print(cli, "' -- \"$cur\")) ;;\n");
+		if (!commands[i]->hidden)
+			complete_command(cli, commands[i]);
 	}
-	cli_print(cli, "\tesac\n}\ncomplete -o default -F _telepresence telepresence\n");
+	cli_print(cli, "\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
+		       "complete -o default -F _telepresence telepresence\n");
 }

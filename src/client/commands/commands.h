@@ -9,10 +9,14 @@
 
 extern const struct command command_completion;
 extern const struct command command_connect;
+extern const struct command command_detach;
 extern const struct command command_help;
+extern const struct command command_intercept;
+extern const struct command command_leave;
 extern const struct command command_list;
 extern const struct command command_lookup;
 extern const struct command command_man;
+extern const struct command command_names;
 extern const struct command command_quit;
 extern const struct command command_status;
 extern const struct command command_uninstall;

@@ -10,13 +10,13 @@ static int run_help(struct cli *cli, struct err *err)
 {
 	const struct command *command;
 
-	if (!cli->operand) {
+	if (!cli->operands[0]) {
 		help_overview(cli);
 		return 0;
 	}
-	command = command_find(cli->operand);
+	command = command_find(cli->operands[0]);
 	if (!command)
-		return err_set(err, -EINVAL, ERR_USAGE, "unknown command \"%s\"", cli->operand);
+		return err_set(err, -EINVAL, ERR_USAGE, "unknown command \"%s\"", cli->operands[0]);
 	help_command(cli, command);
 	return 0;
 }
@@ -30,7 +30,7 @@ const struct command command_help = {
 
 static int run_completion(struct cli *cli, struct err *err)
 {
-	if (!cli->operand || strcmp(cli->operand, "bash") != 0)
+	if (!cli->operands[0] || strcmp(cli->operands[0], "bash") != 0)
 		return err_set(err, -EINVAL, ERR_USAGE, "please name the shell: bash");
 	help_bash_completion(cli);
 	return 0;

@@ -4,65 +4,95 @@
 
 #include "client/cli/connection.h"
 #include "client/cli/daemon.h"
+#include "client/cli/describe.h"
 #include "client/commands/commands.h"
 #include "client/userd/proto.h"
 
-#define READY "ready to intercept (traffic-agent not yet installed)"
+struct flags {
+	bool intercepts, agents, not_interceptable_too;
+};
+
+static int parse(struct cli *cli, int key, const char *arg, struct err *err)
+{
+	struct flags *flags = cli->flags;
+
+	flags->intercepts |= key == 'i';
+	flags->agents |= key == 'a';
+	if (key != 'o')
+		return 0;
+	if (arg && strcmp(arg, "true") != 0 && strcmp(arg, "false") != 0)
+		return err_set(err, -EINVAL, ERR_USAGE, "--only-interceptable is true or false");
+	flags->not_interceptable_too = arg && strcmp(arg, "false") == 0;
+	return 0;
+}
+
+static bool has_state(json_object *workload, const char *state)
+{
+	const char *text = json_get_string(workload, "state");
+
+	return text && strcmp(text, state) == 0;
+}
+
+/* -i and -a name what to show; without them -o does. */
+static bool is_wanted(const struct flags *flags, json_object *workload)
+{
+	if (flags->intercepts || flags->agents)
+		return (flags->intercepts && has_state(workload, "intercepted")) ||
+		       (flags->agents && json_get_bool(workload, "agent"));
+	return flags->not_interceptable_too || !has_state(workload, "not-interceptable");
+}
+
+static json_object *filter(const struct flags *flags, json_object *list)
+{
+	json_object *wanted = json_object_new_array();
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		json_object *workload = json_object_array_get_idx(list, i);
+
+		if (is_wanted(flags, workload))
+			json_object_array_add(wanted, json_object_get(workload));
+	}
+	return wanted;
+}
+
+static void print_workload(struct cli *cli, json_object *workload, int width)
+{
+	json_object *intercepts = json_get(workload, "intercepts", json_type_array);
+	const char *agent =
+		json_get_bool(workload, "agent") ? "already installed" : "not yet installed";
+	const char *reason = json_get_string(workload, "reason");
+
+	cli_print(cli, "%-*s: ", width, json_get_string(workload, "name"));
+	if (has_state(workload, "not-interceptable"))
+		cli_print(cli, "not interceptable (traffic-agent not installed): %s\n",
+			reason ? reason : "unknown");
+	else if (has_state(workload, "intercepted"))
+		cli_print(cli, "intercepted\n");
+	else
+		cli_print(cli, "ready to intercept (traffic-agent %s)\n", agent);
+	for (size_t i = 0; intercepts && i < json_object_array_length(intercepts); i++)
+		describe_intercept(cli, json_object_array_get_idx(intercepts, i), 3, true);
+}
 
 static void print_list(struct cli *cli, json_object *list)
 {
-	size_t count = list ? json_object_array_length(list) : 0;
+	size_t count = json_object_array_length(list);
 	int width = 0;
 
 	if (count == 0)
-		cli_print(cli, "No Workloads (Deployments, StatefulSets, or ReplicaSets)\n");
+		cli_print(cli,
+			"No Workloads (Deployments, StatefulSets, ReplicaSets, or Rollouts)\n");
 	for (size_t i = 0; i < count; i++)
 		width = MAX(width,
 			(int)strlen(json_get_string(json_object_array_get_idx(list, i), "name")));
 	for (size_t i = 0; i < count; i++)
-		cli_print(cli, "%-*s: " READY "\n", width,
-			json_get_string(json_object_array_get_idx(list, i), "name"));
-}
-
-static bool is_connected(struct cli *cli)
-{
-	json_object *status = NULL, *daemon;
-	struct err err = ERR_INIT;
-	const char *text;
-	bool connected;
-
-	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &err) < 0)
-		return false;
-	daemon = json_get(status, "user_daemon", json_type_object);
-	text = json_get_string(daemon, "status");
-	connected = text && (strcmp(text, "Connected") == 0 || strcmp(text, "Reconnecting") == 0);
-	json_object_put(status);
-	return connected;
-}
-
-/* --namespace is the list's here; the connection keeps the context's. */
-static int connect_first(struct cli *cli, struct err *err)
-{
-	char *namespace = TAKE_PTR(cli->args.namespace);
-	json_object *result = NULL;
-	int r = 0;
-
-	if (!is_connected(cli)) {
-		r = connection_open(cli, &result, err);
-		if (r == 0)
-			cli_say(cli, "Connected to context %s (%s)\n",
-				json_get_string(result, "kubernetes_context"),
-				json_get_string(result, "kubernetes_server"));
-	}
-	json_object_put(result);
-	cli->args.namespace = namespace;
-	return r;
+		print_workload(cli, json_object_array_get_idx(list, i), width);
 }
 
 static int run(struct cli *cli, struct err *err)
 {
 	json_object *result = NULL, *request, *list;
-	int r = connect_first(cli, err);
+	int r = connection_ensure(cli, err);
 
 	if (r < 0)
 		return r;
@@ -71,22 +101,35 @@ static int run(struct cli *cli, struct err *err)
 	r = daemon_call(cli, request, DAEMON_WORK_MS, &result, err);
 	if (r < 0)
 		return r;
-	list = json_get(result, "workloads", json_type_array);
+	list = filter(cli->flags, json_get(result, "workloads", json_type_array));
 	if (cli->format == OUTPUT_JSON)
 		cli_result(cli, json_object_get(list), false);
 	else
 		print_list(cli, list);
+	json_object_put(list);
 	json_object_put(result);
 	return 0;
 }
+
+static const struct argp_option options[] = {
+	{"intercepts", 'i', NULL, 0, "Only those that somebody intercepts", 0},
+	{"agents", 'a', NULL, 0, "Only those with a traffic-agent in all pods", 0},
+	{"only-interceptable", 'o', "BOOL", OPTION_ARG_OPTIONAL,
+		"false: those too that cannot be intercepted, and why (default true)", 0},
+	{0},
+};
 
 const struct command command_list = {
 	.name = "list",
 	.summary = "List the workloads that can be intercepted",
 	.description =
-		"Shows the Deployments, StatefulSets and ReplicaSets of a namespace that you "
-		"may see. Connects first when there is no connection, with the same flags as "
-		"connect.",
+		"Shows the workloads of a namespace that you may see: Deployments, StatefulSets, "
+		"ReplicaSets, DaemonSets, Rollouts and Pods that nothing manages, and who "
+		"intercepts them. Connects first when there is no connection, with the same flags "
+		"as connect.",
+	.options = options,
+	.parse = parse,
+	.flags_bytes = sizeof(struct flags),
 	.kube_flags = true,
 	.run = run,
 };

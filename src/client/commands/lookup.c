@@ -33,16 +33,16 @@ static int run(struct cli *cli, struct err *err)
 	struct addrinfo *list = NULL;
 	int r;
 
-	if (!cli->operand)
+	if (!cli->operands[0])
 		return err_set(err, -EINVAL, ERR_USAGE, "please give a name");
-	r = getaddrinfo(cli->operand, "443", &hints, &list);
+	r = getaddrinfo(cli->operands[0], "443", &hints, &list);
 	if (r != 0)
 		return err_set(
-			err, -ENOENT, ERR_NOT_FOUND, "%s: %s", cli->operand, gai_strerror(r));
+			err, -ENOENT, ERR_NOT_FOUND, "%s: %s", cli->operands[0], gai_strerror(r));
 	r = try_connect(list);
 	freeaddrinfo(list);
 	return r < 0 ? err_set(err, r, ERR_UNREACHABLE, "%s: port 443 does not answer",
-			       cli->operand)
+			       cli->operands[0])
 		     : 0;
 }
 

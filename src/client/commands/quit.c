@@ -5,17 +5,25 @@
 #include "client/commands/commands.h"
 #include "client/userd/proto.h"
 
-static void parse(struct cli *cli, int key UNUSED)
+struct flags {
+	bool stop_daemons;
+};
+
+static int parse(struct cli *cli, int key UNUSED, const char *arg UNUSED, struct err *err UNUSED)
 {
-	cli->stop_daemons = true;
+	struct flags *flags = cli->flags;
+
+	flags->stop_daemons = true;
+	return 0;
 }
 
 static int run(struct cli *cli, struct err *err)
 {
+	const struct flags *flags = cli->flags;
 	json_object *result = NULL;
 	int r;
 
-	if (cli->stop_daemons)
+	if (flags->stop_daemons)
 		r = daemon_stop(cli, &result, err);
 	else
 		r = daemon_call(cli, daemon_request("quit"), DAEMON_ANSWER_MS, &result, err);
@@ -26,7 +34,7 @@ static int run(struct cli *cli, struct err *err)
 	}
 	if (r < 0)
 		return r;
-	if (cli->stop_daemons)
+	if (flags->stop_daemons)
 		cli_print(cli, "Telepresence Daemons quitting...done\n");
 	else
 		cli_print(cli, json_get_bool(result, "disconnected") ? "Disconnected\n"
@@ -49,5 +57,6 @@ const struct command command_quit = {
 		"to end.",
 	.options = options,
 	.parse = parse,
+	.flags_bytes = sizeof(struct flags),
 	.run = run,
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "client/cli/daemon.h"
+#include "client/cli/describe.h"
 #include "client/commands/commands.h"
 #include "client/userd/proto.h"
 
@@ -48,7 +49,7 @@ static void print_summary(struct cli *cli, json_object *status)
 	cli_print(cli, "  Proxy:         %s\n",
 		is_up(status) ? "ON (networking to the cluster is enabled)"
 			      : "OFF (attempting to connect...)");
-	cli_print(cli, "  Intercepts:    0 total\n");
+	describe_summary(cli, json_get(daemon, "intercepts", json_type_array));
 }
 
 static void print_user_daemon(struct cli *cli, json_object *daemon)

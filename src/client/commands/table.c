@@ -6,6 +6,9 @@ const struct command *const commands[] = {
 	&command_connect,
 	&command_status,
 	&command_list,
+	&command_intercept,
+	&command_leave,
+	&command_detach,
 	&command_quit,
 	&command_uninstall,
 	&command_version,
@@ -13,6 +16,7 @@ const struct command *const commands[] = {
 	&command_completion,
 	&command_man,
 	&command_lookup,
+	&command_names,
 	&command_userd,
 };
 const size_t command_count = ARRAY_SIZE(commands);

@@ -10,9 +10,16 @@
 #include "client/commands/commands.h"
 #include "core/log.h"
 
-static void parse(struct cli *cli, int key UNUSED)
+struct flags {
+	bool background;
+};
+
+static int parse(struct cli *cli, int key UNUSED, const char *arg UNUSED, struct err *err UNUSED)
 {
-	cli->background = true;
+	struct flags *flags = cli->flags;
+
+	flags->background = true;
+	return 0;
 }
 
 /* The parent: ends when the child serves, or with its exit status. */
@@ -58,13 +65,14 @@ static int go_background(struct err *err)
 
 static int run(struct cli *cli, struct err *err)
 {
+	const struct flags *flags = cli->flags;
 	int ready_fd = -1;
 	int r;
 
 	log_init("userd", STDERR_FILENO, LOG_FORMAT_TEXT,
 		getenv("TELEPRESENCE_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 	(void)umask(077);
-	if (cli->background) {
+	if (flags->background) {
 		ready_fd = go_background(err);
 		if (ready_fd < 0)
 			return ready_fd;
@@ -85,6 +93,7 @@ const struct command command_userd = {
 	.summary = "Be the user daemon",
 	.options = options,
 	.parse = parse,
+	.flags_bytes = sizeof(struct flags),
 	.hidden = true,
 	.run = run,
 };
