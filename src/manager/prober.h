@@ -3,8 +3,8 @@
  * manager/prober.h - proves that connections to an address reach an agent
  *
  * Announces a source port to the agents of some pods ("expect"), waits for "expecting" of all, then
- * connects (TCP) or sends a datagram (UDP) from that port to the target, and waits for "captured" of
- * one of them. PROBER_MS for the whole.
+ * connects (TCP) or sends a datagram (UDP) from that port to the target, and waits for "captured"
+ * of one of them. PROBER_MS for the whole.
  */
 #ifndef MANAGER_PROBER_H
 #define MANAGER_PROBER_H
@@ -20,8 +20,8 @@ struct agents;
 struct err;
 struct probe;
 
-/* r 0: captured. -EXDEV: the target answered, but no agent saw it (bypassed). Else it was not reached.
- * Called once, never from within. */
+/* r 0: captured. -EXDEV: the target answered, but no agent saw it (bypassed). Else it was not
+ * reached. Called once, never from within. */
 typedef void (*probe_fn)(void *user, int r, const struct err *err);
 
 /* container_port: what the agents know the port as; protocol IPPROTO_TCP or IPPROTO_UDP. */

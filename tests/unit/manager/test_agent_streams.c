@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Intercepted connections: from a scripted agent through the manager to a scripted laptop. */
-#include "manager/agent_rig.h"
+#include "manager/scripted_agent.h"
 #include "tunnel/fixture_end.h"
 
 #define SOURCE "10.1.0.9:40123"

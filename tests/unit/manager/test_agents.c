@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scripted agents of one pod: join, control lines, environments, coming back, being told to go. */
-#include "manager/agent_rig.h"
+#include "manager/scripted_agent.h"
 
 static void test_join(void **state)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Probes of a listener on loopback, by scripted agents that see them or do not. */
-#include "manager/agent_rig.h"
+#include "manager/scripted_agent.h"
 
 #include "manager/prober.h"
 
