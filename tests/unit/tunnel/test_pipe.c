@@ -321,7 +321,8 @@ static void test_silence(void **state)
 		uv_run(&rig.loop, UV_RUN_ONCE);
 	assert_int_equal(rig.closed, 1);
 	assert_int_equal(rig.err.code, -ETIMEDOUT);
-	assert_true(uv_hrtime() - start >= 100000000ull);
+	/* Less what the two ends of the time lose when they are cut to milliseconds. */
+	assert_true(uv_hrtime() - start >= 98000000ull);
 	rig_done(&rig);
 }
 
