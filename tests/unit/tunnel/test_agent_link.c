@@ -118,6 +118,7 @@ static void test_stalled_reader(void **state)
 	struct agent_fixture *fixture = agent_fixture_new();
 	struct end near[2] = {{.to_send = BULK_BYTES}, {.to_send = 100000}};
 	struct end far[3] = {{.stalled = true}, {.to_send = 5}};
+	uint64_t started_ms;
 	struct link_seen seen;
 
 	(void)state;
@@ -125,8 +126,11 @@ static void test_stalled_reader(void **state)
 	fixture->extra = far;
 	link_ready(fixture, &seen, AGENT_CLIENT);
 	open_end(agent_link_h2(seen.link), &near[0]);
-	while (far[0].received < LIMIT_STREAM_WINDOW_BYTES)
+	started_ms = uv_now(&fixture->loop);
+	while (far[0].received < LIMIT_STREAM_WINDOW_BYTES) {
 		uv_run(&fixture->loop, UV_RUN_ONCE);
+		assert_true(uv_now(&fixture->loop) - started_ms < AGENT_DEADLINE_MS);
+	}
 	open_end(agent_link_h2(seen.link), &near[1]);
 	agent_run_until(fixture, &near[1].closed, 1);
 	agent_run_until(fixture, &far[1].closed, 1);
