@@ -305,11 +305,16 @@ static int on_line(void *user, const char *type, json_object *line, struct err *
 static void on_over(void *user, const struct err *err)
 {
 	struct agent_conn *conn = user;
+	struct agents *agents = conn->agents;
+	uint64_t untold = 0;
 
 	/* The end of its connection is told elsewhere. */
-	if (err->code != -ECONNRESET)
-		log_warn("agent closed", "pod=%s agent=%s why=\"%s\"",
-			conn->pod ? conn->pod->name : "?", conn->name, err->msg);
+	if (err->code != -ECONNRESET &&
+		refusals_tell(&agents->refusals, agent_peer_source(conn->peer),
+			uv_now(agents->loop), &untold))
+		log_warn("agent closed", "pod=%s agent=%s why=\"%s\" untold=%llu",
+			conn->pod ? conn->pod->name : "?", conn->name, err->msg,
+			(unsigned long long)untold);
 	agent_peer_close(conn->peer, err->msg);
 }
 

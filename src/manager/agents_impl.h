@@ -17,6 +17,7 @@
 #include "manager/agent_control.h"
 #include "manager/agent_tokens.h"
 #include "manager/agents.h"
+#include "tunnel/refusals.h"
 
 /* UIDs are UUIDs; names of containers are RFC 1123 labels. */
 #define AGENT_UID_BYTES  64
@@ -87,6 +88,7 @@ struct agents {
 	struct agent_env *envs; /* owns */
 	struct agent_ask *asks; /* open intercepted connections */
 	bool closing, sweep_closed;
+	struct refusals refusals; /* whose hostile lines were logged */
 };
 
 struct agent_pod *agents_find(const struct agents *agents, const char *pod_uid);
