@@ -15,12 +15,18 @@ enum option_key {
 	OPTION_POD_IPS = 0x100,
 	OPTION_KUBECONFIG = 0x101,
 	OPTION_LOG_LEVEL = 0x102,
+	OPTION_AGENT_PORT = 0x103,
+	OPTION_POD_NAME = 0x104,
 };
 
 static const struct argp_option option_table[] = {
 	{"port", OPTION_PORT, "PORT", 0, "Serve on this port ($MANAGER_PORT, 8081)", 0},
+	{"agent-port", OPTION_AGENT_PORT, "PORT", 0,
+		"Serve agents on this port ($AGENT_PORT, 8082)", 0},
 	{"namespace", OPTION_NAMESPACE, "NS", 0,
 		"Namespace of the Session objects ($POD_NAMESPACE)", 0},
+	{"pod-name", OPTION_POD_NAME, "NAME", 0, "Own name, whose image agents have ($POD_NAME)",
+		0},
 	{"pod-ips", OPTION_POD_IPS, "IP,IP", 0, "Own addresses ($POD_IPS)", 0},
 	{"kubeconfig", OPTION_KUBECONFIG, "FILE", 0,
 		"Not in a pod: how to reach the cluster ($KUBECONFIG is not read)", 0},
@@ -35,7 +41,9 @@ static const struct {
 	const char *variable;
 } variables[] = {
 	{OPTION_PORT, "MANAGER_PORT"},
+	{OPTION_AGENT_PORT, "AGENT_PORT"},
 	{OPTION_NAMESPACE, "POD_NAMESPACE"},
+	{OPTION_POD_NAME, "POD_NAME"},
 	{OPTION_POD_IPS, "POD_IPS"},
 	{OPTION_LOG_LEVEL, "LOG_LEVEL"},
 };
@@ -59,6 +67,11 @@ static int set_option(struct manager_options *options, int key, const char *valu
 	switch (key) {
 	case OPTION_PORT:
 		return parse_port(value, &options->port);
+	case OPTION_AGENT_PORT:
+		return parse_port(value, &options->agent_port);
+	case OPTION_POD_NAME:
+		options->pod = value;
+		return 0;
 	case OPTION_NAMESPACE:
 		options->namespace = value;
 		return 0;
@@ -103,8 +116,10 @@ void manager_options_parse(int argc, char **argv, struct manager_options *ret_op
 		.parser = parse_option,
 		.doc = "The cluster's end of telepresence: connects clients with what pods reach.",
 	};
-	struct manager_options options = {
-		.port = MANAGER_PORT, .pod_ips = "", .log_level = LOG_LEVEL_INFO};
+	struct manager_options options = {.port = MANAGER_PORT,
+		.agent_port = MANAGER_AGENT_PORT,
+		.pod_ips = "",
+		.log_level = LOG_LEVEL_INFO};
 
 	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
 		const char *value = getenv(variables[i].variable);

@@ -11,11 +11,13 @@
 
 #include "core/log.h"
 
-#define MANAGER_PORT 8081
+#define MANAGER_PORT       8081
+#define MANAGER_AGENT_PORT 8082
 
 struct manager_options {
-	uint16_t port;
+	uint16_t port, agent_port;
 	const char *namespace; /* NULL: that of the service account */
+	const char *pod; /* own name; NULL: not in a pod, so no agents are placed */
 	const char *pod_ips; /* separated by commas; "" when unknown */
 	const char *kubeconfig; /* NULL: the pod's service account */
 	enum log_level log_level;

@@ -6,6 +6,7 @@
 #include "manager/cluster_info.h"
 #include "tunnel/datagram.h"
 #include "manager/doh.h"
+#include "manager/intercept_routes.h"
 #include "tunnel/reply.h"
 #include "manager/sessions.h"
 
@@ -42,6 +43,18 @@ static void serve_cluster(const struct routes *routes, struct peer *peer UNUSED,
 	cluster_info_stream(routes->info, stream);
 }
 
+static void serve_env(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	intercept_route_env(routes->intercepts, peer, stream, head);
+}
+
+static void serve_exit(const struct routes *routes, struct peer *peer UNUSED,
+	struct h2_stream *stream, const struct h2_head *head UNUSED)
+{
+	intercept_route_exit(routes->intercepts, stream);
+}
+
 static void serve_version(const struct routes *routes UNUSED, struct peer *peer UNUSED,
 	struct h2_stream *stream, const struct h2_head *head UNUSED)
 {
@@ -51,7 +64,8 @@ static void serve_version(const struct routes *routes UNUSED, struct peer *peer 
 	reply_body(stream, 200, "application/json", body, sizeof(body) - 1);
 }
 
-/* protocol NULL: the request has none; path NULL: the handler reads it. */
+/* protocol NULL: the request has none; path NULL: the handler reads it; one that ends with a slash
+ * is the beginning of one. */
 static const struct {
 	const char *method, *path, *protocol;
 	route_fn serve;
@@ -62,11 +76,22 @@ static const struct {
 	{"POST", "/dns-query", NULL, serve_doh},
 	{"GET", "/v1/cluster", NULL, serve_cluster},
 	{"GET", "/v1/version", NULL, serve_version},
+	{"GET", INTERCEPT_ROUTE, NULL, serve_env},
+	{"POST", "/v1/agents/exit", NULL, serve_exit},
 };
 
 static bool same(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool path_matches(const char *path, const char *pattern)
+{
+	size_t len = strlen(pattern);
+
+	if (len > 0 && pattern[len - 1] == '/')
+		return path && strncmp(path, pattern, len) == 0;
+	return same(path, pattern);
 }
 
 void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
@@ -76,7 +101,7 @@ void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stre
 
 	for (size_t i = 0; i < ARRAY_SIZE(route_table); i++) {
 		if (!same(head->protocol, route_table[i].protocol) ||
-			(route_table[i].path && !same(head->path, route_table[i].path)))
+			(route_table[i].path && !path_matches(head->path, route_table[i].path)))
 			continue;
 		if (same(head->method, route_table[i].method)) {
 			route_table[i].serve(routes, peer, stream, head);

@@ -11,12 +11,14 @@ struct cluster_info;
 struct dns_forwarder;
 struct h2_head;
 struct h2_stream;
+struct intercepts;
 struct peer;
 
 struct routes {
 	struct dial_env dial;
 	struct dns_forwarder *forwarder;
 	struct cluster_info *info;
+	struct intercepts *intercepts; /* NULL: not served yet */
 };
 
 void routes_serve(const struct routes *routes, struct peer *peer, struct h2_stream *stream,

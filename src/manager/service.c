@@ -13,14 +13,21 @@
 #include "core/resident.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
+#include "manager/identity_store.h"
+#include "manager/intercepts.h"
+#include "manager/lease.h"
 #include "manager/routes.h"
+#include "manager/service_fate.h"
 #include "manager/sessions.h"
 #include "resolv/resolvconf.h"
+#include "tunnel/identity.h"
 #include "tunnel/server.h"
 
 /* Lists and first TLS handshakes are over by then, in any cluster that answers. */
-#define SETTLE_MS         3000
-#define DNS_PORT          53
+#define SETTLE_MS 3000
+#define DNS_PORT  53
+/* Answers of the API server that the end waits for. */
+#define ENDINGS_MS        800
 #define STOP_REASON       "the traffic-manager is shutting down"
 #define NO_SESSION_REASON "the session was deleted"
 
@@ -30,7 +37,14 @@ struct service {
 	struct sessions *sessions;
 	struct routes routes;
 	struct tunnel_server *server;
+	struct identity_store *identity_store;
+	struct identity *identity; /* NULL: not read yet */
+	struct lease *lease;
+	struct fate fate;
+	const struct manager_options *options;
+	char *namespace;
 	uv_timer_t timer; /* until settled, then of service_stop() */
+	unsigned int endings; /* answers that service_stop() waits for */
 	bool stopping;
 };
 
@@ -166,6 +180,46 @@ static void start_info(struct service *service, const struct resolv_conf *resolv
 	service->routes.info = cluster_info_new(service->loop, service->client, &config);
 }
 
+static void on_lead(void *user, bool leader)
+{
+	struct service *service = user;
+
+	if (service->routes.intercepts)
+		intercepts_lead(service->routes.intercepts, leader);
+}
+
+/* Intercepts are served from here on; the tunnels did not wait for it. */
+static void on_identity(void *user, struct identity *identity)
+{
+	struct service *service = user;
+	const struct target_policy *policy = &service->routes.dial.policy;
+	const struct intercepts_config config = {.namespace = service->namespace,
+		.pod = service->options->pod,
+		.agent_port = service->options->agent_port,
+		.own = policy->own,
+		.own_count = policy->own_count};
+	struct err err = ERR_INIT;
+	int r;
+
+	service->identity = identity;
+	r = intercepts_new(service->loop, service->client, service->sessions, identity, &config,
+		&service->routes.intercepts, &err);
+	if (r < 0)
+		log_error("intercepts are not served", "error=%s", err.msg);
+	else
+		intercepts_lead(service->routes.intercepts, lease_is_leader(service->lease));
+}
+
+static void start_intercepts(struct service *service)
+{
+	const char *pod = service->options->pod;
+
+	service->lease = lease_new(service->loop, service->client, service->namespace,
+		pod ? pod : "outside", on_lead, service);
+	service->identity_store = identity_store_load(
+		service->loop, service->client, service->namespace, on_identity, service);
+}
+
 /* Opens everything in order; what is open when a step fails is closed by service_stop(). */
 static int open_all(struct service *service, const struct manager_options *options, struct err *err)
 {
@@ -190,9 +244,10 @@ static int open_all(struct service *service, const struct manager_options *optio
 	r = kube_client_new(service->loop, config, &service->client, err);
 	if (r < 0)
 		return r;
-	service->sessions = sessions_new(service->loop, service->client,
-		options->namespace ? options->namespace : config->namespace);
+	service->namespace = xstrdup(options->namespace ? options->namespace : config->namespace);
+	service->sessions = sessions_new(service->loop, service->client, service->namespace);
 	start_info(service, &resolv);
+	start_intercepts(service);
 	return tunnel_server_new(
 		service->loop, options->port, &server_events, service, &service->server, err);
 }
@@ -207,6 +262,11 @@ static void close_all(struct service *service)
 		tunnel_server_free(service->server);
 	service->server = NULL;
 	cluster_info_free(TAKE_PTR(service->routes.info));
+	intercepts_free(TAKE_PTR(service->routes.intercepts));
+	identity_store_free(TAKE_PTR(service->identity_store));
+	lease_free(TAKE_PTR(service->lease));
+	if (service->fate.request)
+		kube_request_cancel(TAKE_PTR(service->fate.request));
 	sessions_free(TAKE_PTR(service->sessions));
 	if (service->routes.forwarder)
 		dns_forwarder_free(TAKE_PTR(service->routes.forwarder));
@@ -228,6 +288,7 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 
 	raise_fd_limit();
 	service->loop = loop;
+	service->options = options;
 	service->routes.dial.loop = loop;
 	(void)uv_timer_init(loop, &service->timer);
 	service->timer.data = service;
@@ -241,6 +302,27 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 	return r;
 }
 
+/* What was told to peers and agents gets its time to be sent. */
+static void ended_one(struct service *service)
+{
+	if (--service->endings == 0)
+		(void)uv_timer_start(&service->timer, on_drained, SERVICE_DRAIN_MS, 0);
+}
+
+static void on_fate(void *user, bool uninstalled)
+{
+	struct service *service = user;
+
+	if (uninstalled && service->routes.intercepts)
+		intercepts_shutdown(service->routes.intercepts, "uninstalled");
+	ended_one(service);
+}
+
+static void on_released(void *user)
+{
+	ended_one(user);
+}
+
 void service_stop(struct service *service)
 {
 	unsigned int peers;
@@ -250,10 +332,18 @@ void service_stop(struct service *service)
 	service->stopping = true;
 	peers = sessions_close_all(service->sessions, STOP_REASON);
 	log_info("shutting down", "peers=%u", peers);
-	(void)uv_timer_start(&service->timer, on_drained, peers > 0 ? SERVICE_DRAIN_MS : 0, 0);
+	service->endings = 2;
+	(void)uv_timer_start(&service->timer, on_drained, ENDINGS_MS, 0);
+	lease_release(service->lease, on_released, service);
+	service->fate = (struct fate){.on_known = on_fate, .user = service};
+	fate_ask(&service->fate, service->client, service->namespace);
 }
 
 void service_free(struct service *service)
 {
+	if (!service)
+		return;
+	identity_free(service->identity);
+	free(service->namespace);
 	free(service);
 }

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/intercept.h - one Intercept object, read and compared; no I/O
+ */
+#ifndef MANAGER_INTERCEPT_H
+#define MANAGER_INTERCEPT_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/attr.h"
+
+#define INTERCEPT_PORTS 32 /* maxItems in the CRD */
+#define INTERCEPT_API   "telepresence.io/v1alpha1"
+
+struct err;
+
+struct intercept_port {
+	uint16_t local, service_port, container_port; /* service_port 0: none */
+	char *container_port_name; /* "" if it has none */
+	int protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+};
+
+/* Every string is set, "" when the object does not have it. */
+struct intercept_spec {
+	char *uid, *namespace, *object, *created;
+	char *owner, *host, *session_uid, *manager;
+	char *name, *kind, *workload, *service, *container;
+	bool refuse_closes;
+	size_t port_count;
+	struct intercept_port ports[INTERCEPT_PORTS];
+};
+
+enum intercept_state {
+	INTERCEPT_WAITING,
+	INTERCEPT_ACTIVE,
+	INTERCEPT_ERROR,
+	INTERCEPT_STATE_COUNT
+};
+
+/* 0, or -EINVAL: an object that is not to be looked at, err says why. */
+NODISCARD int intercept_parse(
+	json_object *object, struct intercept_spec **ret_spec, struct err *err);
+void intercept_spec_free(struct intercept_spec *spec); /* NULL-safe */
+
+const char *intercept_state_name(enum intercept_state state);
+bool intercept_shares_port(const struct intercept_spec *a, const struct intercept_spec *b);
+/* Whether a has the older right; of two of the same second the one that is active already. */
+bool intercept_precedes(const struct intercept_spec *a, bool a_active,
+	const struct intercept_spec *b, bool b_active);
+int intercept_conflict(const struct intercept_spec *winner, struct err *err);
+/* Namespaces in which nothing is intercepted. */
+bool intercept_is_system(const char *namespace, const char *manager_namespace);
+
+#endif /* MANAGER_INTERCEPT_H */

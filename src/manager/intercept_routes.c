@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/intercept_routes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "manager/intercepts.h"
+#include "manager/sessions.h"
+#include "tunnel/h2.h"
+#include "tunnel/reply.h"
+
+#define JSON_TYPE "application/json"
+#define UID_BYTES 64
+/* Names of workloads, of 253 bytes each at most. */
+#define EXIT_BODY_BYTES (256 * 1024)
+
+/* An agent is asked; the client may go meanwhile (stream NULL). */
+struct env_request {
+	struct h2_stream *stream;
+};
+
+static void on_data(void *user, const uint8_t *data UNUSED, size_t len)
+{
+	struct env_request *request = user;
+
+	h2_stream_consumed(request->stream, len);
+}
+
+static void on_end(void *user UNUSED)
+{
+}
+
+static void on_env_close(void *user, uint32_t code UNUSED)
+{
+	struct env_request *request = user;
+
+	request->stream = NULL;
+}
+
+static const struct h2_stream_events env_events = {
+	.on_data = on_data, .on_end = on_end, .on_close = on_env_close};
+
+static void on_env(void *user, json_object *env)
+{
+	struct env_request *request = user;
+	struct h2_stream *stream = request->stream;
+	const char *text = NULL;
+
+	free(request);
+	if (!stream)
+		return;
+	if (!env) {
+		reply_status(stream, 504);
+		return;
+	}
+	text = json_object_to_json_string_ext(
+		env, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	reply_body(stream, 200, JSON_TYPE, text, strlen(text));
+}
+
+/* "/v1/intercepts/UID/env" */
+static int parse_uid(const char *path, char out[static UID_BYTES])
+{
+	const char *uid = path + strlen(INTERCEPT_ROUTE);
+	size_t len = strcspn(uid, "/");
+
+	if (len == 0 || len >= UID_BYTES || strcmp(uid + len, "/env") != 0)
+		return -ENOENT;
+	memcpy(out, uid, len);
+	out[len] = 0;
+	return 0;
+}
+
+static int status_of(int r)
+{
+	switch (r) {
+	case -EACCES:
+		return 403;
+	case -EAGAIN:
+		return 503;
+	default:
+		return 404;
+	}
+}
+
+void intercept_route_env(struct intercepts *set, const struct peer *peer, struct h2_stream *stream,
+	const struct h2_head *head)
+{
+	struct env_request *request = NULL;
+	char uid[UID_BYTES];
+	int r = parse_uid(head->path, uid);
+
+	if (r < 0 || !set) {
+		reply_status(stream, r < 0 ? 404 : 503);
+		return;
+	}
+	request = XNEW(struct env_request);
+	request->stream = stream;
+	r = intercepts_env(set, uid, peer->session_uid, on_env, request);
+	if (r < 0) {
+		free(request);
+		reply_status(stream, status_of(r));
+		return;
+	}
+	h2_stream_set_events(stream, &env_events, request);
+}
+
+struct exit_request {
+	struct intercepts *set;
+	struct h2_stream *stream;
+	struct buf body;
+};
+
+static void exit_free(struct exit_request *request)
+{
+	buf_done(&request->body);
+	free(request);
+}
+
+static void exit_on_data(void *user, const uint8_t *data, size_t len)
+{
+	struct exit_request *request = user;
+
+	h2_stream_consumed(request->stream, len);
+	if (buf_append(&request->body, data, len) == 0)
+		return;
+	reply_status(request->stream, 413);
+	exit_free(request);
+}
+
+static void exit_on_end(void *user)
+{
+	struct exit_request *request = user;
+	json_object *body =
+		json_parse((const char *)buf_head(&request->body), buf_len(&request->body));
+	char text[32];
+	unsigned int told = 0;
+
+	if (!json_object_is_type(body, json_type_object)) {
+		reply_status(request->stream, 400);
+	} else {
+		told = intercepts_exit(
+			request->set, json_text(body, "namespace"), json_member(body, "workloads"));
+		(void)snprintf(text, sizeof(text), "{\"told\":%u}\n", told);
+		reply_body(request->stream, 200, JSON_TYPE, text, strlen(text));
+	}
+	json_object_put(body);
+	exit_free(request);
+}
+
+static void exit_on_close(void *user, uint32_t code UNUSED)
+{
+	exit_free(user);
+}
+
+static const struct h2_stream_events exit_events = {
+	.on_data = exit_on_data, .on_end = exit_on_end, .on_close = exit_on_close};
+
+void intercept_route_exit(struct intercepts *set, struct h2_stream *stream)
+{
+	struct exit_request *request = NULL;
+
+	if (!set) {
+		reply_status(stream, 503);
+		return;
+	}
+	request = XNEW(struct exit_request);
+	request->set = set;
+	request->stream = stream;
+	buf_init(&request->body, EXIT_BODY_BYTES);
+	h2_stream_set_events(stream, &exit_events, request);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent of one pod: placed when an intercept wants one and none is there, replaced when it is
+ * lost. What its container's status says decides: an agent that runs gets time to connect, one that
+ * has ended is replaced at once, and one that keeps ending later and later.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "core/alloc.h"
+#include "core/log.h"
+#include "manager/intercept_impl.h"
+#include "manager/pods.h"
+
+/* After this without a sign of a placed agent its kubelet is named as the cause. */
+#define START_MS 15000
+/* An image may be large. */
+#define PULL_MS 120000
+/* A running agent that is not connected: it comes back within a second, or not at all. */
+#define RECONNECT_MS 3000
+#define LOST_MS      2000
+/* A death after this long counts as the first one. */
+#define STABLE_MS       5000
+#define BACKOFF_FIRST_S 1
+#define BACKOFF_LAST_S  30
+/* The API server did not answer, or the pod was changed meanwhile. */
+#define ASK_AGAIN_MS 500
+/* What is refused may be allowed later. */
+#define REFUSED_MS 10000
+/* Deaths in a row that are told of as a problem. */
+#define DEATHS_SHOWN 3
+
+struct seat *seat_find(const struct intercepts *set, const char *uid)
+{
+	struct seat *seat = NULL;
+
+	HASH_FIND_STR(set->seats, uid, seat);
+	return seat;
+}
+
+static void mark(struct seat *seat)
+{
+	struct member *member = NULL;
+
+	for (member = seat->members; member; member = member->seat_next)
+		intercept_dirty(member->intercept);
+}
+
+static void set_problem(struct seat *seat, const struct err *problem)
+{
+	if (strcmp(seat->problem.msg, problem->msg) != 0 && problem->code < 0)
+		log_warn("no agent", "pod=%s error=%s", pod_name(seat->pod), problem->msg);
+	seat->problem = *problem;
+	mark(seat);
+}
+
+static void clear_problem(struct seat *seat)
+{
+	if (seat->problem.code < 0)
+		set_problem(seat, &(struct err)ERR_INIT);
+}
+
+static void wait_until(struct seat *seat, enum seat_state state, uint64_t deadline_ms)
+{
+	seat->state = state;
+	seat->deadline_ms = deadline_ms;
+}
+
+static void on_token(void *user, uint8_t token[static AGENT_TOKEN_BYTES])
+{
+	struct seat *seat = user;
+
+	agents_token(seat->set->agents, seat->uid, token);
+}
+
+static void on_placed(void *user, int r, const struct err *err)
+{
+	struct seat *seat = user;
+	uint64_t now = intercepts_now(seat->set);
+
+	seat->placement = NULL;
+	if (r == 0) {
+		seat->ours = true;
+		seat->was_running = false;
+		wait_until(seat, SEAT_EXPECTED, now + START_MS);
+		seat_step(seat);
+		return;
+	}
+	if (r == -EAGAIN || err->kind == ERR_UNREACHABLE) {
+		wait_until(seat, SEAT_BACKOFF, now + ASK_AGAIN_MS);
+		return;
+	}
+	wait_until(seat, SEAT_BACKOFF, now + REFUSED_MS);
+	set_problem(seat, err);
+}
+
+static void place(struct seat *seat, const struct pod_agent *agent)
+{
+	const struct member *member = seat->members;
+	uint16_t port = member_port(member, &member->intercept->spec->ports[0]);
+	json_object *app = pod_container(seat->pod, member->intercept->spec->container, port);
+
+	seat->placed = MAX(seat->placed, agent->number) + 1;
+	wait_until(seat, SEAT_PLACING, 0);
+	seat->placement = placement_start(seat->set->placer, seat->pod,
+		json_text_or(app, "name", ""), seat->placed, on_token, on_placed, seat);
+}
+
+static void place_when_due(struct seat *seat, const struct pod_agent *agent)
+{
+	if (intercepts_now(seat->set) < seat->retry_ms)
+		wait_until(seat, SEAT_BACKOFF, seat->retry_ms);
+	else
+		place(seat, agent);
+}
+
+/* One more death in a row: the next one is placed later than the last. */
+static void count_death(struct seat *seat)
+{
+	uint64_t delay_s = 0;
+
+	seat->deaths++;
+	if (seat->deaths > 1)
+		delay_s = MIN((uint64_t)BACKOFF_FIRST_S << MIN(seat->deaths - 2, 8U),
+			(uint64_t)BACKOFF_LAST_S);
+	seat->retry_ms = intercepts_now(seat->set) + delay_s * 1000;
+}
+
+static void on_ended(struct seat *seat, const struct pod_agent *agent)
+{
+	struct err problem = ERR_INIT;
+
+	if (seat->ended == agent->number || agent->number != seat->placed)
+		return;
+	seat->ended = agent->number;
+	count_death(seat);
+	log_info("agent ended", "pod=%s agent=%s status=%d reason=%s", pod_name(seat->pod),
+		agent->name, agent->exit_code, agent->reason);
+	if (placement_cause(seat->pod, agent, &problem) == 0 && seat->deaths >= DEATHS_SHOWN)
+		err_set(&problem, -ECHILD, ERR_INTERNAL,
+			"the agent in pod %s keeps ending (%s, exit status %d): kubectl logs -n %s "
+			"%s "
+			"-c %s shows why",
+			pod_name(seat->pod), agent->reason, agent->exit_code,
+			json_text_or(seat->pod, "metadata.namespace", ""), pod_name(seat->pod),
+			agent->name);
+	if (problem.code < 0)
+		set_problem(seat, &problem);
+}
+
+static void not_started(struct seat *seat)
+{
+	struct err problem = ERR_INIT;
+
+	err_set(&problem, -ETIMEDOUT, ERR_UNREACHABLE,
+		"node %s does not start the agent of pod %s: its kubelet has said nothing of it in "
+		"%d "
+		"s",
+		json_text_or(seat->pod, "spec.nodeName", ""), pod_name(seat->pod), START_MS / 1000);
+	/* The pod's status tells if it starts after all. */
+	wait_until(seat, SEAT_EXPECTED, 0);
+	set_problem(seat, &problem);
+}
+
+static void not_connected(struct seat *seat, const struct pod_agent *agent)
+{
+	struct err problem = ERR_INIT;
+
+	if (!seat->ours) {
+		place(seat, agent);
+		return;
+	}
+	seat->ours = false;
+	count_death(seat);
+	err_set(&problem, -ETIMEDOUT, ERR_UNREACHABLE,
+		"the agent in pod %s runs, but does not reach the traffic-manager: does a "
+		"NetworkPolicy "
+		"forbid it?",
+		pod_name(seat->pod));
+	set_problem(seat, &problem);
+	place_when_due(seat, agent);
+}
+
+static void timed_out(struct seat *seat, const struct pod_agent *agent)
+{
+	struct err problem = ERR_INIT;
+
+	switch (agent->state) {
+	case POD_AGENT_RUNNING:
+		not_connected(seat, agent);
+		return;
+	case POD_AGENT_WAITING:
+		err_set(&problem, -ETIMEDOUT, ERR_UNREACHABLE,
+			"the agent in pod %s does not start: %s %.300s", pod_name(seat->pod),
+			agent->reason, agent->message);
+		wait_until(seat, SEAT_EXPECTED, 0);
+		set_problem(seat, &problem);
+		return;
+	default:
+		not_started(seat);
+	}
+}
+
+/* There is an agent that has not ended: placed by us, or met here. */
+static void expect(struct seat *seat, const struct pod_agent *agent)
+{
+	uint64_t now = intercepts_now(seat->set);
+	struct err cause = ERR_INIT;
+
+	if (placement_cause(seat->pod, agent, &cause) < 0) {
+		/* The kubelet goes on trying this image; another one has to be placed. */
+		if (strcmp(agent->image, placer_image(seat->set->placer)) != 0 &&
+			*placer_image(seat->set->placer)) {
+			place_when_due(seat, agent);
+			return;
+		}
+		wait_until(seat, SEAT_EXPECTED, 0);
+		set_problem(seat, &cause);
+		return;
+	}
+	if (seat->state != SEAT_EXPECTED)
+		wait_until(seat, SEAT_EXPECTED,
+			now + (agent->state == POD_AGENT_RUNNING ? RECONNECT_MS : START_MS));
+	if (agent->state == POD_AGENT_RUNNING && !seat->was_running) {
+		seat->was_running = true;
+		clear_problem(seat);
+		seat->deadline_ms = MAX(seat->deadline_ms, now + RECONNECT_MS);
+	}
+	/* Its image is being pulled, most likely. */
+	if (agent->state == POD_AGENT_WAITING && seat->deadline_ms > 0)
+		seat->deadline_ms = MAX(seat->deadline_ms, now + PULL_MS - START_MS);
+	if (seat->deadline_ms > 0 && now >= seat->deadline_ms)
+		timed_out(seat, agent);
+}
+
+static bool wanted(const struct seat *seat)
+{
+	return seat->members && pod_running(seat->pod) && seat->set->leader && seat->set->placer;
+}
+
+static void rest(struct seat *seat)
+{
+	placement_cancel(TAKE_PTR(seat->placement));
+	seat->problem = (struct err)ERR_INIT;
+	wait_until(seat, SEAT_IDLE, 0);
+}
+
+static void connected(struct seat *seat)
+{
+	if (seat->state == SEAT_CONNECTED)
+		return;
+	placement_cancel(TAKE_PTR(seat->placement));
+	wait_until(seat, SEAT_CONNECTED, 0);
+	seat->connected_ms = intercepts_now(seat->set);
+	seat->was_running = true;
+	clear_problem(seat);
+	mark(seat);
+}
+
+void seat_step(struct seat *seat)
+{
+	struct pod_agent agent;
+
+	if (agents_connected(seat->set->agents, seat->uid)) {
+		connected(seat);
+		return;
+	}
+	if (!wanted(seat)) {
+		rest(seat);
+		return;
+	}
+	if (seat->state == SEAT_PLACING)
+		return;
+	if (seat->state == SEAT_BACKOFF && intercepts_now(seat->set) < seat->deadline_ms)
+		return;
+	pod_agent(seat->pod, &agent);
+	/* The watch is behind what was placed. */
+	if (agent.number < seat->placed && seat->state == SEAT_EXPECTED)
+		agent = (struct pod_agent){.number = seat->placed,
+			.state = POD_AGENT_UNSEEN,
+			.name = "",
+			.image = placer_image(seat->set->placer),
+			.reason = "",
+			.message = ""};
+	if (agent.state == POD_AGENT_TERMINATED)
+		on_ended(seat, &agent);
+	if (agent.state == POD_AGENT_TERMINATED || agent.state == POD_AGENT_NONE)
+		place_when_due(seat, &agent);
+	else
+		expect(seat, &agent);
+}
+
+void seat_lost(struct seat *seat)
+{
+	uint64_t now = intercepts_now(seat->set);
+
+	for (struct member *member = seat->members; member; member = member->seat_next)
+		member_reset(member);
+	seat->agent[0] = 0;
+	if (now - seat->connected_ms >= STABLE_MS)
+		seat->deaths = 0;
+	seat->retry_ms = MIN(seat->retry_ms, now);
+	seat->ours = false;
+	if (seat->state == SEAT_CONNECTED)
+		wait_until(seat, SEAT_EXPECTED, now + LOST_MS);
+	mark(seat);
+	seat_step(seat);
+}
+
+void seat_configure(struct seat *seat)
+{
+	json_object *list = json_object_new_array();
+
+	for (struct member *member = seat->members; member; member = member->seat_next) {
+		const struct intercept_spec *spec = member->intercept->spec;
+		json_object *entry = json_object_new_object(), *ports = json_object_new_array();
+
+		for (size_t i = 0; i < spec->port_count; i++) {
+			uint16_t number = member_port(member, &spec->ports[i]);
+			int protocol = spec->ports[i].protocol;
+			json_object *port = json_object_new_object();
+
+			json_object_object_add(port, "port", json_object_new_int(number));
+			json_add_text(port, "protocol", protocol == IPPROTO_UDP ? "UDP" : "TCP");
+			json_add_text(port, "probe", pod_probe(seat->pod, number, protocol));
+			(void)json_object_array_add(ports, port);
+		}
+		json_add_text(entry, "uid", spec->uid);
+		json_add_text(entry, "onRefuse", spec->refuse_closes ? "close" : "app");
+		json_object_object_add(entry, "ports", ports);
+		(void)json_object_array_add(list, entry);
+	}
+	agents_configure(seat->set->agents, seat->uid, list, pod_node_addresses(seat->pod));
+}
+
+static void announce(struct seat *seat)
+{
+	struct ip_addr addrs[AGENTS_POD_ADDRESSES];
+	size_t count = pod_addresses(seat->pod, addrs, ARRAY_SIZE(addrs));
+	auto_free char *name = NULL;
+
+	if (count == 0)
+		return;
+	name = xasprintf(
+		"%s/%s", json_text_or(seat->pod, "metadata.namespace", ""), pod_name(seat->pod));
+	agents_add(seat->set->agents, seat->uid, name, addrs, count);
+	seat->added = true;
+}
+
+void seat_on_pod(struct intercepts *set, json_object *pod, bool is_new_target)
+{
+	const char *uid = pod_uid(pod);
+	struct seat *seat = seat_find(set, uid);
+
+	if (!seat) {
+		seat = XNEW(struct seat);
+		seat->uid = xstrdup(uid);
+		seat->set = set;
+		HASH_ADD_KEYPTR(hh, set->seats, seat->uid, strlen(seat->uid), seat);
+	}
+	if (is_new_target)
+		seat->targets++;
+	json_object_put(seat->pod);
+	seat->pod = json_object_get(pod);
+	announce(seat);
+	mark(seat);
+	seat_step(seat);
+}
+
+void seat_drop(struct seat *seat, bool all)
+{
+	struct intercepts *set = seat->set;
+
+	if (!all && --seat->targets > 0)
+		return;
+	while (seat->members)
+		member_leave(seat->members, false);
+	placement_cancel(seat->placement);
+	HASH_DEL(set->seats, seat);
+	if (seat->added)
+		agents_remove(set->agents, seat->uid);
+	json_object_put(seat->pod);
+	free(seat->uid);
+	free(seat);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/intercepts.h - from Intercept objects to agents that have their orders, and back to
+ * status
+ *
+ * A watch of all namespaces brings the objects; for each the pods of its workload are followed,
+ * agents are placed, configured and proven, and what came of it is written to its status. Every
+ * replica follows and configures; only the leader places, proves, writes and deletes.
+ */
+#ifndef MANAGER_INTERCEPTS_H
+#define MANAGER_INTERCEPTS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "core/attr.h"
+#include "net/addr.h"
+
+struct err;
+struct identity;
+struct intercepts;
+struct kube_client;
+struct sessions;
+
+struct intercepts_config {
+	const char *namespace, *pod; /* the manager's own */
+	uint16_t agent_port;
+	const struct ip_addr *own; /* the manager's addresses: families that can be probed */
+	size_t own_count;
+};
+
+/* Opens the agents' listener as well; the identity is borrowed. */
+NODISCARD int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions *sessions,
+	struct identity *identity, const struct intercepts_config *config,
+	struct intercepts **ret_set, struct err *err);
+void intercepts_free(struct intercepts *set); /* NULL-safe; deferred */
+void intercepts_lead(struct intercepts *set, bool leader);
+
+typedef void (*intercepts_env_fn)(void *user, json_object *env);
+/* The environment of an intercept's app, for the Session that has it. -ENOENT, -EACCES, -EAGAIN (no
+ * agent yet), or 0: on_env follows, with NULL when none came in time. */
+NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
+	intercepts_env_fn on_env, void *user);
+/* Idle agents end: of one namespace (NULL: all) and of these workloads (count 0: all). Returns how
+ * many were told. */
+unsigned int intercepts_exit(struct intercepts *set, const char *namespace, json_object *workloads);
+/* Every agent ends: the manager is uninstalled. */
+void intercepts_shutdown(struct intercepts *set, const char *reason);
+
+#endif /* MANAGER_INTERCEPTS_H */

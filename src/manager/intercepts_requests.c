@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What clients ask of intercepts, and the manager at its end. */
+#include <errno.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "manager/intercept_impl.h"
+#include "manager/pods.h"
+
+int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
+	intercepts_env_fn on_env, void *user)
+{
+	struct intercept *intercept = NULL;
+	const struct member *member = NULL;
+
+	HASH_FIND_STR(set->table, uid, intercept);
+	if (!intercept)
+		return -ENOENT;
+	if (strcmp(intercept->spec->session_uid, session_uid) != 0)
+		return -EACCES;
+	DL_FOREACH (intercept->members, member) {
+		if (member->seat->state != SEAT_CONNECTED)
+			continue;
+		agents_env(set->agents, member->seat->uid, on_env, user);
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+static bool listed(json_object *names, const char *name)
+{
+	size_t count =
+		json_object_is_type(names, json_type_array) ? json_object_array_length(names) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(json_object_get_string(json_object_array_get_idx(names, i)), name) == 0)
+			return true;
+	}
+	return count == 0;
+}
+
+unsigned int intercepts_exit(struct intercepts *set, const char *namespace, json_object *workloads)
+{
+	unsigned int told = 0;
+
+	for (const struct target *target = set->targets; target; target = target->hh.next) {
+		if (!listed(workloads, target->name))
+			continue;
+		for (const struct seat *seat = set->seats; seat; seat = seat->hh.next) {
+			const char *where = json_text_or(seat->pod, "metadata.namespace", "");
+
+			if (workload_has(target->workload, seat->uid) &&
+				(!namespace || strcmp(namespace, where) == 0))
+				told += agents_exit(set->agents, seat->uid, "uninstalled");
+		}
+	}
+	return told;
+}
+
+void intercepts_shutdown(struct intercepts *set, const char *reason)
+{
+	struct seat *seat = NULL, *next = NULL;
+
+	set->leader = false;
+	for (struct intercept *intercept = set->table; intercept; intercept = intercept->hh.next)
+		intercept_leave(intercept);
+	HASH_ITER (hh, set->seats, seat, next)
+		(void)agents_exit(set->agents, seat->uid, reason);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why an agent cannot be placed, or does not start, in one line that a person can act on. */
+#include <errno.h>
+#include <string.h>
+
+#include "cluster/json.h"
+#include "core/err.h"
+#include "manager/placement.h"
+#include "manager/pods.h"
+
+/* How much of Kubernetes' own message is repeated. */
+#define MESSAGE_MAX 300
+
+/* What the admission says after "violates PodSecurity": `"restricted:latest": why`. */
+static int pod_security(json_object *pod, const char *text, struct err *err)
+{
+	const char *level = strchr(text, '"');
+	const char *why = level ? strchr(level + 1, '"') : NULL;
+
+	if (!why)
+		return err_set(err, -EPERM, ERR_PERMISSION, "PodSecurity forbids the agent: %.*s",
+			MESSAGE_MAX, text);
+	level++;
+	return err_set(err, -EPERM, ERR_PERMISSION,
+		"PodSecurity level \"%.*s\" of namespace %s forbids the agent, which needs "
+		"NET_ADMIN: %.*s",
+		(int)strcspn(level, ":\""), level, json_text_or(pod, "metadata.namespace", ""),
+		MESSAGE_MAX, why + strspn(why, "\": "));
+}
+
+static int forbidden(json_object *pod, const char *message, struct err *err)
+{
+	const char *security = strstr(message, "violates PodSecurity");
+
+	if (security)
+		return pod_security(pod, security, err);
+	if (strstr(message, "exceeded quota"))
+		return err_set(err, -EPERM, ERR_PERMISSION,
+			"a quota of namespace %s forbids the agent: %.*s",
+			json_text_or(pod, "metadata.namespace", ""), MESSAGE_MAX, message);
+	if (strstr(message, "cannot patch"))
+		return err_set(err, -EACCES, ERR_PERMISSION,
+			"the traffic-manager may not patch pods/ephemeralcontainers in namespace "
+			"%s: its ClusterRole traffic-manager lacks that right",
+			json_text_or(pod, "metadata.namespace", ""));
+	return err_set(err, -EPERM, ERR_PERMISSION,
+		"the cluster's admission forbids the agent in pod %s: %.*s", pod_name(pod),
+		MESSAGE_MAX, message);
+}
+
+int placement_refusal(
+	json_object *pod, int status, json_object *body, const struct err *why, struct err *err)
+{
+	const char *message = json_text_or(body, "message", why->msg);
+	const char *kind = json_text_or(body, "details.kind", "");
+
+	switch (status) {
+	case 403:
+		return forbidden(pod, message, err);
+	case 404:
+		/* The pod's own absence is told of as a pod that is not found. */
+		if (strcmp(kind, "pods") == 0)
+			return err_set(
+				err, -ENOENT, ERR_NOT_FOUND, "pod %s is gone", pod_name(pod));
+		return err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED,
+			"this cluster has no ephemeral containers: they came with Kubernetes 1.25, "
+			"or "
+			"the feature is off");
+	case 409:
+		return err_set(
+			err, -EAGAIN, ERR_CONFLICT, "pod %s was changed meanwhile", pod_name(pod));
+	case 422:
+		return err_set(err, -EINVAL, ERR_UNSUPPORTED,
+			"the cluster does not accept the agent in pod %s: %.*s", pod_name(pod),
+			MESSAGE_MAX, message);
+	default:
+		return err_set(err, why->code < 0 ? why->code : -EIO, why->kind,
+			"cannot place an agent in pod %s: %.*s", pod_name(pod), MESSAGE_MAX,
+			message);
+	}
+}
+
+static const struct {
+	const char *reason, *meaning;
+} reasons[] = {
+	{"ErrImagePull", "its image cannot be pulled"},
+	{"ImagePullBackOff", "its image cannot be pulled"},
+	{"ErrImageNeverPull", "its image is not on the node"},
+	{"ImageInspectError", "its image cannot be inspected"},
+	{"RegistryUnavailable", "the registry of its image does not answer"},
+	{"InvalidImageName", "its image name is not valid"},
+	{"CreateContainerConfigError", "its container cannot be configured"},
+	{"CreateContainerError", "its container cannot be created"},
+	{"RunContainerError", "its container cannot be started"},
+};
+
+int placement_cause(json_object *pod, const struct pod_agent *agent, struct err *err)
+{
+	for (size_t i = 0; agent->state == POD_AGENT_WAITING && i < ARRAY_SIZE(reasons); i++) {
+		if (strcmp(reasons[i].reason, agent->reason) == 0)
+			return err_set(err, -ENOENT, ERR_NOT_FOUND,
+				"the agent in pod %s does not start, %s (%s): %.*s", pod_name(pod),
+				reasons[i].meaning, agent->image, MESSAGE_MAX,
+				*agent->message ? agent->message : agent->reason);
+	}
+	/* What the runtime could not start at all ends with these. */
+	if (agent->state == POD_AGENT_TERMINATED &&
+		(strcmp(agent->reason, "StartError") == 0 ||
+			strcmp(agent->reason, "ContainerCannotRun") == 0))
+		return err_set(err, -ENOEXEC, ERR_INTERNAL,
+			"the agent in pod %s cannot be started: %.*s", pod_name(pod), MESSAGE_MAX,
+			agent->message);
+	return 0;
+}
