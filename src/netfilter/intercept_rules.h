@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * netfilter/intercept_rules.h - new connections to some ports of this network namespace go to an agent
+ * netfilter/intercept_rules.h - new connections to some ports of this network namespace go to an
+ * agent
  *
- * The table of docs/agent.md, section 5: static rules, ports are elements of sets and maps. It exists
- * while at least one port is set and is owned by the nftables socket.
- * Privilege: CAP_NET_ADMIN.
+ * The table of docs/agent.md, section 5: static rules, ports are elements of sets and maps. It
+ * exists while at least one port is set and is owned by the nftables socket. Privilege:
+ * CAP_NET_ADMIN.
  */
 #ifndef NETFILTER_INTERCEPT_RULES_H
 #define NETFILTER_INTERCEPT_RULES_H

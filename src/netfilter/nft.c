@@ -13,8 +13,8 @@
 #include "core/err.h"
 #include "net/extack.h"
 
-/* A transaction of ours is below 4 KiB; libmnl wants room for one message beyond the limit. */
-#define NFT_BATCH_BYTES 8192
+/* A transaction of ours is below 16 KiB; libmnl wants room for one message beyond the limit. */
+#define NFT_BATCH_BYTES 32768
 
 struct nft {
 	struct mnl_socket *sock;

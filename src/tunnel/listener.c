@@ -87,6 +87,16 @@ static uint16_t bound_port(int fd)
 	return 0;
 }
 
+void listener_start_fd(
+	struct listener *listener, uv_loop_t *loop, int fd, const struct listener_events *events)
+{
+	*listener = (struct listener){
+		.events = *events, .fd = fd, .port = bound_port(fd), .open_handles = 2};
+	uv_timer_init(loop, &listener->pause);
+	uv_poll_init(loop, &listener->poll, fd);
+	uv_poll_start(&listener->poll, UV_READABLE, on_listen);
+}
+
 int listener_start(struct listener *listener, uv_loop_t *loop, uint16_t port,
 	const struct listener_events *events, struct err *err)
 {
@@ -97,11 +107,7 @@ int listener_start(struct listener *listener, uv_loop_t *loop, uint16_t port,
 		r = bind_any(AF_INET, port, &fd);
 	if (r < 0)
 		return err_set_errno(err, r, "listen on port %u", port);
-	*listener = (struct listener){
-		.events = *events, .fd = fd, .port = bound_port(fd), .open_handles = 2};
-	uv_timer_init(loop, &listener->pause);
-	uv_poll_init(loop, &listener->poll, fd);
-	uv_poll_start(&listener->poll, UV_READABLE, on_listen);
+	listener_start_fd(listener, loop, fd, events);
 	return 0;
 }
 

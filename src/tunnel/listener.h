@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/listener.h - a TCP port of all addresses, and its connections as they come
+ * tunnel/listener.h - a listening TCP socket, and its connections as they come
  *
  * Embedded in its owner, which may be freed when on_stopped is called. Out of descriptors or memory
  * it pauses, so that others can give some back first.
@@ -36,6 +36,9 @@ struct listener {
 /* Listens on all addresses (v6 dual-stack, v4 where there is no v6). */
 NODISCARD int listener_start(struct listener *listener, uv_loop_t *loop, uint16_t port,
 	const struct listener_events *events, struct err *err);
+/* A listening, non-blocking socket that is there already; takes it. */
+void listener_start_fd(
+	struct listener *listener, uv_loop_t *loop, int fd, const struct listener_events *events);
 void listener_stop(struct listener *listener); /* on_stopped follows, from the loop */
 
 #endif /* TUNNEL_LISTENER_H */
