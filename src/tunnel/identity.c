@@ -75,26 +75,28 @@ static bool add_extension(X509 *cert, int nid, const char *value)
 	return ok;
 }
 
+static bool add_uses(X509 *cert, bool authority)
+{
+	if (authority)
+		return add_extension(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+		       add_extension(cert, NID_key_usage, "critical,digitalSignature,keyCertSign");
+	return add_extension(cert, NID_basic_constraints, "critical,CA:FALSE") &&
+	       add_extension(cert, NID_key_usage, "critical,digitalSignature") &&
+	       add_extension(cert, NID_ext_key_usage, "clientAuth");
+}
+
 /* A certificate for `subject`, signed by `signer`; NULL when OpenSSL fails. */
 static X509 *make_cert(EVP_PKEY *subject, const char *cn, EVP_PKEY *signer, bool authority)
 {
 	X509 *cert = X509_new();
-	bool ok = cert && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-		  X509_gmtime_adj(X509_getm_notBefore(cert), BACKDATE_S) &&
-		  X509_time_adj_ex(X509_getm_notAfter(cert), LIFETIME_DAYS, 0, NULL) &&
-		  set_name(X509_get_subject_name(cert), cn) &&
-		  set_name(X509_get_issuer_name(cert), ISSUER_CN) &&
-		  X509_set_pubkey(cert, subject) == 1;
 
-	if (authority)
-		ok = ok &&
-		     add_extension(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-		     add_extension(cert, NID_key_usage, "critical,digitalSignature,keyCertSign");
-	else
-		ok = ok && add_extension(cert, NID_basic_constraints, "critical,CA:FALSE") &&
-		     add_extension(cert, NID_key_usage, "critical,digitalSignature") &&
-		     add_extension(cert, NID_ext_key_usage, "clientAuth");
-	if (ok && X509_sign(cert, signer, EVP_sha256()) > 0)
+	if (cert && X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+		X509_gmtime_adj(X509_getm_notBefore(cert), BACKDATE_S) &&
+		X509_time_adj_ex(X509_getm_notAfter(cert), LIFETIME_DAYS, 0, NULL) &&
+		set_name(X509_get_subject_name(cert), cn) &&
+		set_name(X509_get_issuer_name(cert), ISSUER_CN) &&
+		X509_set_pubkey(cert, subject) == 1 && add_uses(cert, authority) &&
+		X509_sign(cert, signer, EVP_sha256()) > 0)
 		return cert;
 	X509_free(cert);
 	return NULL;

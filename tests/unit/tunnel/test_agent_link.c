@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent's links to the manager: who is let in, and what flows. */
-#include "tunnel/agent_fixture.h"
+#include "tunnel/agent_fixture_link.h"
 
 #include <errno.h>
 #include <nghttp2/nghttp2.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hostile pods at the agents' port: strangers, garbage, half handshakes, other people's papers. */
-#include "tunnel/agent_fixture.h"
+#include "tunnel/agent_fixture_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
