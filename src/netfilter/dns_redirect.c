@@ -4,12 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libnftnl/chain.h>
-#include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -18,6 +16,7 @@
 
 #include "core/err.h"
 #include "netfilter/nft.h"
+#include "netfilter/nft_rule.h"
 
 #define CHAIN_NAT  "output"
 #define CHAIN_ZONE "zone"
@@ -135,63 +134,29 @@ static void put_elements(struct dns_redirect *redirect, uint8_t family, const st
 	nftnl_set_free(map);
 }
 
-static struct nftnl_expr *expr(struct nftnl_rule *rule, const char *name)
-{
-	struct nftnl_expr *e = must(nftnl_expr_alloc(name));
-
-	nftnl_rule_add_expr(rule, e);
-	return e;
-}
-
 static void match_meta(
 	struct nftnl_rule *rule, uint32_t key, uint32_t op, const void *value, uint32_t len)
 {
-	struct nftnl_expr *e = expr(rule, "meta");
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	e = expr(rule, "cmp");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
-	(void)nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, value, len);
-}
-
-static void load_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
-{
-	struct nftnl_expr *e = expr(rule, "payload");
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nft_rule_meta(rule, key, NFT_REG_1);
+	nft_rule_cmp(rule, NFT_REG_1, op, value, len);
 }
 
 /* meta mark != MARK meta l4proto PROTO th dport 53, and the nameserver's port in register 2. */
 static struct nftnl_rule *new_rule(
 	struct dns_redirect *redirect, uint8_t family, const char *chain, uint8_t protocol)
 {
-	struct nftnl_rule *rule = must(nftnl_rule_alloc());
+	struct nftnl_rule *rule = nft_rule_new(family, redirect->table, chain);
 	uint16_t port_be = htons(PORT);
-	struct nftnl_expr *e;
 
-	(void)nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, redirect->table);
-	(void)nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, chain);
-	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, family);
 	match_meta(rule, NFT_META_MARK, NFT_CMP_NEQ, &redirect->mark, sizeof(redirect->mark));
 	match_meta(rule, NFT_META_L4PROTO, NFT_CMP_EQ, &protocol, sizeof(protocol));
-	load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_DPORT, sizeof(port_be));
-	e = expr(rule, "cmp");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, NFT_CMP_EQ);
-	(void)nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, &port_be, sizeof(port_be));
-	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER,
+	nft_rule_payload(
+		rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_DPORT, sizeof(port_be), NFT_REG_1);
+	nft_rule_cmp(rule, NFT_REG_1, NFT_CMP_EQ, &port_be, sizeof(port_be));
+	nft_rule_payload(rule, NFT_PAYLOAD_NETWORK_HEADER,
 		family == NFPROTO_IPV4 ? OFFSET_DADDR4 : OFFSET_DADDR6,
-		family == NFPROTO_IPV4 ? 4 : 16);
-	e = expr(rule, "lookup");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_2);
-	(void)nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, MAP);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SET_ID, MAP_ID);
+		family == NFPROTO_IPV4 ? 4 : 16, NFT_REG_1);
+	nft_rule_lookup(rule, MAP, MAP_ID, NFT_REG_1, NFT_REG_2);
 	return rule;
 }
 
@@ -206,9 +171,8 @@ static void put_rule(struct dns_redirect *redirect, uint8_t family, struct nftnl
 static void put_redirect(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
 {
 	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_NAT, protocol);
-	struct nftnl_expr *e = expr(rule, "redir");
 
-	nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, NFT_REG_2);
+	nft_rule_redirect(rule, NFT_REG_2);
 	put_rule(redirect, family, rule);
 }
 
@@ -221,15 +185,10 @@ static void put_redirect(struct dns_redirect *redirect, uint8_t family, uint8_t 
 static void put_zone(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
 {
 	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_ZONE, protocol);
-	struct nftnl_expr *e = expr(rule, "immediate");
 	uint16_t zone = (uint16_t)redirect->mark;
 
-	nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_1);
-	(void)nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &zone, sizeof(zone));
-	e = expr(rule, "ct");
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
-	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, NFT_REG_1);
+	nft_rule_load(rule, NFT_REG_1, &zone, sizeof(zone));
+	nft_rule_zone(rule, NFT_REG_1);
 	put_rule(redirect, family, rule);
 }
 

@@ -6,6 +6,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 
@@ -109,6 +110,20 @@ void nft_rule_tproxy(
 	nftnl_expr_set_u32(e, NFTNL_EXPR_TPROXY_FAMILY, family);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_TPROXY_REG_ADDR, address_reg);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_TPROXY_REG_PORT, port_reg);
+}
+
+void nft_rule_redirect(struct nftnl_rule *rule, uint32_t port_reg)
+{
+	nftnl_expr_set_u32(add(rule, "redir"), NFTNL_EXPR_REDIR_REG_PROTO_MIN, port_reg);
+}
+
+void nft_rule_zone(struct nftnl_rule *rule, uint32_t sreg)
+{
+	struct nftnl_expr *e = add(rule, "ct");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, sreg);
 }
 
 void nft_rule_write(struct nftnl_rule *rule, uint32_t sreg, uint32_t offset, uint32_t len,

@@ -35,6 +35,10 @@ void nft_rule_verdict(struct nftnl_rule *rule, int verdict);
 /* To the socket at the address and port in these registers. */
 void nft_rule_tproxy(
 	struct nftnl_rule *rule, uint8_t family, uint32_t address_reg, uint32_t port_reg);
+/* To the port in this register, of this host. */
+void nft_rule_redirect(struct nftnl_rule *rule, uint32_t port_reg);
+/* The conntrack zone of the original direction. */
+void nft_rule_zone(struct nftnl_rule *rule, uint32_t sreg);
 /* Writes the register into the transport header, and mends the checksum at checksum_offset. */
 void nft_rule_write(struct nftnl_rule *rule, uint32_t sreg, uint32_t offset, uint32_t len,
 	uint32_t checksum_offset);

@@ -82,7 +82,7 @@ static void long_transactions_are_refused(void **state)
 
 	(void)state;
 	nft_begin(owner.nft);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 4000; i++) {
 		assert_non_null(nft_add(owner.nft, 0, AF_INET, 0));
 		nft_next(owner.nft);
 	}
