@@ -20,9 +20,15 @@
 #define NOTICE_MS 15000
 /* An agent that does not come is reported by the manager within 15 s of its cause; a slow image
  * pull goes on. */
-#define SILENCE_MS       60000
-#define ENVIRONMENT_MS   4000
-#define ENVIRONMENT_ASKS 3
+#define SILENCE_MS           60000
+#define ENVIRONMENT_MS       4000
+#define ENVIRONMENT_PAUSE_MS 300
+#define ENVIRONMENT_ASKS     3
+
+static void on_environment_pause(uv_timer_t *timer)
+{
+	intercept_check_ready(timer->data);
+}
 
 static void on_environment(void *user, int r, json_object *object, const struct err *err)
 {
@@ -35,7 +41,8 @@ static void on_environment(void *user, int r, json_object *object, const struct 
 		intercept_check_ready(intercept);
 	} else if (++intercept->fetches < ENVIRONMENT_ASKS) {
 		/* The tunnel or the agent may just be coming back. */
-		intercept_check_ready(intercept);
+		(void)uv_timer_start(
+			&intercept->timer, on_environment_pause, ENVIRONMENT_PAUSE_MS, 0);
 	} else {
 		copy = *err;
 		err_wrap(&copy, r, "environment of %s %s", match_kind_text(intercept->target.kind),
@@ -108,9 +115,9 @@ static void fail_by_status(struct intercept *intercept)
 		enum err_kind kind;
 	} reasons[] = {
 		{"Conflict", -EEXIST, ERR_CONFLICT},
-		{"Forbidden", -EACCES, ERR_PERMISSION},
-		{"NotFound", -ENOENT, ERR_NOT_FOUND},
-		{"Unreachable", -EHOSTUNREACH, ERR_UNREACHABLE},
+		{"NotOwner", -EACCES, ERR_PERMISSION},
+		{"NoSession", -EHOSTUNREACH, ERR_UNREACHABLE},
+		{"Workload", -ENOENT, ERR_NOT_FOUND},
 	};
 	const char *reason = json_text_or(intercept->object, "status.reason", "");
 	const char *message = json_text_or(intercept->object, "status.message", reason);
