@@ -17,11 +17,10 @@
 /* Drops the oldest handshake of this source if it has too many, or of all. */
 static void make_place(struct agent_server *server, const struct ip_addr *source)
 {
-	struct agent_peer *peer, *oldest = NULL;
+	struct agent_peer *peer = TAILQ_FIRST(&server->handshakes), *oldest = NULL;
 	size_t count = 0;
 
-	TAILQ_FOREACH(peer, &server->handshakes, entry)
-	{
+	for (; peer; peer = TAILQ_NEXT(peer, entry)) {
 		if (!ip_addr_equal(&peer->source, source))
 			continue;
 		if (count++ == 0)
