@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The manager's link comes and goes; the engine works with or without it.
+ *
+ *   linked     control stream open: configurations, probes, counts
+ *   alone      from the loss (or the start) on: a new try after RETRY_MIN_MS, doubling to
+ *              RETRY_MAX_MS; rules go after PROGRAM_RULES_KEPT_MS, the process after
+ *              PROGRAM_ALONE_MS
+ */
+#include "agent/program.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "agent/control.h"
+#include "agent/engine.h"
+#include "agent/environment.h"
+#include "agent/gateways.h"
+#include "agent/options.h"
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/limits.h"
+#include "core/log.h"
+#include "core/resident.h"
+
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 1000
+#define COUNT_MS     1000
+/* Of an agent that no manager has configured yet. */
+#define IDLE_S 600
+/* After a change of configuration: what it needed is not kept. */
+#define SETTLE_MS 2000
+/* What is around the variables in their line. */
+#define ENV_LINE_BYTES 256
+
+struct program {
+	uv_loop_t *loop;
+	const struct agent_options *options;
+	struct engine *engine; /* NULL: stopped */
+	struct agent_credentials *credentials;
+	struct agent_link *link;
+	struct control *control; /* NULL: alone */
+	struct control_config config; /* the last one that the engine took */
+	struct ip_addr gateways[INTERCEPT_NODES];
+	size_t gateway_count;
+	uint32_t retry_ms, idle_s;
+	uv_timer_t retry, alone, idle, count, settle;
+	char changed[INTERCEPT_PORTS][ENGINE_UID_BYTES]; /* intercepts with news to tell */
+	size_t changed_count;
+	bool rules_dropped; /* for want of a manager */
+	int exit_code;
+};
+
+static void send_counts(struct program *program)
+{
+	struct engine_counts counts;
+
+	for (size_t i = 0; program->control && i < program->changed_count; i++) {
+		if (engine_counts(program->engine, program->changed[i], &counts))
+			control_send_count(program->control, program->changed[i], &counts);
+	}
+	program->changed_count = 0;
+}
+
+static void on_count_due(uv_timer_t *timer)
+{
+	struct program *program = timer->data;
+
+	/* The next ones wait for their turn; without any the timer rests. */
+	if (program->changed_count > 0)
+		(void)uv_timer_start(timer, on_count_due, COUNT_MS, 0);
+	send_counts(program);
+}
+
+static void count_changed(struct program *program, const char *intercept)
+{
+	for (size_t i = 0; i < program->changed_count; i++) {
+		if (strcmp(program->changed[i], intercept) == 0)
+			return;
+	}
+	if (program->changed_count == ARRAY_SIZE(program->changed))
+		return;
+	(void)snprintf(
+		program->changed[program->changed_count++], ENGINE_UID_BYTES, "%s", intercept);
+	if (!uv_is_active((uv_handle_t *)&program->count))
+		(void)uv_timer_start(&program->count, on_count_due, 0, 0);
+}
+
+static void on_engine_count(void *user, const char *intercept)
+{
+	count_changed(user, intercept);
+}
+
+static void on_engine_captured(void *user, uint32_t probe_id)
+{
+	struct program *program = user;
+
+	if (program->control)
+		control_send_captured(program->control, probe_id);
+}
+
+static void on_settled(uv_timer_t *timer UNUSED)
+{
+	resident_trim();
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+	struct program *program = timer->data;
+
+	log_info("nothing was intercepted for long enough", "seconds=%u", program->idle_s);
+	program_stop(program);
+}
+
+/* Runs while nothing is intercepted. */
+static void watch_idle(struct program *program, uint32_t idle_s)
+{
+	bool same = uv_is_active((uv_handle_t *)&program->idle) && program->idle_s == idle_s;
+
+	program->idle_s = idle_s;
+	if (program->config.engine.port_count > 0)
+		uv_timer_stop(&program->idle);
+	else if (!same)
+		(void)uv_timer_start(&program->idle, on_idle, (uint64_t)idle_s * 1000, 0);
+}
+
+static void add_node(struct engine_config *engine, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < engine->node_count; i++) {
+		if (ip_addr_equal(&engine->nodes[i], addr))
+			return;
+	}
+	if (engine->node_count < ARRAY_SIZE(engine->nodes))
+		engine->nodes[engine->node_count++] = *addr;
+}
+
+static void on_config(void *user, const struct control_config *config)
+{
+	struct program *program = user;
+	struct control_config mine = *config;
+	struct err err = ERR_INIT;
+	int r;
+
+	for (size_t i = 0; i < program->options->node_count; i++)
+		add_node(&mine.engine, &program->options->nodes[i]);
+	for (size_t i = 0; i < program->gateway_count; i++)
+		add_node(&mine.engine, &program->gateways[i]);
+	/* The engine forgets the counts of what has ended. */
+	send_counts(program);
+	r = engine_configure(program->engine, &mine.engine, &err);
+	control_send_state(program->control, config->generation, r, &err);
+	if (r < 0) {
+		log_warn("cannot do as configured", "generation=%lld why=\"%s\"",
+			(long long)config->generation, err.msg);
+	} else {
+		log_info("configured", "generation=%lld ports=%zu", (long long)config->generation,
+			mine.engine.port_count);
+		program->config = mine;
+		program->rules_dropped = false;
+		for (size_t i = 0; i < mine.engine.port_count; i++)
+			count_changed(program, mine.engine.ports[i].intercept);
+	}
+	watch_idle(program, config->idle_s);
+	(void)uv_timer_start(&program->settle, on_settled, SETTLE_MS, 0);
+}
+
+static void on_expect(void *user, const struct control_expect *expect)
+{
+	struct program *program = user;
+
+	engine_expect(program->engine, expect->id, &expect->source, expect->port, expect->protocol);
+	control_send_expecting(program->control, expect->id);
+}
+
+static void on_env(void *user, int64_t id)
+{
+	struct program *program = user;
+	size_t left_out = 0;
+	json_object *env =
+		environment_json(environ, LIMIT_CONTROL_BODY_BYTES - ENV_LINE_BYTES, &left_out);
+
+	if (left_out > 0)
+		log_warn("the environment is too large", "left_out=%zu", left_out);
+	control_send_env(program->control, id, env);
+}
+
+static void on_exit_told(void *user, const char *reason)
+{
+	log_info("told to exit", "reason=\"%s\"", reason);
+	program_stop(user);
+}
+
+static void on_alone(uv_timer_t *timer)
+{
+	static const struct engine_config nothing = {.port_count = 0};
+	struct program *program = timer->data;
+	struct err err = ERR_INIT;
+
+	if (program->rules_dropped) {
+		log_info("no traffic-manager for too long", "ms=%d", PROGRAM_ALONE_MS);
+		program_stop(program);
+		return;
+	}
+	program->rules_dropped = true;
+	if (engine_configure(program->engine, &nothing, &err) < 0) {
+		log_error("cannot remove the rules", "why=\"%s\"", err.msg);
+		program->exit_code = err_exit_code(err.kind);
+		program_stop(program);
+		return;
+	}
+	log_info("no traffic-manager: the app has its ports back", "ms=%d", PROGRAM_RULES_KEPT_MS);
+	(void)uv_timer_start(timer, on_alone, PROGRAM_ALONE_MS - PROGRAM_RULES_KEPT_MS, 0);
+}
+
+/* Half of it at least, so that the agents of a workload do not all come at once. */
+static uint64_t with_jitter(uint32_t ms)
+{
+	uint32_t random = 0;
+
+	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	return ms / 2 + random % (ms / 2 + 1);
+}
+
+static void on_retry(uv_timer_t *timer);
+
+/* The link goes with its next try: its own callbacks are under way. */
+static void lose(struct program *program)
+{
+	engine_set_link(program->engine, NULL);
+	control_free(TAKE_PTR(program->control));
+	if (!uv_is_active((uv_handle_t *)&program->alone))
+		(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
+	(void)uv_timer_start(&program->retry, on_retry, with_jitter(program->retry_ms), 0);
+	program->retry_ms = MIN(program->retry_ms * 2, RETRY_MAX_MS);
+}
+
+static void on_over(void *user, const struct err *err)
+{
+	struct program *program = user;
+
+	log_warn("control stream ended", "why=\"%s\"", err->msg);
+	lose(program);
+}
+
+static void on_ready(void *user)
+{
+	static const struct control_events events = {
+		.on_config = on_config,
+		.on_expect = on_expect,
+		.on_env = on_env,
+		.on_exit = on_exit_told,
+		.on_over = on_over,
+	};
+	struct program *program = user;
+	const struct agent_options *options = program->options;
+	struct h2_session *h2 = agent_link_h2(program->link);
+
+	if (control_new(h2, options->name, options->container, &events, program,
+		    &program->control) < 0) {
+		lose(program);
+		return;
+	}
+	engine_set_link(program->engine, h2);
+	uv_timer_stop(&program->alone);
+	program->retry_ms = RETRY_MIN_MS;
+	log_info("joined the traffic-manager", "name=%s", options->name);
+}
+
+static void on_closed(void *user, const struct err *err)
+{
+	struct program *program = user;
+
+	if (err->kind == ERR_AUTH) {
+		log_error("the traffic-manager does not take this agent", "why=\"%s\"", err->msg);
+		program->exit_code = err_exit_code(ERR_AUTH);
+		program_stop(program);
+		return;
+	}
+	log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
+	lose(program);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	static const struct agent_link_events events = {
+		.on_ready = on_ready, .on_closed = on_closed};
+	struct program *program = timer->data;
+	const struct agent_link_config config = {
+		.manager = program->options->manager,
+		.credentials = program->credentials,
+		.role = AGENT_CLIENT,
+		.mark = INTERCEPT_MARK,
+	};
+
+	agent_link_free(program->link);
+	program->link = agent_link_new(program->loop, &config, &events, program);
+}
+
+static void init_timers(struct program *program)
+{
+	uv_timer_t *const timers[] = {&program->retry, &program->alone, &program->idle,
+		&program->count, &program->settle};
+
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+		(void)uv_timer_init(program->loop, timers[i]);
+		timers[i]->data = program;
+	}
+}
+
+int program_start(uv_loop_t *loop, const struct agent_options *options,
+	struct program **ret_program, struct err *err)
+{
+	static const struct engine_events events = {
+		.on_captured = on_engine_captured, .on_count = on_engine_count};
+	struct program *program = XNEW(struct program);
+	int r;
+
+	program->loop = loop;
+	program->options = options;
+	program->retry_ms = RETRY_MIN_MS;
+	r = gateways_get(
+		program->gateways, ARRAY_SIZE(program->gateways), &program->gateway_count, err);
+	if (r == 0)
+		r = agent_credentials_new(
+			options->pin, options->token, options->pod_uid, &program->credentials, err);
+	if (r == 0)
+		r = engine_new(loop, &events, program, &program->engine, err);
+	if (r < 0) {
+		agent_credentials_free(program->credentials);
+		free(program);
+		return r;
+	}
+	init_timers(program);
+	(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
+	(void)uv_timer_start(&program->retry, on_retry, 0, 0);
+	watch_idle(program, IDLE_S);
+	*ret_program = program;
+	return 0;
+}
+
+void program_stop(struct program *program)
+{
+	if (!program->engine)
+		return;
+	engine_free(TAKE_PTR(program->engine));
+	control_free(TAKE_PTR(program->control));
+	agent_link_free(TAKE_PTR(program->link));
+	uv_close((uv_handle_t *)&program->retry, NULL);
+	uv_close((uv_handle_t *)&program->alone, NULL);
+	uv_close((uv_handle_t *)&program->idle, NULL);
+	uv_close((uv_handle_t *)&program->count, NULL);
+	uv_close((uv_handle_t *)&program->settle, NULL);
+}
+
+int program_exit_code(const struct program *program)
+{
+	return program->exit_code;
+}
+
+void program_free(struct program *program)
+{
+	if (!program)
+		return;
+	agent_credentials_free(program->credentials);
+	free(program);
+}
