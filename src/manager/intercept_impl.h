@@ -75,6 +75,7 @@ struct seat {
 	struct member *members; /* by seat_next */
 	enum seat_state state;
 	uint64_t deadline_ms; /* of EXPECTED and BACKOFF; 0: none */
+	uint64_t expected_ms; /* when EXPECTED began */
 	uint64_t retry_ms; /* not placed before */
 	uint64_t connected_ms;
 	struct placement *placement;
@@ -84,6 +85,7 @@ struct seat {
 	bool was_running, added;
 	struct err problem; /* why there is no agent */
 	char agent[SEAT_AGENT_BYTES]; /* name, while connected */
+	char container[SEAT_AGENT_BYTES]; /* whose environment it has */
 	UT_hash_handle hh;
 };
 

@@ -305,6 +305,14 @@ static void take(struct intercept *intercept, const struct verdict *verdict)
 	memmove(intercept->message, verdict->why.msg, sizeof(intercept->message));
 }
 
+static bool any_active(const struct intercept *intercept)
+{
+	struct tally tally = {.ready = 0};
+
+	count_members(intercept, &tally);
+	return tally.active > 0;
+}
+
 void intercept_judge(struct intercept *intercept)
 {
 	struct verdict verdict = {.state = INTERCEPT_WAITING, .reason = "Starting"};
@@ -321,5 +329,8 @@ void intercept_judge(struct intercept *intercept)
 	if (verdict.state == INTERCEPT_ERROR)
 		intercept_leave(intercept);
 	take(intercept, &verdict);
-	intercept_write(intercept);
+	/* The object says more than is known before the agents are back. */
+	if (verdict.state != INTERCEPT_ACTIVE ||
+		intercepts_now(intercept->set) >= intercept->hold_ms || any_active(intercept))
+		intercept_write(intercept);
 }

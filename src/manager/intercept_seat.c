@@ -65,6 +65,8 @@ static void clear_problem(struct seat *seat)
 
 static void wait_until(struct seat *seat, enum seat_state state, uint64_t deadline_ms)
 {
+	if (state == SEAT_EXPECTED && seat->state != SEAT_EXPECTED)
+		seat->expected_ms = intercepts_now(seat->set);
 	seat->state = state;
 	seat->deadline_ms = deadline_ms;
 }
@@ -139,7 +141,9 @@ static void on_ended(struct seat *seat, const struct pod_agent *agent)
 	count_death(seat);
 	log_info("agent ended", "pod=%s agent=%s status=%d reason=%s", pod_name(seat->pod),
 		agent->name, agent->exit_code, agent->reason);
-	if (placement_cause(seat->pod, agent, &problem) == 0 && seat->deaths >= DEATHS_SHOWN)
+	if (placement_cause(seat->pod, agent, &problem) < 0)
+		seat->retry_ms = MAX(seat->retry_ms, intercepts_now(seat->set) + REFUSED_MS);
+	else if (seat->deaths >= DEATHS_SHOWN)
 		err_set(&problem, -ECHILD, ERR_INTERNAL,
 			"the agent in pod %s keeps ending (%s, exit status %d): kubectl logs -n %s "
 			"%s "
@@ -231,7 +235,7 @@ static void expect(struct seat *seat, const struct pod_agent *agent)
 	}
 	/* Its image is being pulled, most likely. */
 	if (agent->state == POD_AGENT_WAITING && seat->deadline_ms > 0)
-		seat->deadline_ms = MAX(seat->deadline_ms, now + PULL_MS - START_MS);
+		seat->deadline_ms = seat->expected_ms + PULL_MS;
 	if (seat->deadline_ms > 0 && now >= seat->deadline_ms)
 		timed_out(seat, agent);
 }

@@ -102,7 +102,7 @@ static void reap_targets(struct intercepts *set)
 	}
 }
 
-static bool sweep_intercept(struct intercept *intercept, uint64_t now)
+static void sweep_intercept(struct intercept *intercept, uint64_t now)
 {
 	struct member *member = NULL, *next = NULL;
 	bool waiting = intercept->state == INTERCEPT_WAITING || intercept->hold_ms > now;
@@ -114,7 +114,6 @@ static bool sweep_intercept(struct intercept *intercept, uint64_t now)
 	/* What waits for time alone. */
 	if (intercept->state == INTERCEPT_ERROR || waiting || !intercept->session_seen)
 		intercept_dirty(intercept);
-	return true;
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -125,7 +124,7 @@ static void on_sweep(uv_timer_t *timer)
 	uint64_t now = intercepts_now(set);
 
 	HASH_ITER (hh, set->table, intercept, next)
-		(void)sweep_intercept(intercept, now);
+		sweep_intercept(intercept, now);
 	HASH_ITER (hh, set->seats, seat, next_seat) {
 		if (seat->deadline_ms > 0 && now >= seat->deadline_ms)
 			seat_step(seat);
@@ -283,14 +282,14 @@ static void on_session(void *user, const char *uid)
 	}
 }
 
-static void on_connected(
-	void *user, const char *uid, const char *agent, const char *container UNUSED)
+static void on_connected(void *user, const char *uid, const char *agent, const char *container)
 {
 	struct seat *seat = seat_find(user, uid);
 
 	if (!seat)
 		return;
 	(void)snprintf(seat->agent, sizeof(seat->agent), "%s", agent);
+	(void)snprintf(seat->container, sizeof(seat->container), "%s", container);
 	seat_step(seat);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/lease.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "cluster/client.h"
@@ -45,10 +46,15 @@ static void later(struct lease *lease, uint64_t delay_ms)
 static void failed(struct lease *lease, const struct err *err)
 {
 	uv_update_time(lease->loop);
+	json_object_put(TAKE_PTR(lease->held));
+	/* Somebody wrote it: the next look tells who. */
+	if (err->code == -EAGAIN) {
+		later(lease, 0);
+		return;
+	}
 	if (!lease->complained)
 		log_warn("lease not renewed", "error=%s", err->msg);
 	lease->complained = true;
-	json_object_put(TAKE_PTR(lease->held));
 	if (uv_now(lease->loop) - lease->renewed_ms >= LEASE_MS)
 		set_leader(lease, false);
 	later(lease, LEASE_POLL_MS);

@@ -92,23 +92,20 @@ static const struct {
 	{"CreateContainerConfigError", "its container cannot be configured"},
 	{"CreateContainerError", "its container cannot be created"},
 	{"RunContainerError", "its container cannot be started"},
+	{"StartError", "its container cannot be started"},
+	{"ContainerCannotRun", "its container cannot be started"},
 };
 
 int placement_cause(json_object *pod, const struct pod_agent *agent, struct err *err)
 {
-	for (size_t i = 0; agent->state == POD_AGENT_WAITING && i < ARRAY_SIZE(reasons); i++) {
+	if (agent->state != POD_AGENT_WAITING && agent->state != POD_AGENT_TERMINATED)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
 		if (strcmp(reasons[i].reason, agent->reason) == 0)
 			return err_set(err, -ENOENT, ERR_NOT_FOUND,
 				"the agent in pod %s does not start, %s (%s): %.*s", pod_name(pod),
 				reasons[i].meaning, agent->image, MESSAGE_MAX,
 				*agent->message ? agent->message : agent->reason);
 	}
-	/* What the runtime could not start at all ends with these. */
-	if (agent->state == POD_AGENT_TERMINATED &&
-		(strcmp(agent->reason, "StartError") == 0 ||
-			strcmp(agent->reason, "ContainerCannotRun") == 0))
-		return err_set(err, -ENOEXEC, ERR_INTERNAL,
-			"the agent in pod %s cannot be started: %.*s", pod_name(pod), MESSAGE_MAX,
-			agent->message);
 	return 0;
 }

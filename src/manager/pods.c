@@ -232,6 +232,14 @@ static json_object *agent_status(json_object *pod, const char *name)
 	return NULL;
 }
 
+/* An ephemeral container is not started twice: one that could not be started has ended, whatever
+ * its status calls it. */
+static bool has_ended(json_object *state)
+{
+	return json_member(state, "terminated") ||
+	       strcmp(json_text_or(state, "waiting.reason", ""), "RunContainerError") == 0;
+}
+
 static void read_state(json_object *status, struct pod_agent *agent)
 {
 	json_object *state = json_member(status, "state");
@@ -239,7 +247,7 @@ static void read_state(json_object *status, struct pod_agent *agent)
 	json_object *terminated = json_member(state, "terminated");
 	json_object *detail = terminated ? terminated : waiting;
 
-	agent->state = terminated                      ? POD_AGENT_TERMINATED
+	agent->state = has_ended(state)                ? POD_AGENT_TERMINATED
 		       : json_member(state, "running") ? POD_AGENT_RUNNING
 		       : waiting                       ? POD_AGENT_WAITING
 						       : POD_AGENT_UNSEEN;
