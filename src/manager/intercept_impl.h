@@ -173,6 +173,8 @@ void member_ruled(struct member *member, int r, const char *message);
 void member_reset(struct member *member); /* its agent is gone */
 void member_sweep(struct member *member);
 void member_count(struct member *member, json_object *count);
+/* The container whose environment it wants. Borrowed from the pod. */
+const char *member_container(const struct member *member);
 uint16_t member_port(const struct member *member, const struct intercept_port *port);
 enum intercept_state member_shown(const struct member *member, const char **ret_message);
 

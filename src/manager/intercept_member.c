@@ -30,14 +30,28 @@ uint16_t member_port(const struct member *member, const struct intercept_port *p
 		member->seat->pod, port->container_port_name, port->container_port, port->protocol);
 }
 
+const char *member_container(const struct member *member)
+{
+	const struct intercept_spec *spec = member->intercept->spec;
+	uint16_t port = member_port(member, &spec->ports[0]);
+
+	return json_text_or(pod_container(member->seat->pod, spec->container, port), "name", "");
+}
+
 void member_join(struct intercept *intercept, struct seat *seat)
 {
 	struct member *member = XNEW(struct member);
+	bool first = !seat->members;
 
 	member->intercept = intercept;
 	member->seat = seat;
 	DL_APPEND(intercept->members, member);
 	DL_APPEND2(seat->members, member, seat_prev, seat_next);
+	/* An idle agent has the environment that somebody else wanted; it cannot get another one.
+	 */
+	if (first && seat->state == SEAT_CONNECTED &&
+		strcmp(seat->container, member_container(member)) != 0)
+		(void)agents_exit(seat->set->agents, seat->uid, "another container is intercepted");
 	seat_configure(seat);
 	seat_step(seat);
 }

@@ -101,14 +101,10 @@ static void on_placed(void *user, int r, const struct err *err)
 
 static void place(struct seat *seat, const struct pod_agent *agent)
 {
-	const struct member *member = seat->members;
-	uint16_t port = member_port(member, &member->intercept->spec->ports[0]);
-	json_object *app = pod_container(seat->pod, member->intercept->spec->container, port);
-
 	seat->placed = MAX(seat->placed, agent->number) + 1;
 	wait_until(seat, SEAT_PLACING, 0);
 	seat->placement = placement_start(seat->set->placer, seat->pod,
-		json_text_or(app, "name", ""), seat->placed, on_token, on_placed, seat);
+		member_container(seat->members), seat->placed, on_token, on_placed, seat);
 }
 
 static void place_when_due(struct seat *seat, const struct pod_agent *agent)

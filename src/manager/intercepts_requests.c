@@ -19,7 +19,9 @@ int intercepts_env(struct intercepts *set, const char *uid, const char *session_
 	if (strcmp(intercept->spec->session_uid, session_uid) != 0)
 		return -EACCES;
 	DL_FOREACH (intercept->members, member) {
-		if (member->seat->state != SEAT_CONNECTED)
+		/* Two intercepts of a pod may want two containers; its agent has one's. */
+		if (member->seat->state != SEAT_CONNECTED ||
+			strcmp(member->seat->container, member_container(member)) != 0)
 			continue;
 		agents_env(set->agents, member->seat->uid, on_env, user);
 		return 0;
