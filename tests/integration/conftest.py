@@ -209,3 +209,26 @@ def laptop(the_laptop):
 def connected(laptop):
     laptop.connect()
     return laptop
+
+
+@pytest.fixture(scope="session")
+def the_stage(cluster, the_laptop):
+    """The workloads of stage.yaml, for all tests of intercepts."""
+    import stage  # noqa: PLC0415  (it imports this file)
+
+    yield stage.set_up(cluster, the_laptop)
+    stage.tear_down(cluster)
+
+
+@pytest.fixture(scope="module")
+def joined(the_stage):
+    """The stage with the laptop connected to it; afterwards the laptop is as it was."""
+    laptop = the_stage.laptop
+    laptop.stop()
+    before = laptop.snapshot()
+    laptop.connect("--namespace", "stage")
+    yield the_stage
+    laptop.stop()
+    wait_for("daemons gone", lambda: not laptop.daemons(), 5)
+    assert laptop.snapshot() == before
+    assert the_stage.objects() == []

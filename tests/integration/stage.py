@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The namespace `stage` (stage.yaml) and the laptop beside it, for the tests of intercepts."""
+
+import contextlib
+import json
+import pathlib
+
+from conftest import run, wait_for
+from localcluster import plan
+from nets import Net, answer, pids_of, serve
+
+NAMESPACE = "stage"
+MANIFEST = pathlib.Path(__file__).with_name("stage.yaml")
+
+
+class Stage:
+    def __init__(self, cluster, laptop):
+        self.cluster = cluster
+        self.laptop = laptop
+        self.plan = plan.get(cluster.name)
+        self.laptop_net = Net(f"/run/netns/{self.plan.netns('laptop')}")
+        self.node_net = Net(f"/run/netns/{self.plan.nodes[0].netns}")
+        self.client = self.net(self.pods("client")[0])
+
+    def pods(self, app="web"):
+        return self.cluster.pods(NAMESPACE, app)
+
+    def ready_pods(self, app="web"):
+        return [
+            pod
+            for pod in self.pods(app)
+            if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+        ]
+
+    def pid(self, pod):
+        """A process of the pod's own, which is no agent's."""
+        uid = pod["metadata"]["uid"]
+        return (pids_of(uid, "httpd") or pids_of(uid, "sleep"))[0]
+
+    def net(self, pod):
+        return Net(f"/proc/{self.pid(pod)}/ns/net")
+
+    def addresses(self, pod):
+        return [one["ip"] for one in pod["status"]["podIPs"]]
+
+    def service(self, name="web"):
+        return self.cluster.get("service", "-n", NAMESPACE, name)
+
+    def rulesets(self, app="web"):
+        """The nftables state of each pod, by name."""
+        return {
+            pod["metadata"]["name"]: run(["nsenter", "-t", self.pid(pod), "-n", "nft", "list", "ruleset"]).stdout
+            for pod in self.pods(app)
+        }
+
+    def restarts(self, app="web"):
+        return {
+            (pod["metadata"]["name"], one["name"]): one["restartCount"]
+            for pod in self.pods(app)
+            for one in pod["status"]["containerStatuses"]
+        }
+
+    def scale(self, count, what="deployment/web"):
+        self.cluster.kubectl("-n", NAMESPACE, "scale", what, f"--replicas={count}")
+
+    def objects(self):
+        return self.cluster.get("intercepts.telepresence.io", "-A")["items"]
+
+    # What a person does on the laptop.
+
+    def telepresence(self, *args, **kwargs):
+        return self.laptop.telepresence(*args, **kwargs)
+
+    def refused(self, *args):
+        """Runs a command that must fail; its exit status and what it says."""
+        done = self.telepresence(*args, check=False)
+        assert done.returncode != 0, done.stdout
+        return done.returncode, done.stderr
+
+    def intercepts(self):
+        status = json.loads(self.telepresence("status", "--output", "json").stdout)
+        return status["user_daemon"].get("intercepts", [])
+
+    @contextlib.contextmanager
+    def intercept(self, name, *args):
+        """An intercept for as long as the block runs; yields its description."""
+        done = self.telepresence("intercept", name, *args, "--output", "json", "--detailed-output")
+        found = json.loads(done.stdout)
+        try:
+            yield found
+        finally:
+            self.telepresence("leave", found["name"], check=False)
+
+    def local(self, port=8080, text="laptop", address="127.0.0.1"):
+        """The laptop's version of a service."""
+        return serve(self.laptop_net, address, port, answer(text))
+
+    def all_pods_say(self, text, app="web", port=8080, seconds=5):
+        def check():
+            answers = {self.client.ask(pod["status"]["podIP"], port) for pod in self.ready_pods(app)}
+            return answers and all(one.startswith(text) for one in answers)
+
+        wait_for(f"every pod of {app} says {text!r}", check, seconds, 0.05)
+
+
+def set_up(cluster, laptop):
+    cluster.kubectl("apply", "-f", MANIFEST)
+    wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) >= 9, 30)
+    cluster.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s")
+    return Stage(cluster, laptop)
+
+
+def tear_down(cluster):
+    cluster.kubectl("delete", "-f", MANIFEST, "--wait=true", "--timeout=60s")

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every new connection to an intercepted port arrives on the laptop, as it was made; leave leaves nothing."""
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+
+from conftest import wait_for
+from nets import echo, read_all, read_exactly, reset, serve, serve_udp, until
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def rules_before(joined):
+    return joined.rulesets()
+
+
+@pytest.fixture(scope="module")
+def web(joined, rules_before):
+    """`web` intercepted on all its ports for the tests of this file; then the pods' rules are as before."""
+    ports = ["8080:http", "8082:bound", "7000:raw", "5353:dns"]
+    flags = [word for port in ports for word in ("--port", port)]
+    with joined.intercept("web", *flags):
+        yield joined
+    assert joined.rulesets() == rules_before
+
+
+@pytest.fixture
+def local(web):
+    with web.local() as taken:
+        yield taken
+
+
+def test_cluster_ip_of_every_pod_reaches_the_laptop(web, local):
+    service = web.service()["spec"]
+    assert len(web.pods()) == 3
+    for address in service["clusterIPs"]:
+        assert {web.client.ask(address, 80) for _ in range(12)} == {"laptop"}, address
+
+
+def test_pod_addresses_of_every_pod_reach_the_laptop(web, local):
+    for pod in web.pods():
+        for address in web.addresses(pod):
+            assert web.client.ask(address, 8080) == "laptop", address
+
+
+def test_node_port_reaches_the_laptop_from_outside_and_from_a_pod(web, local):
+    port = next(one["nodePort"] for one in web.service()["spec"]["ports"] if one["name"] == "http")
+    for address in web.plan.nodes[0].addresses[:1]:
+        assert {web.node_net.ask(address, port) for _ in range(6)} == {"laptop"}
+        assert {web.client.ask(address, port) for _ in range(6)} == {"laptop"}
+        assert {web.laptop_net.ask(address, port) for _ in range(6)} <= {"laptop", "TimeoutError", "OSError"}
+
+
+def test_the_node_itself_reaches_the_laptop(web, local):
+    for pod in web.pods():
+        assert web.node_net.ask(pod["status"]["podIP"], 8080) == "laptop"
+
+
+def test_the_same_pod_reaches_the_laptop_but_by_localhost(web, local):
+    for pod in web.pods():
+        net = web.net(pod)
+        for address in web.addresses(pod):
+            assert net.ask(address, 8080) == "laptop", address
+        assert net.ask("127.0.0.1", 8080) == f"pod {pod['metadata']['name']}"
+
+
+def test_hairpin_through_the_service_reaches_the_laptop(web, local):
+    address = web.cluster.cluster_ip("stage", "web")
+    for pod in web.pods():
+        assert {web.net(pod).ask(address, 80) for _ in range(6)} == {"laptop"}
+
+
+def test_through_the_tunnel_the_laptop_reaches_itself(web, local):
+    assert web.laptop.curl("http://web.stage/") == "laptop\n"
+    assert web.laptop.curl("http://web/") == "laptop\n"
+
+
+def test_an_app_bound_to_the_pods_address_is_intercepted_and_fallen_back_to(web):
+    for pod in web.pods():
+        assert web.client.ask(pod["status"]["podIP"], 8082) == f"pod {pod['metadata']['name']}"
+    with web.local(8082, "laptop 8082"):
+        for pod in web.pods():
+            assert web.client.ask(pod["status"]["podIP"], 8082) == "laptop 8082"
+
+
+def test_ports_that_are_not_intercepted_stay_with_the_app(web, local):
+    for pod in web.pods():
+        assert web.client.ask(pod["status"]["podIP"], 9090) == f"side {pod['metadata']['name']}"
+
+
+def test_half_close_passes_both_ways(web):
+    address = web.pods()[0]["status"]["podIP"]
+
+    def all_then_answer(connection):
+        connection.sendall(b"got %d" % len(read_all(connection)))
+
+    with serve(web.laptop_net, "127.0.0.1", 7000, all_then_answer):
+        with web.client.connect(address, 7000) as connection:
+            connection.sendall(b"x" * MIB)
+            connection.shutdown(socket.SHUT_WR)
+            assert read_all(connection) == b"got %d" % MIB
+
+    received = []
+
+    def close_then_read(connection):
+        connection.sendall(b"last words")
+        connection.shutdown(socket.SHUT_WR)
+        received.append(read_all(connection))
+
+    with serve(web.laptop_net, "127.0.0.1", 7000, close_then_read):
+        with web.client.connect(address, 7000) as connection:
+            assert read_all(connection) == b"last words"
+            connection.sendall(b"after the end")
+        assert until(lambda: received) == [b"after the end"]
+
+
+def test_reset_passes_both_ways(web):
+    address = web.pods()[0]["status"]["podIP"]
+
+    def hang_up(connection):
+        connection.recv(1)
+        reset(connection)
+
+    with serve(web.laptop_net, "127.0.0.1", 7000, hang_up), web.client.connect(address, 7000) as connection:
+        connection.sendall(b"x")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    ends = []
+
+    def watch(connection):
+        connection.sendall(b"x")
+        try:
+            ends.append(connection.recv(1))
+        except ConnectionResetError:
+            ends.append("reset")
+
+    with serve(web.laptop_net, "127.0.0.1", 7000, watch):
+        connection = web.client.connect(address, 7000)
+        read_exactly(connection, 1)
+        reset(connection)
+        assert until(lambda: ends) == ["reset"]
+
+
+def test_a_stalled_reader_holds_its_sender_and_nobody_else(web):
+    address = web.pods()[0]["status"]["podIP"]
+    may_read = threading.Event()
+    totals = []
+
+    def stall(connection):
+        assert connection.recv(1) == b"s"
+        may_read.wait(30)
+        totals.append(len(read_all(connection)))
+
+    def handle(connection):
+        if connection.recv(1, socket.MSG_PEEK) == b"s":
+            stall(connection)
+        else:
+            echo(connection)
+
+    with serve(web.laptop_net, "127.0.0.1", 7000, handle):
+        with web.client.connect(address, 7000) as connection:
+            connection.sendall(b"s")
+            connection.settimeout(1)
+            sent, block = 0, b"x" * 65536
+            with contextlib.suppress(TimeoutError):
+                while sent < 256 * MIB:
+                    sent += connection.send(block)
+            assert sent < 64 * MIB, "back-pressure holds the sender"
+            with web.client.connect(address, 7000) as other:
+                other.sendall(b"hello")
+                assert read_exactly(other, 5) == b"hello"
+            may_read.set()
+            connection.shutdown(socket.SHUT_WR)
+            assert until(lambda: totals, 20) == [sent]
+
+
+def test_bulk_arrives_unchanged(web):
+    data = os.urandom(8 * MIB)
+    with serve(web.laptop_net, "127.0.0.1", 7000, echo):
+        with web.client.connect(web.pods()[0]["status"]["podIP"], 7000, 20) as connection:
+            sender = threading.Thread(target=connection.sendall, args=(data,))
+            sender.start()
+            assert read_exactly(connection, len(data)) == data
+            sender.join()
+
+
+def test_many_connections_at_once_all_arrive(web, local):
+    address = web.cluster.cluster_ip("stage", "web")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(web.client.ask(address, 80, 10))) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == ["laptop"] * 100
+
+
+def ask_udp(net, address, port):
+    with net.udp() as client:
+        client.sendto(b"ping", (address, port))
+        try:
+            return client.recvfrom(100)
+        except OSError as error:
+            return type(error).__name__, None
+
+
+def test_udp_goes_to_the_laptop_and_its_answer_comes_from_the_port_that_was_asked(web):
+    pod = web.pods()[0]["status"]["podIP"]
+    service = web.cluster.cluster_ip("stage", "web")
+    with serve_udp(web.laptop_net, "127.0.0.1", 5353, "laptop "):
+        for address, port in ((pod, 5353), (service, 53)):
+            assert ask_udp(web.client, address, port) == (b"laptop ping", (address, port))
+
+
+def test_connections_from_before_stay_with_the_app_undisturbed(joined, rules_before):
+    """Runs without the intercept of this file: it makes one while a connection is open."""
+    pod = joined.pods("solo")[0]
+    with serve(joined.net(pod), pod["status"]["podIP"], 7000, echo), serve(
+        joined.laptop_net, "127.0.0.1", 7001, lambda connection: connection.sendall(b"laptop")
+    ):
+        with joined.client.connect(pod["status"]["podIP"], 7000) as old:
+            old.sendall(b"before")
+            assert read_exactly(old, 6) == b"before"
+            with joined.intercept("solo", "--port", "7001:7000"):
+                with joined.client.connect(pod["status"]["podIP"], 7000) as new:
+                    assert read_all(new) == b"laptop"
+                old.sendall(b"during")
+                assert read_exactly(old, 6) == b"during"
+            old.sendall(b"after")
+            assert read_exactly(old, 5) == b"after"
+
+
+def test_leave_gives_the_port_back_at_once_and_leaves_no_rule(joined):
+    before = joined.rulesets("db")
+    with joined.local():
+        with joined.intercept("db", "--port", "8080"):
+            joined.all_pods_say("laptop", "db")
+            assert joined.rulesets("db") != before
+        assert joined.client.ask(joined.pods("db")[0]["status"]["podIP"], 8080).startswith("pod ")
+    assert joined.rulesets("db") == before
+    assert not any(one["spec"]["name"] == "db" for one in joined.objects())
+
+
+def test_who_deletes_the_object_ends_the_intercept(joined):
+    with joined.local(), joined.intercept("db", "--port", "8080") as found:
+        joined.all_pods_say("laptop", "db")
+        mine = next(one for one in joined.objects() if one["spec"]["name"] == found["name"])
+        joined.cluster.kubectl("-n", "stage", "delete", "intercept", mine["metadata"]["name"])
+        joined.all_pods_say("pod", "db", seconds=2)
+        wait_for("status", lambda: not any(one["name"] == "db" for one in joined.intercepts()), 2)
