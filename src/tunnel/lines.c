@@ -125,9 +125,10 @@ static void on_close(void *user, uint32_t code)
 	struct lines *lines = user;
 	struct err err = ERR_INIT;
 
-	lines->stream = NULL;
 	(void)err_set(&err, -ECONNRESET, ERR_UNREACHABLE, "the stream closed, code %u", code);
 	over(lines, &err);
+	/* Until here the stream kept the object, which on_over may have let go of. */
+	lines->stream = NULL;
 	free_if_unused(lines);
 }
 
