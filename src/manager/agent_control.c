@@ -127,10 +127,11 @@ static void on_close(void *user, uint32_t code)
 	struct agent_control *control = user;
 	struct err err = ERR_INIT;
 
-	control->stream = NULL;
 	(void)err_set(
 		&err, -ECONNRESET, ERR_UNREACHABLE, "the control stream closed, code %u", code);
 	over(control, &err);
+	/* Until here the stream kept the object, which on_over may have let go of. */
+	control->stream = NULL;
 	free_if_unused(control);
 }
 

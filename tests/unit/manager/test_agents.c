@@ -25,6 +25,19 @@ static void test_join(void **state)
 	rig_free(rig);
 }
 
+static void test_reset_of_control(void **state)
+{
+	struct rig *rig = rig_new();
+	struct scripted agent;
+
+	(void)state;
+	scripted_hello(&agent, rig);
+	h2_stream_reset(agent.control, 8); /* RFC 9113: CANCEL */
+	run_until(rig->tunnel, &rig->lost, 1);
+	scripted_done(&agent);
+	rig_free(rig);
+}
+
 static void test_token_of_another_pod(void **state)
 {
 	struct rig *rig = rig_new();
@@ -346,6 +359,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_reset_of_control),
 		cmocka_unit_test(test_token_of_another_pod),
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_counts),
