@@ -51,13 +51,12 @@ def test_at_most_15_megabytes(archive):
     assert archive[0].stat().st_size <= 15_000_000
 
 
-def test_holds_the_program_its_libraries_and_no_shell(archive):
+def test_holds_the_programs_their_libraries_and_no_shell(archive):
     config, members = layers(archive[0])
     assert config["config"]["Entrypoint"] == ["/traffic-manager"]
     assert config["config"]["User"].split(":")[0] == "65532"
     files = {member.name.strip("/") for member in members if member.isfile()}
-    assert "traffic-manager" in files
     libraries = {name for name in files if ".so" in name}
     assert any("libc.so.6" in name for name in libraries)
-    assert files - libraries == {"traffic-manager", "etc/passwd", "etc/group", "etc/nsswitch.conf"}
+    assert files - libraries == {"traffic-manager", "traffic-agent", "etc/passwd", "etc/group", "etc/nsswitch.conf"}
     assert all(member.mtime == 0 and member.uid == 0 for member in members)
