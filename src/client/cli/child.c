@@ -106,6 +106,7 @@ int child_run(
 	char *const argv[], json_object *environment, int held, bool *ret_ended, struct err *err)
 {
 	static const int forwarded[] = FORWARDED_SIGNALS;
+	const struct sigaction usual = {.sa_handler = SIG_DFL};
 	struct child child = {.held = held};
 	pid_t self = getpid();
 	sigset_t mask, before;
@@ -115,7 +116,7 @@ int child_run(
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
 		(void)sigaddset(&mask, forwarded[i]);
 	/* Ignored, as it may be inherited, it would leave no status to wait for. */
-	(void)signal(SIGCHLD, SIG_DFL);
+	(void)sigaction(SIGCHLD, &usual, NULL);
 	child.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (child.signals < 0)
 		return err_set_errno(err, -errno, "signalfd");
