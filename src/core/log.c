@@ -33,6 +33,8 @@ void log_init(const char *program, int fd, enum log_format format, enum log_leve
 	sink.fd = fd;
 	sink.format = format;
 	sink.level = level;
+	/* gmtime_r() opens /etc/localtime the first time, which a sandbox may forbid later. */
+	tzset();
 }
 
 void log_set_level(enum log_level level)
