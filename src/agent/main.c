@@ -68,6 +68,9 @@ static int start(struct signals *signals, const struct agent_options *options, s
 	if (r < 0)
 		return r;
 	start_signals(signals, loop);
+	/* The first line of a log makes glibc look for a time zone: afterwards no file is opened.
+	 */
+	log_info("started", "version=%s container=%s", TP_VERSION, options->container);
 	r = sandbox_enter(err);
 	if (r < 0)
 		program_stop(signals->program);
@@ -91,8 +94,6 @@ int main(int argc, char **argv)
 	r = start(&signals, &options, &err);
 	if (r < 0)
 		log_error("start failed", "error=\"%s\"", err.msg);
-	else
-		log_info("started", "version=%s container=%s", TP_VERSION, options.container);
 	(void)uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 	code = r < 0 ? err_exit_code(err.kind) : program_exit_code(signals.program);
 	program_free(signals.program);
