@@ -41,6 +41,7 @@ bool engine_take_expected(
 {
 	for (size_t i = 0; i < ENGINE_EXPECTS; i++) {
 		struct engine_expect *expect = &engine->expects[i];
+		uint32_t id = expect->id;
 
 		if (expect->protocol != protocol || expect->port != port ||
 			expect->source.port != source->port ||
@@ -48,7 +49,7 @@ bool engine_take_expected(
 			uv_now(engine->loop) > expect->until_ms)
 			continue;
 		*expect = (struct engine_expect){.protocol = 0};
-		engine->events.on_captured(engine->user, expect->id);
+		engine->events.on_captured(engine->user, id);
 		return true;
 	}
 	return false;
