@@ -140,13 +140,35 @@ bool lease_is_leader(const struct lease *lease)
 	return lease->leader;
 }
 
-static void on_released(void *user, int r UNUSED, int status UNUSED, json_object *body UNUSED,
+static void on_reread(
+	void *user, int r, int status UNUSED, json_object *body, const struct err *err UNUSED);
+
+static void on_released(void *user, int r, int status UNUSED, json_object *body UNUSED,
 	const struct err *err UNUSED)
+{
+	struct lease *lease = user;
+	struct kube_request_config config = {.method = "GET", .path = lease->path};
+
+	lease->request = NULL;
+	if (r == -EAGAIN && lease->held) {
+		json_object_put(TAKE_PTR(lease->held));
+		kube_request(lease->client, &config, on_reread, lease, &lease->request);
+		return;
+	}
+	lease->on_released(lease->release_user);
+}
+
+/* Somebody wrote it meanwhile; if it is still ours it is given up all the same. */
+static void on_reread(
+	void *user, int r, int status UNUSED, json_object *body, const struct err *err UNUSED)
 {
 	struct lease *lease = user;
 
 	lease->request = NULL;
-	lease->on_released(lease->release_user);
+	if (r == 0 && strcmp(json_text_or(body, "spec.holderIdentity", ""), lease->identity) == 0)
+		put(lease, body, "", on_released);
+	else
+		lease->on_released(lease->release_user);
 }
 
 static void on_nothing_held(uv_timer_t *timer)
