@@ -226,9 +226,15 @@ static uint64_t with_jitter(uint32_t ms)
 
 static void on_retry(uv_timer_t *timer);
 
-/* The link goes with its next try: its own callbacks are under way. */
-static void lose(struct program *program)
+/* The link goes with its next try: its own callbacks are under way. The control stream that ends
+ * with its link tells the same loss twice. */
+static void lose(struct program *program, const struct err *err)
 {
+	if (uv_is_active((uv_handle_t *)&program->retry))
+		return;
+	/* Of many tries in vain the first is worth a line. */
+	if (program->retry_ms == RETRY_MIN_MS)
+		log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
 	engine_set_link(program->engine, NULL);
 	control_free(TAKE_PTR(program->control));
 	if (!uv_is_active((uv_handle_t *)&program->alone))
@@ -239,10 +245,7 @@ static void lose(struct program *program)
 
 static void on_over(void *user, const struct err *err)
 {
-	struct program *program = user;
-
-	log_warn("control stream ended", "why=\"%s\"", err->msg);
-	lose(program);
+	lose(user, err);
 }
 
 static void on_ready(void *user)
@@ -257,10 +260,13 @@ static void on_ready(void *user)
 	struct program *program = user;
 	const struct agent_options *options = program->options;
 	struct h2_session *h2 = agent_link_h2(program->link);
+	struct err err = ERR_INIT;
+	int r = control_new(
+		h2, options->name, options->container, &events, program, &program->control);
 
-	if (control_new(h2, options->name, options->container, &events, program,
-		    &program->control) < 0) {
-		lose(program);
+	if (r < 0) {
+		(void)err_set_errno(&err, r, "control stream");
+		lose(program, &err);
 		return;
 	}
 	engine_set_link(program->engine, h2);
@@ -279,8 +285,7 @@ static void on_closed(void *user, const struct err *err)
 		program_stop(program);
 		return;
 	}
-	log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
-	lose(program);
+	lose(program, err);
 }
 
 static void on_retry(uv_timer_t *timer)
