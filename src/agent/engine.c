@@ -15,6 +15,10 @@
 #include "core/log.h"
 #include "netfilter/nft.h"
 
+/* Connections that the former rules redirected are accepted by then, if they ever are: a SYN is
+ * sent again after 1 s (RFC 6298 2). */
+#define LINGER_MS 2000
+
 const struct engine_port *engine_find_port(
 	const struct engine *engine, uint16_t port, uint8_t protocol)
 {
@@ -155,6 +159,13 @@ static void on_accept(
 	tcp_flow_start(user, fd, source, target);
 }
 
+static void on_linger_over(uv_timer_t *timer)
+{
+	struct engine *engine = container_of(timer, struct engine, linger);
+
+	tcp_listener_close(TAKE_PTR(engine->listener));
+}
+
 static bool has_protocol(const struct engine_config *config, uint8_t protocol)
 {
 	for (size_t i = 0; i < config->port_count; i++) {
@@ -227,7 +238,9 @@ static void fill_want(const struct engine_config *config, const struct sockets *
 			.protocol = port->protocol,
 			.listener = tcp ? tcp_listener_port(sockets->listener)
 					: udp_port_listener(sockets->udp[i]),
-			.tcp_probe = tcp && port->probe == ENGINE_PROBE_TCP,
+			/* What gRPC's client says first does not name it (RFC 9113 3.4). */
+			.tcp_probe = tcp && (port->probe == ENGINE_PROBE_TCP ||
+						    port->probe == ENGINE_PROBE_GRPC),
 		};
 	}
 	want->node_count = config->node_count;
@@ -249,8 +262,10 @@ static void adopt(
 	memcpy(engine->udp, sockets->udp, sizeof(engine->udp));
 	engine->listener = sockets->listener;
 	engine->config = *config;
-	if (!has_protocol(config, IPPROTO_TCP))
-		tcp_listener_close(TAKE_PTR(engine->listener));
+	if (has_protocol(config, IPPROTO_TCP))
+		(void)uv_timer_stop(&engine->linger);
+	else if (engine->listener && !uv_is_active((uv_handle_t *)&engine->linger))
+		(void)uv_timer_start(&engine->linger, on_linger_over, LINGER_MS, 0);
 	update_counts(engine);
 }
 
@@ -302,6 +317,7 @@ int engine_new(uv_loop_t *loop, const struct engine_events *events, void *user,
 	engine->nft = nft;
 	engine->rules = intercept_rules_new(nft);
 	LIST_INIT(&engine->flows);
+	(void)uv_timer_init(loop, &engine->linger);
 	*ret_engine = engine;
 	return 0;
 }
@@ -310,6 +326,14 @@ void engine_free_if_done(struct engine *engine)
 {
 	if (engine->closing && engine->flow_count == 0)
 		free(engine);
+}
+
+static void on_linger_closed(uv_handle_t *handle)
+{
+	struct engine *engine = container_of(handle, struct engine, linger);
+
+	engine->flow_count--;
+	engine_free_if_done(engine);
 }
 
 void engine_free(struct engine *engine)
@@ -327,7 +351,7 @@ void engine_free(struct engine *engine)
 			udp_port_close(engine->udp[i]);
 	}
 	engine->h2 = NULL;
-	/* One more flow than there are, so that the last abort does not free the engine here. */
+	/* One more flow than there are, until the timer is closed. */
 	engine->flow_count++;
 	for (struct tcp_flow *flow = LIST_FIRST(&engine->flows), *next; flow; flow = next) {
 		next = tcp_flow_next(flow);
@@ -337,7 +361,6 @@ void engine_free(struct engine *engine)
 		HASH_DEL(engine->counts, count);
 		free(count);
 	}
-	engine->flow_count--;
 	engine->closing = true;
-	engine_free_if_done(engine);
+	uv_close((uv_handle_t *)&engine->linger, on_linger_closed);
 }

@@ -49,6 +49,7 @@ struct engine {
 	struct intercept_rules *rules;
 	struct engine_config config;
 	struct tcp_listener *listener; /* NULL while no TCP port is configured */
+	uv_timer_t linger; /* until the listener of no port is closed */
 	struct udp_port *udp[INTERCEPT_PORTS]; /* by place in config.ports; NULL for TCP */
 	struct h2_session *h2; /* NULL: no manager */
 	struct engine_count *counts;

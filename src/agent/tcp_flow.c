@@ -3,7 +3,7 @@
  *   PEEKING -> ASKING -> RELAYING -> OVER      the laptop has it
  *   PEEKING, ASKING -> BYPASSING -> OVER       the app has it
  *
- * PEEKING is only for what comes from the node to a port that the kubelet probes by HTTP or gRPC.
+ * PEEKING is only for what comes from the node to a port that the kubelet probes by HTTP.
  * `timer` bounds PEEKING and ASKING; the flow is freed when it is closed and the state is OVER.
  */
 #include "agent/tcp_flow.h"
@@ -302,7 +302,7 @@ void tcp_flow_start(struct engine *engine, int fd, const struct ip_endpoint *sou
 	}
 	(void)snprintf(flow->intercept, sizeof(flow->intercept), "%s", port->intercept);
 	flow->close_on_refuse = port->close_on_refuse;
-	if (port->probe != ENGINE_PROBE_NONE && engine_is_node(engine, &source->addr))
+	if (port->probe == ENGINE_PROBE_HTTP && engine_is_node(engine, &source->addr))
 		peek(flow);
 	else
 		ask(flow);

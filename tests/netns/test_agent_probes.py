@@ -7,6 +7,8 @@ import pytest
 from agentrig import AgentRig, POD, PORT
 
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: pod\r\nUser-Agent: kube-probe/1.32\r\n\r\n"
+# All that grpc-go says before the server has: the preface and SETTINGS (RFC 9113 3.4).
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 OTHER = b"GET /healthz HTTP/1.1\r\nHost: pod\r\nUser-Agent: curl/8\r\n\r\n"
 
 
@@ -102,4 +104,30 @@ def test_probe_that_only_connects(rig):
     rig.connect(source="node").close()
     assert rig.ask(source="node", data=PROBE) == b"app:" + PROBE
     assert rig.counts()["connections"] == 0
+    rig.end()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_grpc(rig, family):
+    """Its client names itself only after the server's first words, so the rules let it pass."""
+    rig.intercept(f"{PORT}/tcp/grpc/one/app", nodes=True, answer="ignore")
+    start = time.monotonic()
+    assert rig.ask(family=family, source="node", data=PREFACE) == b"app:" + PREFACE
+    assert time.monotonic() - start < 0.5
+    assert rig.counts()["connections"] == 0
+    rig.answer("dial")
+    outside = None if family == 4 else "fd09::1"
+    assert rig.ask(family=family, source=outside, data=PREFACE) == b"laptop:" + PREFACE
+    rig.end()
+
+
+def test_silent_peer_behind_the_node(rig):
+    """A masqueraded client of a server that speaks first is asked about at once."""
+    rig.intercept(f"{PORT}/tcp/tcp/one/app", nodes=True)
+    sock = rig.socket(source="node")
+    sock.setsockopt(0, 2, 63)  # IP_TTL
+    start = time.monotonic()
+    sock.connect((POD[4], PORT))
+    rig.event("ask")
+    assert time.monotonic() - start < 0.5
     rig.end()
