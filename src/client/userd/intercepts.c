@@ -76,6 +76,7 @@ void intercepts_session(
 	bool same = set->session_uid && strcmp(set->session_uid, uid) == 0;
 	struct intercept *intercept, *next;
 
+	reverse_session(set->reverse, uid);
 	if (same)
 		return;
 	free(set->owner);
@@ -84,7 +85,6 @@ void intercepts_session(
 	set->owner = xstrdup(owner);
 	set->session = xstrdup(name);
 	set->session_uid = xstrdup(uid);
-	reverse_session(set->reverse, uid);
 	DL_FOREACH_SAFE (set->list, intercept, next)
 		intercept_renew(intercept);
 }

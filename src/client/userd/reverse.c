@@ -107,8 +107,12 @@ static void restart(struct reverse *reverse)
 
 void reverse_session(struct reverse *reverse, const char *uid)
 {
-	if (uid && reverse->uid && strcmp(uid, reverse->uid) == 0)
+	if (uid && reverse->uid && strcmp(uid, reverse->uid) == 0) {
+		/* The session's own tunnel has just found the manager. */
+		if (uv_is_active((uv_handle_t *)&reverse->timer))
+			restart(reverse);
 		return;
+	}
 	free(reverse->uid);
 	reverse->uid = uid ? xstrdup(uid) : NULL;
 	restart(reverse);

@@ -31,7 +31,8 @@ struct reverse_config {
 
 struct reverse *reverse_new(const struct reverse_config *config);
 void reverse_free(struct reverse *reverse); /* resets what it carries; NULL-safe, deferred */
-/* The current Session; NULL: none. Another one than before opens it anew. */
+/* The current Session; NULL: none. Another one than before opens it anew; the same one says that
+ * the manager answers again. */
 void reverse_session(struct reverse *reverse, const char *uid);
 /* From now on it is wanted. */
 void reverse_want(struct reverse *reverse);
