@@ -82,7 +82,8 @@ struct seat {
 	unsigned int placed, ended; /* numbers of the newest agent, and of the last that ended */
 	unsigned int deaths; /* in a row */
 	bool ours; /* the agent that is expected was placed by this process */
-	bool was_running, added;
+	bool was_running;
+	char *addresses; /* of the pod and its node, as the agents' table has them; NULL: none */
 	struct err problem; /* why there is no agent */
 	char agent[SEAT_AGENT_BYTES]; /* name, while connected */
 	char container[SEAT_AGENT_BYTES]; /* whose environment it has */

@@ -148,7 +148,7 @@ static bool join_all(struct intercept *intercept, struct verdict *verdict)
 
 	HASH_ITER (hh, intercept->set->seats, seat, next) {
 		if (!workload_has(intercept->target->workload, seat->uid) ||
-			member_find(intercept, seat) || !pod_running(seat->pod))
+			member_find(intercept, seat) || !pod_alive(seat->pod))
 			continue;
 		if (pod_refusal(seat->pod, &why) < 0) {
 			say(verdict, INTERCEPT_ERROR, "Refused", "%s", why.msg);

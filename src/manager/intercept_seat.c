@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The agent of one pod: placed when an intercept wants one and none is there, replaced when it is
- * lost. What its container's status says decides: an agent that runs gets time to connect, one that
- * has ended is replaced at once, and one that keeps ending later and later.
+ * lost. A pod that is only starting gets one as well: its kubelet looks at it once a second, so
+ * that the agent would come seconds after the app if it were placed when the app runs. What its
+ * container's status says decides: an agent that runs gets time to connect, one that has ended is
+ * replaced at once, and one that keeps ending later and later.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -91,6 +93,9 @@ static void on_placed(void *user, int r, const struct err *err)
 		seat_step(seat);
 		return;
 	}
+	/* Without an answer it may be there after all, and a name is not used twice. */
+	if (err->kind != ERR_UNREACHABLE)
+		seat->placed--;
 	if (r == -EAGAIN || err->kind == ERR_UNREACHABLE) {
 		wait_until(seat, SEAT_BACKOFF, now + ASK_AGAIN_MS);
 		return;
@@ -228,17 +233,27 @@ static void expect(struct seat *seat, const struct pod_agent *agent)
 		seat->was_running = true;
 		clear_problem(seat);
 		seat->deadline_ms = MAX(seat->deadline_ms, now + RECONNECT_MS);
+		/* Its token has expired: another one has to be placed. */
+		if (seat->ours && now - seat->expected_ms >= AGENTS_TOKEN_MS) {
+			seat->ours = false;
+			seat->deadline_ms = now + RECONNECT_MS;
+		}
 	}
 	/* Its image is being pulled, most likely. */
 	if (agent->state == POD_AGENT_WAITING && seat->deadline_ms > 0)
 		seat->deadline_ms = seat->expected_ms + PULL_MS;
-	if (seat->deadline_ms > 0 && now >= seat->deadline_ms)
+	if (seat->deadline_ms == 0 || now < seat->deadline_ms)
+		return;
+	/* A pod whose own containers are still being started says nothing of its agent. */
+	if (pod_running(seat->pod))
 		timed_out(seat, agent);
+	else
+		seat->deadline_ms = now + START_MS;
 }
 
 static bool wanted(const struct seat *seat)
 {
-	return seat->members && pod_running(seat->pod) && seat->set->leader && seat->set->placer;
+	return seat->members && pod_alive(seat->pod) && seat->set->leader && seat->set->placer;
 }
 
 static void rest(struct seat *seat)
@@ -336,18 +351,27 @@ void seat_configure(struct seat *seat)
 	agents_configure(seat->set->agents, seat->uid, list, pod_node_addresses(seat->pod));
 }
 
+/* Nobody is let in from elsewhere, and the kubelet's probes are known by where they come from. */
 static void announce(struct seat *seat)
 {
 	struct ip_addr addrs[AGENTS_POD_ADDRESSES];
 	size_t count = pod_addresses(seat->pod, addrs, ARRAY_SIZE(addrs));
-	auto_free char *name = NULL;
+	json_object *nodes = pod_node_addresses(seat->pod);
+	auto_free char *name = NULL, *text = NULL;
 
-	if (count == 0)
+	text = xasprintf("%s %s", json_object_to_json_string(json_path(seat->pod, "status.podIPs")),
+		json_object_to_json_string(nodes));
+	json_object_put(nodes);
+	/* Without an address yet it can be given a token all the same. */
+	if (seat->addresses && strcmp(seat->addresses, text) == 0)
 		return;
+	free(seat->addresses);
+	seat->addresses = TAKE_PTR(text);
 	name = xasprintf(
 		"%s/%s", json_text_or(seat->pod, "metadata.namespace", ""), pod_name(seat->pod));
 	agents_add(seat->set->agents, seat->uid, name, addrs, count);
-	seat->added = true;
+	if (seat->members)
+		seat_configure(seat);
 }
 
 void seat_on_pod(struct intercepts *set, json_object *pod, bool is_new_target)
@@ -380,8 +404,9 @@ void seat_drop(struct seat *seat, bool all)
 		member_leave(seat->members, false);
 	placement_cancel(seat->placement);
 	HASH_DEL(set->seats, seat);
-	if (seat->added)
+	if (seat->addresses)
 		agents_remove(set->agents, seat->uid);
+	free(seat->addresses);
 	json_object_put(seat->pod);
 	free(seat->uid);
 	free(seat);

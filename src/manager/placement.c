@@ -76,9 +76,10 @@ static void on_placed(void *user, int r, int status, json_object *body, const st
 
 	if (r < 0)
 		r = placement_refusal(placement->pod, status, body, err, &why);
-	log_info("agent placed", "pod=%s/%s number=%u result=%d error=%s",
-		json_text_or(placement->pod, "metadata.namespace", ""), pod_name(placement->pod),
-		placement->number, r, why.msg);
+	else
+		log_info("agent placed", "pod=%s/%s number=%u",
+			json_text_or(placement->pod, "metadata.namespace", ""),
+			pod_name(placement->pod), placement->number);
 	placement_free(placement);
 	on_done(owner, r, &why);
 }

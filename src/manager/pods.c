@@ -26,6 +26,14 @@ bool pod_running(json_object *pod)
 	       json_text(pod, "status.podIP") && !json_path(pod, "metadata.deletionTimestamp");
 }
 
+bool pod_alive(json_object *pod)
+{
+	const char *phase = json_text_or(pod, "status.phase", "");
+
+	return (strcmp(phase, "Running") == 0 || strcmp(phase, "Pending") == 0) &&
+	       json_text(pod, "spec.nodeName") && !json_path(pod, "metadata.deletionTimestamp");
+}
+
 bool pod_ready(json_object *pod)
 {
 	if (!pod_running(pod))

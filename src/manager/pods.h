@@ -39,6 +39,7 @@ const char *pod_uid(json_object *pod);
 const char *pod_name(json_object *pod);
 bool pod_ready(json_object *pod); /* takes connections, and is not about to end */
 bool pod_running(json_object *pod); /* has addresses and started containers, and is not ending */
+bool pod_alive(json_object *pod); /* has a node, and neither ends nor has ended */
 /* -EPERM: a pod in which connections must not be redirected. */
 NODISCARD int pod_refusal(json_object *pod, struct err *err);
 /* The number that this pod gives to a port: by name if it has one of that name, else the number. */

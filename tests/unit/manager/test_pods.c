@@ -29,23 +29,34 @@ static void test_readiness(void **state UNUSED)
 {
 	static const struct {
 		const char *pod;
-		bool running, ready;
+		bool running, ready, alive;
 	} cases[] = {
-		{"{}", false, false},
-		{"[]", false, false},
-		{"{" STATUS("True") "}", true, true},
-		{"{" STATUS("False") "}", true, false},
+		{"{}", false, false, false},
+		{"[]", false, false, false},
+		{"{\"spec\":{\"nodeName\":\"n\"},\"status\":{\"phase\":\"Pending\"}}", false, false,
+			true},
+		{"{\"status\":{\"phase\":\"Pending\"}}", false, false, false},
+		{"{\"spec\":{\"nodeName\":\"n\"},\"status\":{\"phase\":\"Failed\"}}", false, false,
+			false},
+		{"{\"spec\":{\"nodeName\":\"n\"}," STATUS("False") "}", true, false, true},
+		{"{\"spec\":{\"nodeName\":\"n\"},\"metadata\":{\"deletionTimestamp\":\"t\"}"
+		 "," STATUS("True") "}",
+			false, false, false},
+		{"{" STATUS("True") "}", true, true, false},
+		{"{" STATUS("False") "}", true, false, false},
 		{"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}," STATUS(
 			 "True") "}",
-			false, false},
-		{"{\"status\":{\"phase\":\"Pending\",\"podIP\":\"10.1.0.4\"}}", false, false},
-		{"{\"status\":{\"phase\":\"Running\"}}", false, false},
+			false, false, false},
+		{"{\"status\":{\"phase\":\"Pending\",\"podIP\":\"10.1.0.4\"}}", false, false,
+			false},
+		{"{\"status\":{\"phase\":\"Running\"}}", false, false, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		json_object *pod = parse(cases[i].pod);
 
-		if (pod_running(pod) != cases[i].running || pod_ready(pod) != cases[i].ready)
+		if (pod_running(pod) != cases[i].running || pod_ready(pod) != cases[i].ready ||
+			pod_alive(pod) != cases[i].alive)
 			fail_msg("case %zu", i);
 		json_object_put(pod);
 	}
