@@ -103,8 +103,9 @@ static void on_deleted(
 
 static void send_delete(struct intercept *intercept)
 {
-	auto_free char *path = intercept_path(intercept);
-	auto_free char *body = intercept_delete_options(intercept->uid);
+	auto_free char *path =
+		intercept_object_path(intercept->args.namespace, intercept->object_name);
+	auto_free char *body = intercept_object_delete(intercept->uid);
 	const struct kube_request_config config = {.method = "DELETE", .path = path, .body = body};
 
 	kube_request(

@@ -7,6 +7,7 @@
 
 #include "client/userd/fetch.h"
 #include "client/userd/intercept_priv.h"
+#include "client/userd/kinds.h"
 #include "client/userd/proto.h"
 #include "client/userd/reverse.h"
 #include "cluster/client.h"
@@ -45,8 +46,8 @@ static void on_environment(void *user, int r, json_object *object, const struct 
 			&intercept->timer, on_environment_pause, ENVIRONMENT_PAUSE_MS, 0);
 	} else {
 		copy = *err;
-		err_wrap(&copy, r, "environment of %s %s", match_kind_text(intercept->target.kind),
-			intercept->target.workload);
+		err_wrap(&copy, r, "environment of %s %s",
+			workload_kind_text(intercept->target.kind), intercept->target.workload);
 		intercept_fail(intercept, &copy, NULL);
 	}
 }

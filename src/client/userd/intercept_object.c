@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/userd/proto.h"
+#include "cluster/client.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
 
@@ -62,6 +63,18 @@ json_object *intercept_object_new(const struct intercept_args *args,
 	json_object_object_add(spec, "ports", ports);
 	json_object_object_add(object, "spec", spec);
 	return object;
+}
+
+char *intercept_object_path(const char *namespace, const char *name)
+{
+	return kube_path(INTERCEPT_API, INTERCEPT_PLURAL, namespace, name);
+}
+
+char *intercept_object_delete(const char *uid)
+{
+	return xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
+			 "\"preconditions\":{\"uid\":\"%s\"}}",
+		uid);
 }
 
 /* "http", "8080": the service's port, or without a service the container's, by name if it has one.

@@ -95,9 +95,6 @@ void intercept_check_ready(struct intercept *intercept);
 
 /* intercept_taken.c: CREATE found another object of that name. */
 void intercept_taken(struct intercept *intercept);
-/* {"preconditions":{"uid":...}}; malloc'd. */
-NODISCARD char *intercept_delete_options(const char *uid);
-NODISCARD char *intercept_path(const struct intercept *intercept);
 
 /* intercepts.c: it has ended; frees it. */
 void intercepts_gone(struct intercept *intercept);

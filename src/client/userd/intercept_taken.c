@@ -21,19 +21,6 @@
 #define NAME_STEM_BYTES 247
 #define TAKEN_TRIES     4
 
-char *intercept_path(const struct intercept *intercept)
-{
-	return kube_path(
-		INTERCEPT_API, INTERCEPT_PLURAL, intercept->args.namespace, intercept->object_name);
-}
-
-char *intercept_delete_options(const char *uid)
-{
-	return xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
-			 "\"preconditions\":{\"uid\":\"%s\"}}",
-		uid);
-}
-
 /* The alphabet of Kubernetes' own generated names: no vowels, nothing that looks alike. */
 static void rename_object(struct intercept *intercept)
 {
@@ -66,9 +53,10 @@ static void on_removed(
 
 static void remove_stale(struct intercept *intercept)
 {
-	auto_free char *path = intercept_path(intercept);
+	auto_free char *path =
+		intercept_object_path(intercept->args.namespace, intercept->object_name);
 	auto_free char *body =
-		intercept_delete_options(json_text_or(intercept->object, "metadata.uid", ""));
+		intercept_object_delete(json_text_or(intercept->object, "metadata.uid", ""));
 	const struct kube_request_config config = {.method = "DELETE", .path = path, .body = body};
 
 	log_info("replacing a stale intercept", "name=%s", intercept->object_name);
@@ -141,7 +129,8 @@ static void on_holder(
 
 void intercept_taken(struct intercept *intercept)
 {
-	auto_free char *path = intercept_path(intercept);
+	auto_free char *path =
+		intercept_object_path(intercept->args.namespace, intercept->object_name);
 	const struct kube_request_config config = {.method = "GET", .path = path};
 	struct err err = ERR_INIT;
 

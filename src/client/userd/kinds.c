@@ -25,6 +25,21 @@ const struct workload_kind *workload_kind_find(const char *kind)
 	return NULL;
 }
 
+const char *workload_kind_text(const char *kind)
+{
+	static const struct {
+		const char *kind, *text;
+	} texts[] = {{"Deployment", "deployment"}, {"StatefulSet", "statefulset"},
+		{"ReplicaSet", "replicaset"}, {"DaemonSet", "daemonset"}, {"Rollout", "rollout"},
+		{"Pod", "pod"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (strcmp(kind, texts[i].kind) == 0)
+			return texts[i].text;
+	}
+	return "workload";
+}
+
 json_object *workload_controller(json_object *object)
 {
 	for (size_t i = 0; i < json_count(object, "metadata.ownerReferences"); i++) {

@@ -21,6 +21,8 @@ extern const struct workload_kind workload_kinds[KINDS_COUNT];
 
 /* NULL: no kind of workload. */
 const struct workload_kind *workload_kind_find(const char *kind);
+/* "Deployment" as a sentence has it: "deployment". Static. */
+const char *workload_kind_text(const char *kind);
 /* The ownerReference that controls an object, or NULL. Borrowed. */
 json_object *workload_controller(json_object *object);
 /* kube-system and its like, and the manager's namespace: nothing there is intercepted. */

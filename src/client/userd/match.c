@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/kinds.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/buf.h"
@@ -23,21 +24,6 @@ struct candidates {
 static void copy_label(char out[static INTERCEPT_LABEL_BYTES], const char *text)
 {
 	(void)snprintf(out, INTERCEPT_LABEL_BYTES, "%s", text ? text : "");
-}
-
-const char *match_kind_text(const char *kind)
-{
-	static const struct {
-		const char *kind, *text;
-	} texts[] = {{"Deployment", "deployment"}, {"StatefulSet", "statefulset"},
-		{"ReplicaSet", "replicaset"}, {"DaemonSet", "daemonset"}, {"Rollout", "rollout"},
-		{"Pod", "pod"}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-		if (strcmp(kind, texts[i].kind) == 0)
-			return texts[i].text;
-	}
-	return "workload";
 }
 
 bool match_selects(json_object *selector, json_object *labels)
@@ -270,9 +256,9 @@ static int pick_port(
 		return err_set(match->err, -E2BIG, ERR_USAGE,
 			"%s %s.%s has multiple interceptable ports. Please specify the one with "
 			"--service=<svc> and/or --port=local:svcPort",
-			match_kind_text(match->kind), match->workload, args->namespace);
+			workload_kind_text(match->kind), match->workload, args->namespace);
 	return err_set(match->err, -ENOENT, ERR_NOT_FOUND, "%s %s.%s has no interceptable port%s%s",
-		match_kind_text(match->kind), match->workload, args->namespace,
+		workload_kind_text(match->kind), match->workload, args->namespace,
 		arg->remote[0] ? " matching " : "", arg->remote);
 }
 
@@ -311,38 +297,46 @@ static int pick_ports(struct matching *match, struct intercept_target *target)
 	return 0;
 }
 
-/* The container whose environment is meant: as told, else the first port's, else the first. */
-static int pick_container(
-	struct matching *match, json_object *spec, struct intercept_target *target)
+/* Where its volumes are, with colons between; the caller's. */
+static char *join_mounts(json_object *container)
 {
-	const char *wanted = match->args->container;
-	json_object *found = NULL;
 	struct buf mounts;
 	const char *text;
+	char *joined;
 
-	if (!wanted && target->ports[0].container[0])
-		wanted = target->ports[0].container;
-	for (size_t i = 0; i < json_count(spec, "containers") && !found; i++) {
-		json_object *container = json_item(spec, "containers", i);
-
-		if (!wanted || strcmp(json_text_or(container, "name", ""), wanted) == 0)
-			found = container;
-	}
-	if (!found && match->args->container)
-		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
-			"%s %s.%s has no container named %s", match_kind_text(match->kind),
-			match->workload, match->args->namespace, wanted);
-	target->container = xstrdup(found ? json_text_or(found, "name", "") : wanted ? wanted : "");
 	buf_init(&mounts, MOUNTS_BYTES);
-	for (size_t i = 0; i < json_count(found, "volumeMounts"); i++) {
-		const char *path = json_text(json_item(found, "volumeMounts", i), "mountPath");
+	for (size_t i = 0; i < json_count(container, "volumeMounts"); i++) {
+		const char *path = json_text(json_item(container, "volumeMounts", i), "mountPath");
 
 		if (path && buf_printf(&mounts, "%s%s", buf_len(&mounts) ? ":" : "", path) < 0)
 			break;
 	}
 	text = buf_cstr(&mounts);
-	target->mounts = xstrdup(text ? text : "");
+	joined = xstrdup(text ? text : "");
 	buf_done(&mounts);
+	return joined;
+}
+
+/* The container whose environment is meant: as told, else the first port's, else the first. */
+static int pick_container(
+	struct matching *match, json_object *spec, struct intercept_target *target)
+{
+	const char *declares = target->ports[0].container;
+	const char *wanted = match->args->container ? match->args->container : declares;
+	json_object *found = NULL;
+
+	for (size_t i = 0; i < json_count(spec, "containers") && !found; i++) {
+		json_object *container = json_item(spec, "containers", i);
+
+		if (!*wanted || strcmp(json_text_or(container, "name", ""), wanted) == 0)
+			found = container;
+	}
+	if (!found && match->args->container)
+		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
+			"%s %s.%s has no container named %s", workload_kind_text(match->kind),
+			match->workload, match->args->namespace, wanted);
+	target->container = xstrdup(found ? json_text_or(found, "name", "") : wanted);
+	target->mounts = join_mounts(found);
 	return 0;
 }
 
@@ -357,12 +351,12 @@ static int match_all(struct matching *match, json_object *template, json_object 
 			"%s %s.%s uses its node's network (hostNetwork); intercepting it would "
 			"take "
 			"the node's own traffic",
-			match_kind_text(match->kind), match->workload, match->args->namespace);
+			workload_kind_text(match->kind), match->workload, match->args->namespace);
 	list_containers(spec, &match->declared);
 	if (!list_services(match->args, template, services, &match->declared, &match->services))
 		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
 			"no service named %s selects the pods of %s %s.%s", match->args->service,
-			match_kind_text(match->kind), match->workload, match->args->namespace);
+			workload_kind_text(match->kind), match->workload, match->args->namespace);
 	r = pick_ports(match, target);
 	if (r == 0)
 		r = pick_container(match, spec, target);

@@ -50,7 +50,5 @@ void intercept_target_done(struct intercept_target *target);
 
 /* Every label of the selector (an object of strings, not empty) is among the labels. */
 bool match_selects(json_object *selector, json_object *labels);
-/* "Deployment" as a sentence has it: "deployment". Static. */
-const char *match_kind_text(const char *kind);
 
 #endif /* CLIENT_USERD_MATCH_H */

@@ -6,6 +6,7 @@
 #include "client/userd/rootlink.h"
 #include "client/userd/server.h"
 #include "client/userd/session.h"
+#include "client/userd/session_requests.h"
 #include "client/userd/userd_priv.h"
 #include "client/userd/waits.h"
 #include "core/alloc.h"

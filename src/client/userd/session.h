@@ -55,6 +55,5 @@ struct kube_client *session_client(const struct session *session);
 struct intercepts *session_intercepts(const struct session *session);
 const struct uplink *session_uplink(const struct session *session);
 const char *session_namespace(const struct session *session);
-const char *session_manager_namespace(const struct session *session);
 
 #endif /* CLIENT_USERD_SESSION_H */

@@ -225,8 +225,3 @@ const char *session_namespace(const struct session *session)
 {
 	return session->kube->namespace;
 }
-
-const char *session_manager_namespace(const struct session *session)
-{
-	return session->manager_namespace;
-}

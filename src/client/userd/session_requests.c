@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that need a connection: each waits for something of the session. */
+/* Each waits for something of the session. */
+#include "client/userd/session_requests.h"
+
 #include <errno.h>
 #include <string.h>
 
+#include "client/userd/args.h"
 #include "client/userd/fetch.h"
 #include "client/userd/intercept_args.h"
 #include "client/userd/intercepts.h"
@@ -64,7 +67,7 @@ static struct workloads *list_workloads(
 
 	return workloads_list(session_client(userd->session),
 		namespace ? namespace : session_namespace(userd->session),
-		session_manager_namespace(userd->session), on_done, wait);
+		connect_args_manager_namespace(session_args(userd->session)), on_done, wait);
 }
 
 void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request)

@@ -64,14 +64,6 @@ void userd_drop_root(struct userd *userd);
 void userd_tell_failure(struct userd *userd);
 void userd_apply_env(json_object *env);
 
-/* session_requests.c */
-void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request);
-
 /* uninstall.c */
 void userd_uninstall(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_uninstall_go(struct userd *userd);

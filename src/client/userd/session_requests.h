@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/userd/session_requests.h - the requests that need a connection (docs/ipc-userd.md)
+ */
+#ifndef CLIENT_USERD_SESSION_REQUESTS_H
+#define CLIENT_USERD_SESSION_REQUESTS_H
+
+#include <json-c/json.h>
+
+struct userd;
+struct userd_peer;
+
+void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object *request);
+void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request);
+
+#endif /* CLIENT_USERD_SESSION_REQUESTS_H */
