@@ -53,7 +53,6 @@ def test_node_port_reaches_the_laptop_from_outside_and_from_a_pod(web, local):
     for address in web.plan.nodes[0].addresses[:1]:
         assert {web.node_net.ask(address, port) for _ in range(6)} == {"laptop"}
         assert {web.client.ask(address, port) for _ in range(6)} == {"laptop"}
-        assert {web.laptop_net.ask(address, port) for _ in range(6)} <= {"laptop", "TimeoutError", "OSError"}
 
 
 def test_the_node_itself_reaches_the_laptop(web, local):
@@ -238,8 +237,8 @@ def test_connections_from_before_stay_with_the_app_undisturbed(joined, rules_bef
 
 def test_leave_gives_the_port_back_at_once_and_leaves_no_rule(joined):
     before = joined.rulesets("db")
-    with joined.local():
-        with joined.intercept("db", "--port", "8080"):
+    with joined.local(9000):
+        with joined.intercept("db", "--port", "9000"):
             joined.all_pods_say("laptop", "db")
             assert joined.rulesets("db") != before
         assert joined.client.ask(joined.pods("db")[0]["status"]["podIP"], 8080).startswith("pod ")
@@ -248,7 +247,7 @@ def test_leave_gives_the_port_back_at_once_and_leaves_no_rule(joined):
 
 
 def test_who_deletes_the_object_ends_the_intercept(joined):
-    with joined.local(), joined.intercept("db", "--port", "8080") as found:
+    with joined.local(9000), joined.intercept("db", "--port", "9000") as found:
         joined.all_pods_say("laptop", "db")
         mine = next(one for one in joined.objects() if one["spec"]["name"] == found["name"])
         joined.cluster.kubectl("-n", "stage", "delete", "intercept", mine["metadata"]["name"])

@@ -90,17 +90,18 @@ def test_a_sleeping_laptop_costs_one_wait_and_then_none(intercepted):
 
 def test_an_address_that_does_not_answer_falls_back_in_time(joined):
     """--address is a black hole: the laptop cannot say no, and the app answers nevertheless."""
-    with joined.intercept("db", "--port", "8080", "--address", "192.0.2.1"):
+    address = joined.pods("db")[0]["status"]["podIP"]
+    with joined.intercept("db", "--port", "9000", "--address", "192.0.2.1"):
         begun = time.monotonic()
-        assert joined.client.ask(joined.pods("db")[0]["status"]["podIP"], 8080) == "pod db-0"
+        assert joined.client.ask(address, 8080) == "pod db-0"
         assert time.monotonic() - begun < PATIENCE
 
 
 def test_on_refuse_close_resets_what_the_laptop_refuses(joined):
     address = joined.pods("db")[0]["status"]["podIP"]
-    with joined.intercept("db", "--port", "8080", "--on-refuse", "close"):
+    with joined.intercept("db", "--port", "9000", "--on-refuse", "close"):
         assert joined.client.ask(address, 8080) == "ConnectionResetError"
-        with joined.local():
+        with joined.local(9000):
             assert joined.client.ask(address, 8080) == "laptop"
 
 
@@ -134,7 +135,7 @@ def test_probes_are_answered_by_the_app_while_the_laptops_program_stands_still(i
 def test_a_tcp_probe_is_answered_by_the_app_and_the_node_is_served(joined):
     """`db` has a tcpSocket probe: on an intercepted port it must not come to the laptop, other connections do."""
     pod = joined.pods("db")[0]
-    with joined.local() as taken, joined.intercept("db", "--port", "8080"):
+    with joined.local(9000) as taken, joined.intercept("db", "--port", "9000"):
         joined.all_pods_say("laptop", "db")
         asked = len(taken)
         ready_since = next(c for c in pod["status"]["conditions"] if c["type"] == "Ready")["lastTransitionTime"]
@@ -178,10 +179,10 @@ def test_without_a_manager_everything_is_the_apps(intercepted):
 
 def test_a_killed_user_daemon_leaves_the_app_answering(joined):
     """Last in this file: the connection is made anew."""
-    with joined.local(), joined.intercept("db", "--port", "8080"):
+    address = joined.pods("db")[0]["status"]["podIP"]
+    with joined.local(9000), joined.intercept("db", "--port", "9000"):
         joined.all_pods_say("laptop", "db")
         os.kill(joined.laptop.daemons()["userd"], signal.SIGKILL)
-        address = joined.pods("db")[0]["status"]["podIP"]
         begun = time.monotonic()
         assert joined.client.ask(address, 8080) == "pod db-0"
         assert time.monotonic() - begun < PATIENCE
