@@ -51,7 +51,7 @@ void intercept_free(struct intercept *intercept)
 void intercept_tell(struct intercept *intercept, int r, json_object *result, const struct err *err,
 	const char *hint)
 {
-	struct intercept_wait *wait, *next;
+	struct intercept_wait *wait = NULL, *next = NULL;
 
 	intercept->told = true;
 	DL_FOREACH_SAFE (intercept->waits, wait, next) {
@@ -232,7 +232,7 @@ void intercept_renew(struct intercept *intercept)
 static bool port_is_used(
 	const struct intercept *intercept, const struct intercept_port *port, struct err *err)
 {
-	const struct intercept *other;
+	const struct intercept *other = NULL;
 
 	DL_FOREACH (intercept->set->list, other) {
 		if (other == intercept || strcmp(other->args.address, intercept->args.address) != 0)

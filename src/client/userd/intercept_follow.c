@@ -97,7 +97,7 @@ void intercept_check_ready(struct intercept *intercept)
 
 static void say(struct intercept *intercept, const char *line)
 {
-	struct intercept_wait *wait;
+	struct intercept_wait *wait = NULL;
 
 	if (strcmp(intercept->progress, line) == 0)
 		return;

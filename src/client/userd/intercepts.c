@@ -27,7 +27,7 @@ static void on_stream(void *user, struct h2_stream *stream, const struct h2_head
 static void on_reverse_ready(void *user)
 {
 	struct intercepts *set = user;
-	struct intercept *intercept, *next;
+	struct intercept *intercept = NULL, *next = NULL;
 
 	DL_FOREACH_SAFE (set->list, intercept, next)
 		intercept_check_ready(intercept);
@@ -55,7 +55,7 @@ struct intercepts *intercepts_new(const struct intercepts_config *config)
 
 void intercepts_free(struct intercepts *set)
 {
-	struct intercept *intercept, *next;
+	struct intercept *intercept = NULL, *next = NULL;
 
 	if (!set)
 		return;
@@ -74,7 +74,7 @@ void intercepts_session(
 	struct intercepts *set, const char *owner, const char *name, const char *uid)
 {
 	bool same = set->session_uid && strcmp(set->session_uid, uid) == 0;
-	struct intercept *intercept, *next;
+	struct intercept *intercept = NULL, *next = NULL;
 
 	reverse_session(set->reverse, uid);
 	if (same)
@@ -91,7 +91,7 @@ void intercepts_session(
 
 bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user)
 {
-	struct intercept *intercept, *next;
+	struct intercept *intercept = NULL, *next = NULL;
 
 	DL_FOREACH_SAFE (set->list, intercept, next)
 		intercept_end(intercept);
@@ -106,7 +106,7 @@ bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), voi
 void intercepts_gone(struct intercept *intercept)
 {
 	struct intercepts *set = intercept->set;
-	struct intercept_wait *wait;
+	struct intercept_wait *wait = NULL;
 
 	log_info("intercept ended", "name=%s namespace=%s", intercept->args.name,
 		intercept->args.namespace);
@@ -126,7 +126,7 @@ void intercepts_gone(struct intercept *intercept)
 
 static struct intercept *find(const struct intercepts *set, const char *name)
 {
-	struct intercept *intercept;
+	struct intercept *intercept = NULL;
 
 	DL_FOREACH (set->list, intercept) {
 		if (strcmp(intercept->args.name, name) == 0)
@@ -149,7 +149,7 @@ static void add_wait(struct intercept *intercept, struct intercept_wait *wait)
 int intercepts_add(struct intercepts *set, struct intercept_args *args, struct intercept_wait *wait,
 	struct err *err)
 {
-	struct intercept *intercept, *each;
+	struct intercept *intercept = NULL, *each = NULL;
 	unsigned int count = 0;
 
 	if (find(set, args->name))
@@ -217,7 +217,7 @@ void intercept_wait_cancel(struct intercept_wait *wait, bool end)
 const struct intercept_target *intercepts_find_target(
 	const struct intercepts *set, const char *uid, const char **ret_address)
 {
-	const struct intercept *intercept;
+	const struct intercept *intercept = NULL;
 
 	DL_FOREACH (set->list, intercept) {
 		if (intercept->state != INTERCEPT_FOLLOW || strcmp(intercept->uid, uid) != 0)
@@ -231,7 +231,7 @@ const struct intercept_target *intercepts_find_target(
 json_object *intercepts_describe(const struct intercepts *set)
 {
 	json_object *array = json_object_new_array();
-	const struct intercept *intercept;
+	const struct intercept *intercept = NULL;
 
 	DL_FOREACH (set->list, intercept) {
 		json_object *entry;

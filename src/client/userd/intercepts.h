@@ -49,30 +49,30 @@ struct intercepts_config {
 
 struct intercepts *intercepts_new(const struct intercepts_config *config);
 /* Forgets them all without a request; waits are not told. NULL-safe, deferred. */
-void intercepts_free(struct intercepts *intercepts);
+void intercepts_free(struct intercepts *set);
 /* The Session and its maker, each time that the connection is up. */
 void intercepts_session(
-	struct intercepts *intercepts, const char *owner, const char *name, const char *uid);
+	struct intercepts *set, const char *owner, const char *name, const char *uid);
 /* Deletes every object; false when there is none, else on_stopped once they are gone. */
-bool intercepts_stop(struct intercepts *intercepts, void (*on_stopped)(void *user), void *user);
+bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user);
 
-bool intercepts_has(const struct intercepts *intercepts, const char *name);
+bool intercepts_has(const struct intercepts *set, const char *name);
 /* Takes the args. -EEXIST: there is one of that name. */
-NODISCARD int intercepts_add(struct intercepts *intercepts, struct intercept_args *args,
+NODISCARD int intercepts_add(struct intercepts *set, struct intercept_args *args,
 	struct intercept_wait *wait, struct err *err);
 /* Ends the one of that name (wait may be NULL), or only waits for its end. -ENOENT: there is none.
  */
-NODISCARD int intercepts_leave(struct intercepts *intercepts, const char *name,
-	struct intercept_wait *wait, struct err *err);
-NODISCARD int intercepts_hold(struct intercepts *intercepts, const char *name,
-	struct intercept_wait *wait, struct err *err);
+NODISCARD int intercepts_leave(
+	struct intercepts *set, const char *name, struct intercept_wait *wait, struct err *err);
+NODISCARD int intercepts_hold(
+	struct intercepts *set, const char *name, struct intercept_wait *wait, struct err *err);
 /* Nobody waits there any more; end: nor is the intercept wanted. */
 void intercept_wait_cancel(struct intercept_wait *wait, bool end);
 
 /* Where the connections of the intercept with this UID go; NULL: there is none such. Borrowed. */
 const struct intercept_target *intercepts_find_target(
-	const struct intercepts *intercepts, const char *uid, const char **ret_address);
+	const struct intercepts *set, const char *uid, const char **ret_address);
 /* An array of descriptions (docs/ipc-userd.md). */
-NODISCARD json_object *intercepts_describe(const struct intercepts *intercepts);
+NODISCARD json_object *intercepts_describe(const struct intercepts *set);
 
 #endif /* CLIENT_USERD_INTERCEPTS_H */

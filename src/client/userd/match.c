@@ -215,7 +215,8 @@ static void describe(const struct candidates *list, char hint[static MATCH_HINT_
 			port->service_port ? port->service_port_name : port->container_port_name;
 		int n = snprintf(hint + len, MATCH_HINT_BYTES - len, "%s%s%s%u%s%s%s",
 			len ? ", " : "Its ports: ", name, *name ? " " : "",
-			port->service_port ? port->service_port : port->container_port,
+			(unsigned int)(port->service_port ? port->service_port
+							  : port->container_port),
 			port->udp ? "/UDP" : "", port->service_port ? " of service " : "",
 			port->service);
 

@@ -48,7 +48,7 @@ void userd_wait_failed(struct userd_wait *wait, const struct err *err, const cha
 
 void userd_waits_gone(struct userd *userd, const struct userd_peer *peer)
 {
-	struct userd_wait *wait, *next;
+	struct userd_wait *wait = NULL, *next = NULL;
 
 	DL_FOREACH_SAFE (userd->waits, wait, next) {
 		if (wait->peer != peer)
@@ -60,7 +60,7 @@ void userd_waits_gone(struct userd *userd, const struct userd_peer *peer)
 
 void userd_waits_end(struct userd *userd)
 {
-	struct userd_wait *wait, *next;
+	struct userd_wait *wait = NULL, *next = NULL;
 	struct err err = ERR_INIT;
 
 	err_set(&err, -ECANCELED, ERR_CONFLICT, "telepresence has disconnected meanwhile");
