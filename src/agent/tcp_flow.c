@@ -39,6 +39,7 @@ struct tcp_flow {
 	bool timer_closed;
 	uv_timer_t timer;
 	uv_poll_t *poll; /* in PEEKING; frees itself */
+	ssize_t peeked; /* bytes that were seen there */
 	struct h2_stream *stream; /* in ASKING */
 	struct relay *relay; /* in RELAYING */
 	struct bypass *bypass; /* in BYPASSING */
@@ -247,7 +248,9 @@ static void on_peek(uv_poll_t *poll, int status UNUSED, int events UNUSED)
 		return;
 	/* A connection that says nothing and ends is a probe too. */
 	result = n <= 0 ? PEEK_PROBE : peek_first_bytes(bytes, (size_t)n);
-	if (result == PEEK_MORE && n < PEEK_BYTES) {
+	/* Woken with nothing new: it is all that comes. */
+	if (result == PEEK_MORE && n < PEEK_BYTES && n != flow->peeked) {
+		flow->peeked = n;
 		/* Readable again when there is more than that. */
 		(void)setsockopt(flow->fd, SOL_SOCKET, SO_RCVLOWAT, &more, sizeof(more));
 		return;

@@ -54,10 +54,9 @@ static int original_target(struct msghdr *msg, struct ip_endpoint *ret_target)
 }
 
 /* One datagram; false when there is none. */
-static bool receive(struct slot *slot)
+static bool receive(struct slot *slot, uint8_t data[static CAPSULE_PAYLOAD_MAX_BYTES])
 {
-	uint8_t data[CAPSULE_PAYLOAD_MAX_BYTES];
-	struct iovec iov = {.iov_base = data, .iov_len = sizeof(data)};
+	struct iovec iov = {.iov_base = data, .iov_len = CAPSULE_PAYLOAD_MAX_BYTES};
 	struct sockaddr_storage from;
 	union control control;
 	struct msghdr msg = {.msg_name = &from,
@@ -84,8 +83,9 @@ static bool receive(struct slot *slot)
 static void on_poll(uv_poll_t *poll, int status, int events UNUSED)
 {
 	struct slot *slot = container_of(poll, struct slot, poll);
+	uint8_t data[CAPSULE_PAYLOAD_MAX_BYTES];
 
-	for (int i = 0; i < RECEIVE_BATCH && receive(slot); i++)
+	for (int i = 0; i < RECEIVE_BATCH && receive(slot, data); i++)
 		;
 	/* libuv has stopped it on an error, which is read by now. */
 	if (status < 0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kubelet's probes reach the app, whatever the laptop does (docs/agent.md, section 5)."""
+import socket
 import time
 
 import pytest
@@ -129,5 +130,17 @@ def test_silent_peer_behind_the_node(rig):
     start = time.monotonic()
     sock.connect((POD[4], PORT))
     rig.event("ask")
+    assert time.monotonic() - start < 0.5
+    rig.end()
+
+
+def test_head_that_ends_early(rig):
+    """Half a head and no more of it: asked about at once, with every byte."""
+    rig.intercept(f"{PORT}/tcp/http/one/app", nodes=True)
+    start = time.monotonic()
+    sock = rig.connect(source="node")
+    sock.sendall(b"GET / HT")
+    sock.shutdown(socket.SHUT_WR)
+    assert sock.recv(100) == b"laptop:GET / HT"
     assert time.monotonic() - start < 0.5
     rig.end()
