@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agents' processes in the pods of the stage, as seen from the machine that the cluster runs on."""
+
+import os
+import pathlib
+import re
+
+from nets import pids_of
+
+TCP_LISTEN = "0A"
+
+
+class Agent:
+    """A running traffic-agent."""
+
+    def __init__(self, pod, pid):
+        self.pod, self.pid = pod, pid
+
+    def status(self, key):
+        text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return re.search(rf"^{key}:\s+(\S+)", text, re.MULTILINE)[1]
+
+    def resident_kb(self):
+        return int(self.status("VmRSS"))
+
+    def alive(self):
+        try:
+            return self.status("State") != "Z"
+        except FileNotFoundError:
+            return False
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def sockets(self):
+        """The agent's own TCP and UDP sockets, as rows of /proc/net: state and addresses."""
+        inodes = set()
+        for fd in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(fd))
+            if match:
+                inodes.add(match[1])
+        rows = []
+        for table in ("tcp", "tcp6", "udp", "udp6"):
+            for line in pathlib.Path(f"/proc/{self.pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[9] in inodes:
+                    rows.append({"table": table, "local": fields[1], "remote": fields[2], "state": fields[3]})
+        return rows
+
+    def listeners(self):
+        return [row for row in self.sockets() if row["state"] == TCP_LISTEN]
+
+
+def agents_of(stage, app="web"):
+    """The running agents, one a pod."""
+    found = []
+    for pod in stage.pods(app):
+        found += [Agent(pod, pid) for pid in pids_of(pod["metadata"]["uid"], "/traffic-agent")]
+    return found
+
+
+def containers_of(stage, app="web"):
+    """Names of the agents' containers that the pods' specs have, by pod; the newest is the last."""
+    return {pod["metadata"]["name"]: [one["name"] for one in specs_of(pod)] for pod in stage.pods(app)}
+
+
+def specs_of(pod):
+    return sorted(pod["spec"].get("ephemeralContainers", []), key=lambda one: int(one["name"].rpartition("-")[2]))
+
+
+def statuses_of(pod):
+    return {one["name"]: one["state"] for one in pod["status"].get("ephemeralContainerStatuses", [])}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's process: what it may do, what it holds while idle, and that nothing is left when it ends."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from agents import agents_of, containers_of, statuses_of
+from conftest import LONG, wait_for
+from nets import until
+
+NET_ADMIN = 1 << 12
+ROUNDS = 1000 if LONG else 25
+
+
+@pytest.fixture
+def web(joined):
+    """Every pod of web has an agent, which was used and is idle."""
+    with joined.intercept("web", "--port", "8080:http"):
+        pass
+    wait_for("idle agents", lambda: not any(joined.rulesets().values()), 5)
+    assert len(agents_of(joined)) == len(joined.pods())
+    return joined
+
+
+def by_pod(web):
+    return {agent.pod["metadata"]["name"]: agent for agent in agents_of(web)}
+
+
+def test_it_has_one_capability_and_few_system_calls(web):
+    for agent in agents_of(web):
+        for name in ("CapEff", "CapPrm", "CapBnd"):
+            assert int(agent.status(name), 16) == NET_ADMIN, name
+        assert int(agent.status("CapInh"), 16) == int(agent.status("CapAmb"), 16) == 0
+        assert agent.status("NoNewPrivs") == "1"
+        assert agent.status("Seccomp") == "2"
+        # The runtime's default and its own.
+        assert int(agent.status("Seccomp_filters")) >= 2
+
+
+def test_its_token_is_not_in_proc(web):
+    for agent in agents_of(web):
+        argv = open(f"/proc/{agent.pid}/cmdline", "rb").read().split(b"\0")
+        token = next(one for one in argv if one.startswith(b"--token="))
+        assert token == b"--token="
+
+
+def test_idle_it_holds_one_connection_and_nothing_else(web):
+    for agent in agents_of(web):
+        # A connection that was just given back to the app may still be closing.
+        wait_for("one socket", lambda agent=agent: len(agent.sockets()) == 1, 5)
+        (row,) = agent.sockets()
+        assert row["table"] in ("tcp", "tcp6") and int(row["remote"].rpartition(":")[2], 16) == 8082
+    assert not any(web.rulesets().values())
+
+
+def test_idle_it_is_small(web):
+    for agent in agents_of(web):
+        # It lets go of what configuring needed a moment later.
+        wait_for("at most 6 MB", lambda agent=agent: agent.resident_kb() <= 6 * 1024, 10)
+
+
+def test_a_later_intercept_uses_it_again(web):
+    before, containers = {name: agent.pid for name, agent in by_pod(web).items()}, containers_of(web)
+    with web.local(), web.intercept("web", "--port", "8080:http"):
+        web.all_pods_say("laptop")
+    assert {name: agent.pid for name, agent in by_pod(web).items()} == before
+    assert containers_of(web) == containers
+
+
+def test_its_listeners_are_on_loopback_only(web):
+    with web.local(), web.intercept("web", "--port", "8080:http", "--port", "5354:dns"):
+        for agent in agents_of(web):
+            assert len(agent.listeners()) >= 1
+            for row in agent.sockets():
+                address = row["local"].rpartition(":")[0]
+                connected = int(row["remote"].rpartition(":")[2], 16) != 0
+                assert connected or address in ("0100007F", "00000000000000000000000001000000"), row
+
+
+def test_told_to_end_it_ends_at_once_and_another_one_comes(web):
+    """SIGTERM, as the kubelet sends it: exit status 0, and the app has its port back meanwhile."""
+    with web.local(), web.intercept("web", "--port", "8080:http"):
+        web.all_pods_say("laptop")
+        agent = agents_of(web)[0]
+        name, address = agent.pod["metadata"]["name"], agent.pod["status"]["podIP"]
+        container = containers_of(web)[name][-1]
+        os.kill(agent.pid, signal.SIGTERM)
+        start = time.monotonic()
+        assert until(lambda: not agent.alive(), 1, 0.002)
+        assert time.monotonic() - start < 0.5
+        assert web.client.ask(address, 8080) in (f"pod {name}", "laptop")
+        web.all_pods_say("laptop", seconds=5)
+        wait_for("its status", lambda: "terminated" in statuses_of(pod_named(web, name))[container], 10)
+        assert statuses_of(pod_named(web, name))[container]["terminated"]["exitCode"] == 0
+        assert containers_of(web)[name][-1] != container
+
+
+def pod_named(web, name):
+    return next(pod for pod in web.pods() if pod["metadata"]["name"] == name)
+
+
+def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(web):
+    """As the kernel kills it when memory runs out."""
+    with web.local(), web.intercept("web", "--port", "8080:http"):
+        web.all_pods_say("laptop")
+        for agent in agents_of(web):
+            address = agent.pod["status"]["podIP"]
+            os.kill(agent.pid, signal.SIGKILL)
+            start = time.monotonic()
+            answers = []
+
+            def served(address=address, answers=answers):
+                answers.append(web.client.ask(address, 8080, timeout=1))
+                return answers[-1].startswith(("pod ", "laptop"))
+
+            assert until(served, 1, 0.005), answers
+            assert time.monotonic() - start < 0.1, answers
+        web.all_pods_say("laptop", seconds=10)
+
+
+def test_without_a_manager_it_gives_the_ports_back_and_takes_them_again(web):
+    """The rules stay for 10 s, in which a restarted manager is back; then new connections need not pass an agent."""
+    cluster = web.cluster
+    with web.local(), web.intercept("web", "--port", "8080:http"):
+        pids = sorted(agent.pid for agent in agents_of(web))
+        try:
+            cluster.kubectl("-n", "ambassador", "scale", "deployment/traffic-manager", "--replicas=0")
+            wait_for("no manager", lambda: not cluster.manager_pod(), 30)
+            assert all(web.rulesets().values())
+            wait_for("no rules", lambda: not any(web.rulesets().values()), 20)
+            for pod in web.pods():
+                assert web.client.ask(pod["status"]["podIP"], 8080) == f"pod {pod['metadata']['name']}"
+        finally:
+            cluster.kubectl("-n", "ambassador", "scale", "deployment/traffic-manager", "--replicas=1")
+        web.all_pods_say("laptop", seconds=30)
+        assert sorted(agent.pid for agent in agents_of(web)) == pids
+
+
+def test_many_intercepts_leave_nothing_behind(web):
+    def state():
+        return [(agent.pid, agent.descriptors(), web.rulesets()[agent.pod["metadata"]["name"]]) for agent in agents_of(web)]
+
+    def manager():
+        return len(os.listdir(f"/proc/{web.cluster.manager_pid()}/fd"))
+
+    for _ in range(3):
+        with web.intercept("web", "--port", "8080:http"):
+            pass
+    wait_for("idle", lambda: all(len(agent.sockets()) == 1 for agent in agents_of(web)), 5)
+    before, before_manager = state(), manager()
+    resident = [agent.resident_kb() for agent in agents_of(web)]
+    containers = containers_of(web)
+    for _ in range(ROUNDS):
+        with web.intercept("web", "--port", "8080:http"):
+            pass
+    wait_for("as before", lambda: state() == before, 10)
+    wait_for("the manager as before", lambda: manager() <= before_manager + 2, 10)
+    assert containers_of(web) == containers
+    assert web.objects() == []
+    for agent, kb in zip(agents_of(web), resident, strict=True):
+        wait_for("no growth", lambda agent=agent, kb=kb: agent.resident_kb() <= max(kb + 512, 6 * 1024), 10)
