@@ -15,7 +15,9 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
+#include "manager/intercept_target.h"
 #include "manager/pods.h"
 #include "manager/sessions.h"
 

@@ -6,7 +6,8 @@
 
 #include "cluster/json.h"
 #include "core/alloc.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
 #include "manager/pods.h"
 
 /* A path that is not there may come: the pod's network is young. */

@@ -12,7 +12,8 @@
 #include "cluster/client.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
 #include "manager/pods.h"
 
 #define PROBE_TRIES 8

@@ -7,7 +7,8 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/log.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
 #include "manager/pods.h"
 
 /* Counters alone are written this often at most. */

@@ -10,7 +10,10 @@
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/log.h"
-#include "manager/intercept_impl.h"
+#include "core/resident.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
+#include "manager/intercept_target.h"
 #include "manager/pods.h"
 #include "manager/sessions.h"
 #include "tunnel/identity.h"
@@ -21,6 +24,8 @@
 #define HOLD_MS 6000
 /* Counters alone are written this often at most. */
 #define COUNTS_MS 2000
+/* Preparing an intercept is over by then; what only that needed is given back. */
+#define SETTLE_MS 3000
 
 uint64_t intercepts_now(const struct intercepts *set)
 {
@@ -46,7 +51,7 @@ static void on_judge(uv_timer_t *timer)
 		if (intercept->dirty)
 			intercept_judge(intercept);
 	}
-	if (!uv_is_active((uv_handle_t *)&set->sweep) && set->table)
+	if (!uv_is_active((uv_handle_t *)&set->sweep))
 		(void)uv_timer_start(&set->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
@@ -63,43 +68,6 @@ void intercepts_dirty(struct intercepts *set)
 {
 	for (struct intercept *intercept = set->table; intercept; intercept = intercept->hh.next)
 		intercept_dirty(intercept);
-}
-
-static bool target_connected(const struct target *target)
-{
-	for (const struct seat *seat = target->set->seats; seat; seat = seat->hh.next) {
-		if (workload_has(target->workload, seat->uid) && seat->state == SEAT_CONNECTED)
-			return true;
-	}
-	return false;
-}
-
-static void target_close(struct target *target)
-{
-	struct intercepts *set = target->set;
-	struct seat *seat = NULL, *next = NULL;
-
-	HASH_ITER (hh, set->seats, seat, next) {
-		if (workload_has(target->workload, seat->uid))
-			seat_drop(seat, false);
-	}
-	workload_close(target->workload);
-	HASH_DEL(set->targets, target);
-	free(target->key);
-	free(target->name);
-	free(target);
-}
-
-/* Idle agents are followed as long as they stay: their pods are known when they are wanted again.
- */
-static void reap_targets(struct intercepts *set)
-{
-	struct target *target = NULL, *next = NULL;
-
-	HASH_ITER (hh, set->targets, target, next) {
-		if (target->users == 0 && !target_connected(target))
-			target_close(target);
-	}
 }
 
 static void sweep_intercept(struct intercept *intercept, uint64_t now)
@@ -129,61 +97,23 @@ static void on_sweep(uv_timer_t *timer)
 		if (seat->deadline_ms > 0 && now >= seat->deadline_ms)
 			seat_step(seat);
 	}
-	reap_targets(set);
-	if (!set->table && !set->targets)
+	targets_reap(set);
+	if (set->trim_ms > 0 && now >= set->trim_ms) {
+		set->trim_ms = 0;
+		resident_trim();
+	}
+	if (!set->table && !set->targets && set->trim_ms == 0)
 		(void)uv_timer_stop(timer);
 }
 
-static void on_target_pod(void *user, json_object *pod, bool gone)
+static void trim_later(struct intercepts *set)
 {
-	struct target *target = user;
-	struct seat *seat = seat_find(target->set, pod_uid(pod));
-	bool known = seat && workload_has(target->workload, pod_uid(pod));
-
-	if (gone) {
-		if (seat)
-			seat_drop(seat, false);
-	} else {
-		seat_on_pod(target->set, pod, !known);
-	}
-	intercepts_dirty(target->set);
-}
-
-static void on_target_change(void *user)
-{
-	struct target *target = user;
-
-	intercepts_dirty(target->set);
-}
-
-void intercept_seek(struct intercept *intercept)
-{
-	static const struct workload_events events = {
-		.on_pod = on_target_pod, .on_change = on_target_change};
-	const struct intercept_spec *spec = intercept->spec;
-	struct intercepts *set = intercept->set;
-	auto_free char *key = NULL;
-	struct target *target = NULL;
-
-	if (intercept->target)
-		return;
-	key = xasprintf("%s/%s/%s", spec->namespace, spec->kind, spec->workload);
-	HASH_FIND_STR(set->targets, key, target);
-	if (!target) {
-		target = XNEW(struct target);
-		target->set = set;
-		target->key = TAKE_PTR(key);
-		target->name = xstrdup(spec->workload);
-		HASH_ADD_KEYPTR(hh, set->targets, target->key, strlen(target->key), target);
-		target->workload = workload_open(
-			set->client, spec->namespace, spec->kind, spec->workload, &events, target);
-	}
-	target->users++;
-	intercept->target = target;
+	set->trim_ms = intercepts_now(set) + SETTLE_MS;
 }
 
 static void forget(struct intercept *intercept)
 {
+	trim_later(intercept->set);
 	intercept_leave(intercept);
 	if (intercept->target)
 		intercept->target->users--;
@@ -260,13 +190,6 @@ static void on_event(void *user, enum kube_event event, json_object *object)
 	intercepts_dirty(set);
 }
 
-static void on_synced(void *user)
-{
-	struct intercepts *set = user;
-
-	set->synced = true;
-}
-
 static void on_error(void *user UNUSED, const struct err *err)
 {
 	log_warn("watch of intercepts failed", "error=%s", err->msg);
@@ -288,6 +211,7 @@ static void on_connected(void *user, const char *uid, const char *agent, const c
 
 	if (!seat)
 		return;
+	trim_later(user);
 	(void)snprintf(seat->agent, sizeof(seat->agent), "%s", agent);
 	(void)snprintf(seat->container, sizeof(seat->container), "%s", container);
 	seat_step(seat);
@@ -341,7 +265,7 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 	struct intercepts **ret_set, struct err *err)
 {
 	static const struct kube_watch_events watch_events = {
-		.on_event = on_event, .on_synced = on_synced, .on_error = on_error};
+		.on_event = on_event, .on_error = on_error};
 	struct intercepts *set = XNEW(struct intercepts);
 	char pin[IDENTITY_PIN_TEXT];
 	const struct placer_config placer = {.namespace = config->namespace,

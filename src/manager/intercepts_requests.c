@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "cluster/json.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
+#include "manager/intercept_target.h"
 #include "manager/pods.h"
 
 int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,

@@ -46,6 +46,8 @@ char *lease_claim(json_object *lease, const char *identity, const struct timespe
 	micro_time(now, text);
 	json_object_object_add(
 		metadata, "labels", json_object_get(json_path(lease, "metadata.labels")));
+	json_object_object_add(
+		metadata, "annotations", json_object_get(json_path(lease, "metadata.annotations")));
 	json_add_text(metadata, "name", json_text_or(lease, "metadata.name", ""));
 	json_add_text(metadata, "namespace", json_text_or(lease, "metadata.namespace", ""));
 	json_add_text(

@@ -9,7 +9,8 @@
 
 #include "cluster/json.h"
 #include "core/alloc.h"
-#include "manager/intercept_impl.h"
+#include "manager/intercept_member.h"
+#include "manager/intercept_seat.h"
 
 static json_object *parse(const char *text)
 {

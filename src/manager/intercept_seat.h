@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manager/intercept_seat.h - one pod and the agent in it
+ *
+ * Internal to intercepts.h. Owned by the table of intercepts; lives while a target has the pod.
+ */
+#ifndef MANAGER_INTERCEPT_SEAT_H
+#define MANAGER_INTERCEPT_SEAT_H
+
+#include "manager/intercept_impl.h"
+
+#define SEAT_AGENT_BYTES 64
+
+struct placement;
+
+enum seat_state {
+	SEAT_IDLE,
+	SEAT_PLACING, /* the API server is asked */
+	SEAT_EXPECTED, /* there is an agent: it has to start and to connect */
+	SEAT_BACKOFF,
+	SEAT_CONNECTED
+};
+
+struct seat {
+	char *uid;
+	struct intercepts *set;
+	json_object *pod; /* newest state */
+	unsigned int targets; /* that have the pod */
+	struct member *members; /* by seat_next */
+	enum seat_state state;
+	uint64_t deadline_ms; /* of EXPECTED and BACKOFF; 0: none */
+	uint64_t expected_ms; /* when EXPECTED began */
+	uint64_t retry_ms; /* not placed before */
+	uint64_t connected_ms;
+	struct placement *placement;
+	unsigned int placed, ended; /* numbers of the newest agent, and of the last that ended */
+	unsigned int deaths; /* in a row */
+	bool ours; /* the agent that is expected was placed by this process */
+	bool was_running;
+	char *addresses; /* of the pod and its node, as the agents' table has them; NULL: none */
+	struct err problem; /* why there is no agent */
+	char agent[SEAT_AGENT_BYTES]; /* name, while connected */
+	char container[SEAT_AGENT_BYTES]; /* whose environment it has */
+	UT_hash_handle hh;
+};
+
+/* Judges its intercepts. */
+void seat_mark(struct seat *seat);
+struct seat *seat_find(const struct intercepts *set, const char *pod_uid);
+void seat_on_pod(struct intercepts *set, json_object *pod, bool is_new_target);
+void seat_drop(struct seat *seat, bool all); /* one target less, or none any more */
+void seat_step(struct seat *seat);
+void seat_lost(struct seat *seat);
+void seat_configure(struct seat *seat);
+
+#endif /* MANAGER_INTERCEPT_SEAT_H */
