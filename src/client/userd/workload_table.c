@@ -101,7 +101,7 @@ static void add_row(
 	if (workload_namespace_is_system(table->namespace, table->manager_namespace))
 		reason = "the namespace is the cluster's own";
 	else if (json_object_get_boolean(json_member(spec, "hostNetwork")))
-		reason = "it uses its node's network";
+		reason = "it uses its node's network (hostNetwork)";
 	json_put_string(row, "name", json_text(object, "metadata.name"));
 	json_put_string(row, "namespace", table->namespace);
 	json_put_string(row, "kind", kind->kind);

@@ -159,7 +159,7 @@ static void reasons_say_why_not(void **state)
 		"\"numberReady\":2}}");
 	rows = workload_table_take(&table);
 	assert_string_equal(text_of(rows, 0, "state"), "not-interceptable");
-	assert_string_equal(text_of(rows, 0, "reason"), "it uses its node's network");
+	assert_string_equal(text_of(rows, 0, "reason"), "it uses its node's network (hostNetwork)");
 	assert_int_equal(json_int(json_object_array_get_idx(rows, 0), "replicas", 0), 3);
 	json_object_put(rows);
 	workload_table_init(&table, "kube-system", "ambassador");
