@@ -124,7 +124,8 @@ static bool judge_workload(struct intercept *intercept, struct verdict *verdict)
 	const char *problem = workload_problem(workload);
 	char kind[24];
 
-	if (problem) {
+	/* A watch that fails after it worked goes on with what it knows. */
+	if (problem && !workload_synced(workload)) {
 		say(verdict, INTERCEPT_ERROR, "Workload", "%s", problem);
 		return false;
 	}

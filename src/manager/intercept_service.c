@@ -133,6 +133,11 @@ static void on_service(
 	struct service_proof *service = &intercept->service;
 
 	service->request = NULL;
+	if (r < 0 && err->kind == ERR_UNREACHABLE) {
+		/* Asked again by the next judgement. */
+		service->state = SERVICE_UNKNOWN;
+		return;
+	}
 	if (r < 0) {
 		err_set(&service->problem, r, err->kind, "Service %s cannot be read: %.300s",
 			intercept->spec->service, err->msg);
