@@ -29,9 +29,10 @@ static void on_signal(uv_signal_t *handle, int number UNUSED)
 {
 	struct signals *signals = handle->data;
 
+	/* A second one of them ends it at once. */
 	uv_signal_stop(handle);
-	(void)uv_timer_start(&signals->deadline, on_deadline, EXIT_DEADLINE_MS, 0);
-	program_stop(signals->program);
+	if (!program_drain(signals->program))
+		(void)uv_timer_start(&signals->deadline, on_deadline, EXIT_DEADLINE_MS, 0);
 }
 
 /* None of these keeps the loop running. */

@@ -3,9 +3,8 @@
  * The manager's link comes and goes; the engine works with or without it.
  *
  *   linked     control stream open: configurations, probes, counts
- *   alone      from the loss (or the start) on: a new try after RETRY_MIN_MS, doubling to
- *              RETRY_MAX_MS; rules go after PROGRAM_RULES_KEPT_MS, the process after
- *              PROGRAM_ALONE_MS
+ *   alone      from the loss (or the start) on: new tries, RETRY_MIN_MS to RETRY_MAX_MS apart;
+ *              rules go after PROGRAM_RULES_KEPT_MS, the process after PROGRAM_ALONE_MS
  */
 #include "agent/program.h"
 
@@ -29,6 +28,7 @@
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 #define COUNT_MS     1000
+#define DRAIN_MS     50
 /* Of an agent that no manager has configured yet. */
 #define IDLE_S 600
 /* After a change of configuration: what it needed is not kept. */
@@ -51,6 +51,7 @@ struct program {
 	char changed[INTERCEPT_PORTS][ENGINE_UID_BYTES]; /* intercepts with news to tell */
 	size_t changed_count;
 	bool rules_dropped; /* for want of a manager */
+	bool draining; /* ends with the last flow */
 	int exit_code;
 };
 
@@ -144,6 +145,8 @@ static void on_config(void *user, const struct control_config *config)
 	struct err err = ERR_INIT;
 	int r;
 
+	if (program->draining)
+		return;
 	for (size_t i = 0; i < program->options->node_count; i++)
 		add_node(&mine.engine, &program->options->nodes[i]);
 	for (size_t i = 0; i < program->gateway_count; i++)
@@ -358,6 +361,29 @@ void program_stop(struct program *program)
 	uv_close((uv_handle_t *)&program->idle, NULL);
 	uv_close((uv_handle_t *)&program->count, NULL);
 	uv_close((uv_handle_t *)&program->settle, NULL);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+	struct program *program = timer->data;
+
+	if (engine_flow_count(program->engine) == 0)
+		program_stop(program);
+}
+
+bool program_drain(struct program *program)
+{
+	static const struct engine_config nothing = {.port_count = 0};
+	size_t flows = program->engine ? engine_flow_count(program->engine) : 0;
+
+	program->draining = true;
+	if (flows == 0 || engine_configure(program->engine, &nothing, NULL) < 0) {
+		program_stop(program);
+		return false;
+	}
+	log_info("ending with the last connection", "open=%zu", flows);
+	(void)uv_timer_start(&program->idle, on_drain, DRAIN_MS, DRAIN_MS);
+	return true;
 }
 
 int program_exit_code(const struct program *program)

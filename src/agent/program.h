@@ -9,6 +9,7 @@
 #ifndef AGENT_PROGRAM_H
 #define AGENT_PROGRAM_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "core/attr.h"
@@ -27,6 +28,9 @@ NODISCARD int program_start(uv_loop_t *loop, const struct agent_options *options
 	struct program **ret_program, struct err *err);
 /* Removes the rules at once; the loop runs out. */
 void program_stop(struct program *program);
+/* Removes the rules at once and stops with the last connection that is there: the pod goes, and its
+ * grace period is the limit. False: there was none. */
+bool program_drain(struct program *program);
 int program_exit_code(const struct program *program);
 void program_free(struct program *program); /* NULL-safe; after the loop */
 

@@ -46,12 +46,12 @@ class Stage:
     def service(self, name="web"):
         return self.cluster.get("service", "-n", NAMESPACE, name)
 
+    def ruleset(self, pod):
+        return run(["nsenter", "-t", self.pid(pod), "-n", "nft", "list", "ruleset"]).stdout
+
     def rulesets(self, app="web"):
         """The nftables state of each pod, by name."""
-        return {
-            pod["metadata"]["name"]: run(["nsenter", "-t", self.pid(pod), "-n", "nft", "list", "ruleset"]).stdout
-            for pod in self.pods(app)
-        }
+        return {pod["metadata"]["name"]: self.ruleset(pod) for pod in self.pods(app)}
 
     def restarts(self, app="web"):
         return {

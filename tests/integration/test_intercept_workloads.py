@@ -8,7 +8,7 @@ import time
 import pytest
 
 from conftest import wait_for
-from nets import until
+from nets import read_all, serve, until
 
 # After a pod is ready, by this its connections must come to the laptop (issue text: 1 s); and what a busy machine adds.
 ADOPTED = 2.0
@@ -143,6 +143,26 @@ def test_a_rollout_keeps_the_intercept_and_loses_no_request(web):
     assert not before & {pod["metadata"]["name"] for pod in web.pods()}
     assert requests.failures() == []
     assert same_intercept(web)
+
+
+def test_a_pod_that_goes_finishes_what_the_laptop_is_at(web):
+    """The agent is told to end with its pod, and leaves the connections that are open to their ends."""
+    pod = web.pods()[0]
+    go_on = threading.Event()
+
+    def slowly(connection):
+        connection.recv(1)
+        go_on.wait(20)
+        connection.sendall(b"done")
+
+    with web.intercept("slow", "--workload", "web", "--port", "7000:raw"):
+        with serve(web.laptop_net, "127.0.0.1", 7000, slowly), web.client.connect(pod["status"]["podIP"], 7000) as one:
+            one.sendall(b"x")
+            web.cluster.kubectl("-n", "stage", "delete", "pod", pod["metadata"]["name"], "--wait=false")
+            wait_for("the rules are gone", lambda: "telepresence" not in web.ruleset(pod), 3, 0.02)
+            go_on.set()
+            assert read_all(one) == b"done"
+    adopted(web, 3)
 
 
 def test_the_successors_of_a_deleted_and_an_evicted_pod_are_intercepted(web):
