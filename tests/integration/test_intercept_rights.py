@@ -50,7 +50,7 @@ def guest(joined):
 
     def kubectl(*args, text=None):
         words = [ROOT / "scripts/cluster", "kubectl", "--cluster", cluster.name, "--as", "guest", *args]
-        return subprocess.run(list(map(str, words)), input=text, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(words, input=text, capture_output=True, text=True, timeout=60, check=False)
 
     yield kubectl
     joined.laptop.stop()
@@ -71,8 +71,9 @@ def test_the_right_to_intercept_is_given_by_namespace(joined, guest):
             mine = joined.objects()[0]
             assert mine["spec"]["owner"] == "guest"
             # The right to make Intercepts is not the right to speak for somebody else.
-            forged = {**mine, "spec": {**mine["spec"], "owner": "admin"}, "metadata": {"name": "forged", "namespace": "stage"}}
-            forged.pop("status", None)
+            forged = {key: mine[key] for key in ("apiVersion", "kind")}
+            forged["metadata"] = {"name": "forged", "namespace": "stage"}
+            forged["spec"] = {**mine["spec"], "owner": "admin"}
             done = guest("create", "-f", "-", text=json.dumps(forged))
             assert done.returncode != 0 and "owner" in done.stderr
         assert joined.objects() == []
