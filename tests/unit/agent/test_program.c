@@ -12,6 +12,7 @@
 
 struct engine {
 	int configures, expects, freed;
+	size_t flows;
 	struct engine_config config;
 	int result; /* of the next configuration */
 	struct h2_session *h2;
@@ -57,6 +58,11 @@ bool engine_counts(
 {
 	*ret_counts = engine->counts;
 	return strcmp(intercept, "i-1") == 0;
+}
+
+size_t engine_flow_count(const struct engine *engine)
+{
+	return engine->flows;
 }
 
 void engine_free(struct engine *engine)
@@ -350,6 +356,30 @@ static void ends_when_idle(void **state)
 	stop(&manager);
 }
 
+static void ends_with_the_last_connection(void **state)
+{
+	struct manager manager;
+
+	(void)state;
+	start(&manager);
+	hear_and_forget(&manager, "hello");
+	say(&manager, CONFIG(7, 600));
+	hear_and_forget(&manager, "state");
+	hear_and_forget(&manager, "count");
+	the_engine.flows = 1;
+	assert_true(program_drain(manager.program));
+	assert_int_equal(the_engine.config.port_count, 0);
+	/* What is configured now comes too late: the next word is the answer to the other. */
+	say(&manager, CONFIG(8, 600));
+	say(&manager, "{\"type\":\"env\",\"id\":4}");
+	hear_and_forget(&manager, "env");
+	assert_int_equal(the_engine.config.port_count, 0);
+	assert_int_equal(the_engine.freed, 0);
+	the_engine.flows = 0;
+	agent_run_until(manager.fixture, &the_engine.freed, 1);
+	stop(&manager);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +391,7 @@ int main(void)
 		cmocka_unit_test(ends_when_told),
 		cmocka_unit_test(ends_when_refused),
 		cmocka_unit_test(ends_when_idle),
+		cmocka_unit_test(ends_with_the_last_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
