@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cluster/json.h"
 #include "core/err.h"
@@ -141,20 +142,35 @@ static bool probe_has_port(json_object *container, json_object *handler, uint16_
 	return json_int(handler, "port", 0) == port;
 }
 
-enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_GRPC, PROBE_KIND_COUNT };
+enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_GRPC, PROBE_HTTP, PROBE_KIND_COUNT };
 
 static const struct {
 	const char *handler, *name;
 } probe_kinds[] = {
 	[PROBE_NONE] = {NULL, "none"},
 	[PROBE_TCP] = {"tcpSocket", "tcp"},
-	[PROBE_HTTP] = {"httpGet", "http"},
 	[PROBE_GRPC] = {"grpc", "grpc"},
+	[PROBE_HTTP] = {"httpGet", "http"},
 };
 _Static_assert(ARRAY_SIZE(probe_kinds) == PROBE_KIND_COUNT, "a row for every kind");
 
-/* Of several kinds the first in this order: what lets a bare connection of the kubelet pass lets
- * its requests pass as well, and grpc is told from http by its first bytes. */
+/* The agent knows the kubelet's request by its user agent: not under TLS, nor where the pod's spec
+ * sets another one. */
+static bool is_readable(json_object *http)
+{
+	if (strcasecmp(json_text_or(http, "scheme", "HTTP"), "HTTPS") == 0)
+		return false;
+	for (size_t i = 0; i < json_count(http, "httpHeaders"); i++) {
+		const char *name = json_text(json_item(http, "httpHeaders", i), "name");
+
+		if (name && strcasecmp(name, "User-Agent") == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Of several kinds the first in this order: the agent lets tcp and grpc pass by rule, and so the
+ * requests of http too. */
 static enum probe_kind container_probe(json_object *container, uint16_t port)
 {
 	static const char *const members[] = {"livenessProbe", "readinessProbe", "startupProbe"};
@@ -165,7 +181,8 @@ static enum probe_kind container_probe(json_object *container, uint16_t port)
 				json_member(container, members[i]), probe_kinds[kind].handler);
 
 			if (handler && probe_has_port(container, handler, port))
-				return kind;
+				return kind == PROBE_HTTP && !is_readable(handler) ? PROBE_TCP
+										   : kind;
 		}
 	}
 	return PROBE_NONE;

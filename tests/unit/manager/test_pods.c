@@ -9,6 +9,7 @@
 
 #include "cluster/json.h"
 #include "core/err.h"
+#include "core/alloc.h"
 #include "manager/pods.h"
 
 static json_object *parse(const char *text)
@@ -161,6 +162,36 @@ static void test_probes_of_a_port(void **state UNUSED)
 	json_object_put(pod);
 }
 
+/* What the agent cannot read passes by rule. */
+static void test_probes_that_cannot_be_read(void **state UNUSED)
+{
+	static const struct {
+		const char *probes, *kind;
+	} cases[] = {
+		{"\"livenessProbe\":{\"httpGet\":{\"port\":1}}", "http"},
+		{"\"livenessProbe\":{\"httpGet\":{\"port\":1,\"scheme\":\"HTTPS\"}}", "tcp"},
+		{"\"livenessProbe\":{\"httpGet\":{\"port\":1,\"httpHeaders\":[{\"name\":\"Accept\","
+		 "\"value\":\"x\"}]}}",
+			"http"},
+		{"\"livenessProbe\":{\"httpGet\":{\"port\":1,\"httpHeaders\":[{\"name\":\"user-"
+		 "agent\","
+		 "\"value\":\"x\"}]}}",
+			"tcp"},
+		{"\"livenessProbe\":{\"httpGet\":{\"port\":1}},"
+		 "\"readinessProbe\":{\"grpc\":{\"port\":1}}",
+			"grpc"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_free char *text = xasprintf(
+			"{\"spec\":{\"containers\":[{\"name\":\"a\",%s}]}}", cases[i].probes);
+		json_object *pod = parse(text);
+
+		assert_string_equal(pod_probe(pod, 1, IPPROTO_TCP), cases[i].kind);
+		json_object_put(pod);
+	}
+}
+
 static void test_addresses(void **state UNUSED)
 {
 	json_object *pod = parse("{\"status\":{\"podIPs\":[{\"ip\":\"10.1.0.4\"},{\"ip\":\"bad\"},"
@@ -237,6 +268,7 @@ int main(void)
 		cmocka_unit_test(test_ports_by_name),
 		cmocka_unit_test(test_the_container_of_a_port),
 		cmocka_unit_test(test_probes_of_a_port),
+		cmocka_unit_test(test_probes_that_cannot_be_read),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_the_newest_agent),
 	};
