@@ -2,10 +2,10 @@
 /*
  * agent/engine.h - intercepted connections of this pod: rules, listeners, and who gets each one
  *
- * docs/agent.md, sections 4 and 5. The engine owns the nftables table and the listeners, which exist
- * only while something is configured. Each new connection is offered to the laptop over the manager's
- * link; what the laptop does not take goes to the app. Loop thread only.
- * Privilege: CAP_NET_ADMIN (rules, IP_TRANSPARENT, SO_MARK).
+ * docs/agent.md, sections 4 and 5. The engine owns the nftables table and the listeners, which
+ * exist only while something is configured. Each new connection is offered to the laptop over the
+ * manager's link; what the laptop does not take goes to the app. Loop thread only. Privilege:
+ * CAP_NET_ADMIN (rules, IP_TRANSPARENT, SO_MARK).
  */
 #ifndef AGENT_ENGINE_H
 #define AGENT_ENGINE_H
@@ -59,11 +59,12 @@ struct engine_events {
 
 NODISCARD int engine_new(uv_loop_t *loop, const struct engine_events *events, void *user,
 	struct engine **ret_engine, struct err *err);
-/* Whole each time; ports that are in both configurations are not interrupted, flows of ports that are
- * gone go on to their end. On failure the former configuration holds. */
+/* Whole each time; ports that are in both configurations are not interrupted, flows of ports that
+ * are gone go on to their end. On failure the former configuration holds. */
 NODISCARD int engine_configure(
 	struct engine *engine, const struct engine_config *config, struct err *err);
-/* The session to ask on; NULL: the manager is gone, every new connection goes to the app at once. */
+/* The session to ask on; NULL: the manager is gone, every new connection goes to the app at once.
+ */
 void engine_set_link(struct engine *engine, struct h2_session *h2);
 /* One connection or datagram from this source is a probe: on_captured, and nobody else sees it. */
 void engine_expect(struct engine *engine, uint32_t probe_id, const struct ip_endpoint *source,

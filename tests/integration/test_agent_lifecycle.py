@@ -141,7 +141,8 @@ def test_without_a_manager_it_gives_the_ports_back_and_takes_them_again(web):
 
 def test_many_intercepts_leave_nothing_behind(web):
     def state():
-        return [(agent.pid, agent.descriptors(), web.rulesets()[agent.pod["metadata"]["name"]]) for agent in agents_of(web)]
+        rules = web.rulesets()
+        return [(one.pid, one.descriptors(), rules[one.pod["metadata"]["name"]]) for one in agents_of(web)]
 
     def manager():
         return len(os.listdir(f"/proc/{web.cluster.manager_pid()}/fd"))

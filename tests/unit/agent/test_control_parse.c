@@ -78,6 +78,9 @@ static void malformed_ports_are_refused(void **state)
 	assert_int_equal(config.generation, 1);
 }
 
+/* 64 characters and the quotes. */
+#define TOO_LONG "\"0123456789012345678901234567890123456789012345678901234567890123\""
+
 static void malformed_configurations_are_refused(void **state)
 {
 	static const char *const wrong[] = {"{}", "{\"intercepts\":{}}",
@@ -87,8 +90,7 @@ static void malformed_configurations_are_refused(void **state)
 		"{\"intercepts\":[],\"nodeAddresses\":[1]}", "{\"intercepts\":[1]}",
 		"{\"intercepts\":[{\"uid\":1}]}",
 		"{\"intercepts\":[{\"uid\":\"a\",\"onRefuse\":\"maybe\"}]}",
-		"{\"intercepts\":[{\"uid\":"
-		"\"0123456789012345678901234567890123456789012345678901234567890123\"}]}"};
+		"{\"intercepts\":[{\"uid\":" TOO_LONG "}]}"};
 	struct control_config config;
 
 	(void)state;

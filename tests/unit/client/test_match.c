@@ -224,16 +224,18 @@ static void ports_must_differ(void **state)
 	json_object_put(services);
 }
 
+#define ODD_SERVICE \
+	"[{\"spec\":{\"selector\":{\"app\":\"web\"},\"ports\":[null,{},{\"port\":70000}," \
+	"{\"port\":80,\"targetPort\":{}},{\"port\":80,\"targetPort\":70000}]}}]"
+
 /* Whatever a cluster's users write into objects must not end the daemon. */
 static void odd_objects_are_survived(void **state)
 {
 	static const char *const templates[] = {"{}", "[]", "{\"spec\":7}",
 		"{\"spec\":{\"containers\":{}}}", "{\"spec\":{\"containers\":[null,7,{}]}}",
 		TEMPLATE("{\"ports\":[null,{},{\"containerPort\":-1},{\"containerPort\":70000}]}")};
-	static const char *const services[] = {"[null,7,{}]",
-		"[{\"spec\":{\"selector\":{\"app\":\"web\"},\"ports\":[null,{},{\"port\":70000},"
-		"{\"port\":80,\"targetPort\":{}},{\"port\":80,\"targetPort\":70000}]}}]",
-		"[{\"spec\":{\"selector\":[],\"ports\":{}}}]"};
+	static const char *const services[] = {
+		"[null,7,{}]", ODD_SERVICE, "[{\"spec\":{\"selector\":[],\"ports\":{}}}]"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(templates) * ARRAY_SIZE(services); i++) {

@@ -84,8 +84,7 @@ static void set_replace_end(void **state)
 
 static void full_sets_fit(void **state)
 {
-	struct intercept_want want = {
-		.port_count = INTERCEPT_PORTS, .node_count = INTERCEPT_NODES};
+	struct intercept_want want = {.port_count = INTERCEPT_PORTS, .node_count = INTERCEPT_NODES};
 	struct owner owner = make_owner();
 
 	(void)state;
