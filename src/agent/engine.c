@@ -139,6 +139,8 @@ static void update_counts(struct engine *engine)
 	HASH_ITER (hh, engine->counts, count, next) {
 		if (is_configured(engine, count->intercept))
 			continue;
+		/* The analyzer takes uthash's list for a freed element's.
+		 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		HASH_DEL(engine->counts, count);
 		free(count);
 	}
@@ -358,6 +360,8 @@ void engine_free(struct engine *engine)
 		tcp_flow_abort(flow);
 	}
 	HASH_ITER (hh, engine->counts, count, next_count) {
+		/* The analyzer takes uthash's list for a freed element's.
+		 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		HASH_DEL(engine->counts, count);
 		free(count);
 	}

@@ -144,7 +144,8 @@ static int drop_capabilities(struct err *err)
 	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
 		what = CAPNG_SELECT_ALL;
 	capng_clear(what);
-	if (capng_update(CAPNG_ADD, CAPNG_PERMITTED | CAPNG_EFFECTIVE, CAP_NET_ADMIN) < 0 ||
+	if (capng_update(CAPNG_ADD, CAPNG_PERMITTED, CAP_NET_ADMIN) < 0 ||
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, CAP_NET_ADMIN) < 0 ||
 		capng_apply(what) < 0)
 		return err_set(err, -EPERM, ERR_PERMISSION, "dropping capabilities");
 	return 0;

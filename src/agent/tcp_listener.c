@@ -49,7 +49,11 @@ static int open_socket(int family, uint16_t port, int *ret_fd)
 	if (r < 0 ||
 		(family == AF_INET6 && setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0))
 		return -errno;
-	if (bind(fd, (const struct sockaddr *)&sa, ip_endpoint_to_sockaddr(&loopback, &sa)) < 0 ||
+	if (bind(fd, (const struct sockaddr *)&sa, ip_endpoint_to_sockaddr(&loopback, &sa)) < 0)
+		return -errno;
+	/* Accepted connections have it from here and sit on the app's port: without it an app that
+	 * restarts could not bind its port while one of them lives. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 		listen(fd, BACKLOG) < 0)
 		return -errno;
 	*ret_fd = take_fd(&fd);

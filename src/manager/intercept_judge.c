@@ -112,7 +112,7 @@ static const char *kind_text(const struct intercept *intercept, char out[static 
 {
 	size_t i = 0;
 
-	for (; intercept->spec->kind[i] && i < 23; i++)
+	for (; i < 23 && intercept->spec->kind[i]; i++)
 		out[i] = (char)tolower((unsigned char)intercept->spec->kind[i]);
 	out[i] = 0;
 	return out;

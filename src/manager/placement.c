@@ -204,6 +204,8 @@ void placer_free(struct placer *placer)
 {
 	if (!placer)
 		return;
+	/* Each takes itself off the list.
+	 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	while (placer->placements)
 		placement_cancel(placer->placements);
 	for (size_t i = 0; i < FACT_COUNT; i++)

@@ -75,6 +75,8 @@ static struct item *add(struct item **table, const char *uid)
 
 static void drop(struct item **table, struct item *item)
 {
+	/* The analyzer takes uthash's list for a freed element's.
+	 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 	HASH_DEL(*table, item);
 	json_object_put(item->object);
 	free(item->uid);

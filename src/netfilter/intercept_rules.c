@@ -134,6 +134,29 @@ struct intercept_rules *intercept_rules_new(struct nft *nft)
 	return rules;
 }
 
+/* The transaction from what is there to `next`. fresh: with a table of its own. */
+static int replace(struct intercept_rules *rules, const struct intercept_want *next, bool fresh,
+	struct err *err)
+{
+	int r;
+
+	nft_begin(rules->nft);
+	if (rules->has_table && (fresh || next->port_count == 0))
+		intercept_table_delete(rules->nft);
+	else if (rules->has_table)
+		put_elements(rules, &rules->current, false);
+	if (next->port_count > 0) {
+		if (fresh)
+			intercept_table_make(rules->nft, tcp_listener_of(next));
+		put_elements(rules, next, true);
+	}
+	r = nft_commit(rules->nft, err);
+	if (r == -ENOENT && fresh)
+		return err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED,
+			"this node's kernel lacks nft_tproxy (CONFIG_NFT_TPROXY)");
+	return r < 0 ? err_wrap(err, r, "redirecting intercepted ports") : 0;
+}
+
 int intercept_rules_set(
 	struct intercept_rules *rules, const struct intercept_want *want, struct err *err)
 {
@@ -150,22 +173,9 @@ int intercept_rules_set(
 	if (next.port_count == 0 && !rules->has_table)
 		return 0;
 	fresh = !rules->has_table || (listener != 0 && listener != rules->tcp_listener);
-	nft_begin(rules->nft);
-	if (rules->has_table && (fresh || next.port_count == 0))
-		intercept_table_delete(rules->nft);
-	else if (rules->has_table)
-		put_elements(rules, &rules->current, false);
-	if (next.port_count > 0) {
-		if (fresh)
-			intercept_table_make(rules->nft, listener);
-		put_elements(rules, &next, true);
-	}
-	r = nft_commit(rules->nft, err);
-	if (r == -ENOENT && fresh)
-		return err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED,
-			"this node's kernel lacks nft_tproxy (CONFIG_NFT_TPROXY)");
+	r = replace(rules, &next, fresh, err);
 	if (r < 0)
-		return err_wrap(err, r, "redirecting intercepted ports");
+		return r;
 	rules->has_table = next.port_count > 0;
 	if (fresh)
 		rules->tcp_listener = listener;

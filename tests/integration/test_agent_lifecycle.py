@@ -109,6 +109,8 @@ def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(
         for agent in agents_of(web):
             address = agent.pod["status"]["podIP"]
             os.kill(agent.pid, signal.SIGKILL)
+            # What it accepts until it is gone is cut with it.
+            assert until(lambda agent=agent: not os.path.exists(f"/proc/{agent.pid}/ns/net"), 1, 0.001)
             start = time.monotonic()
             answers = []
 

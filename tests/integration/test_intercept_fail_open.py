@@ -187,4 +187,6 @@ def test_a_killed_user_daemon_leaves_the_app_answering(joined):
         assert joined.client.ask(address, 8080) == "pod db-0"
         assert time.monotonic() - begun < PATIENCE
         wait_for("root daemon gone", lambda: not joined.laptop.daemons(), 5)
+        # What the dead daemon held goes with its Session, after the time-out; here at once.
+        joined.cluster.kubectl("delete", "intercepts.telepresence.io", "-n", "stage", "--all")
         joined.laptop.connect("--namespace", "stage")

@@ -141,6 +141,7 @@ def test_head_that_ends_early(rig):
     sock = rig.connect(source="node")
     sock.sendall(b"GET / HT")
     sock.shutdown(socket.SHUT_WR)
-    assert sock.recv(100) == b"laptop:GET / HT"
+    # The laptop's end may follow in the same segment.
+    assert sock.recv(100).startswith(b"laptop:GET / HT")
     assert time.monotonic() - start < 0.5
     rig.end()

@@ -97,27 +97,6 @@ static int fixture_on_http(void *user, const char *path)
 	return strcmp(path, "/healthz") == 0 ? 200 : 404;
 }
 
-static void fixture_on_ready(void *user)
-{
-	((struct fixture *)user)->ready = 1;
-}
-
-static void fixture_on_reversed(void *user, struct h2_stream *stream, const struct h2_head *head)
-{
-	struct fixture *fixture = user;
-
-	fixture->streams++;
-	fixture->on_reversed(fixture, stream, head);
-}
-
-static void fixture_on_closed(void *user, const struct err *err)
-{
-	struct fixture *fixture = user;
-
-	fixture->closed = 1;
-	fixture->closed_err = *err;
-}
-
 static inline struct fixture *fixture_new(void)
 {
 	static const struct tunnel_server_events events = {

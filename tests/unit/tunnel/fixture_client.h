@@ -13,6 +13,27 @@
 #include "tunnel/carrier.h"
 #include "tunnel/socket_carrier.h"
 
+static void fixture_on_ready(void *user)
+{
+	((struct fixture *)user)->ready = 1;
+}
+
+static void fixture_on_reversed(void *user, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct fixture *fixture = user;
+
+	fixture->streams++;
+	fixture->on_reversed(fixture, stream, head);
+}
+
+static void fixture_on_closed(void *user, const struct err *err)
+{
+	struct fixture *fixture = user;
+
+	fixture->closed = 1;
+	fixture->closed_err = *err;
+}
+
 static void fixture_tick(uv_timer_t *timer)
 {
 	*(bool *)timer->data = true;
