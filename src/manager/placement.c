@@ -204,10 +204,9 @@ void placer_free(struct placer *placer)
 {
 	if (!placer)
 		return;
-	/* Each takes itself off the list.
-	 * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+	/* Each takes itself off the list, which the analyzer does not see. */
 	while (placer->placements)
-		placement_cancel(placer->placements);
+		placement_cancel(placer->placements); /* NOLINT(clang-analyzer-unix.Malloc) */
 	for (size_t i = 0; i < FACT_COUNT; i++)
 		kube_request_cancel(placer->facts[i]);
 	free(placer->namespace);
