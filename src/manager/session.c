@@ -83,7 +83,9 @@ int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_
 	session->owner = xstrdup(owner ? owner : "");
 	session->ttl_s = get_ttl(object);
 	session->connected_wall = parse_time(get_string(object, "status", "connectedAt"));
-	session->patch_due_ms = UINT64_MAX;
+	/* What an earlier manager wrote about its tunnels is not true any more. */
+	session->patch_due_ms =
+		is_new || session->connected_wall == 0 ? UINT64_MAX : now_ms + SESSION_RETURN_MS;
 	session->expires_ms =
 		now_ms + (is_new ? (uint64_t)session->ttl_s * 1000 : SESSION_GRACE_MS);
 	session_update(session, object, now_ms, now_wall);
@@ -169,9 +171,13 @@ char *session_patch(struct session *session, uint64_t now_ms, time_t now_wall)
 	/* A uid in the patch makes the API server refuse it for a namesake. */
 	json_object_object_add(metadata, "uid", json_object_new_string(session->uid));
 	json_object_object_add(patch, "metadata", metadata);
-	json_object_array_add(conditions, ready_condition(session));
 	json_object_object_add(status, "conditions", conditions);
-	json_object_object_add(status, "lastSeen", json_object_new_string(now));
+	/* Not seen since the manager's restart: that changed now, and the ttl goes on. */
+	if (session->changed_wall == 0)
+		session->changed_wall = now_wall;
+	else
+		json_object_object_add(status, "lastSeen", json_object_new_string(now));
+	json_object_array_add(conditions, ready_condition(session));
 	json_object_object_add(status, "carriers", json_object_new_int((int32_t)session->peers));
 	if (session->connected_wall)
 		json_object_object_add(status, "connectedAt", json_object_new_string(connected));

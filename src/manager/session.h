@@ -30,7 +30,9 @@ struct sessions;
 #define SESSION_TTL_DEFAULT_S 900
 /* An object from before the manager's start is kept this long in any case, so that its client can
  * come back first. */
-#define SESSION_GRACE_MS  30000
+#define SESSION_GRACE_MS 30000
+/* A client is back this soon after a restart of the manager, or its Session says Disconnected. */
+#define SESSION_RETURN_MS 1500
 #define SESSION_UID_BYTES 64
 
 struct session {

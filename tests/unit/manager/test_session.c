@@ -239,6 +239,30 @@ static void status_is_written_when_due(void **state)
 	session_free(session);
 }
 
+/* After a restart of the manager the object still says Connected. */
+static void a_client_that_does_not_come_back_is_told(void **state)
+{
+	struct session *session = NULL;
+	json_object *object = json_tokener_parse(
+		"{\"metadata\":{\"uid\":\"u\",\"name\":\"n\"},\"spec\":{\"publicKey\":"
+		"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"},"
+		"\"status\":{\"connectedAt\":\"2026-01-01T00:00:00Z\"}}");
+	char *text;
+
+	(void)state;
+	assert_int_equal(session_parse(object, false, NOW_MS, NOW_WALL, &session, NULL), 0);
+	assert_false(session_patch_due(session, NOW_MS + SESSION_RETURN_MS - 1));
+	assert_true(session_patch_due(session, NOW_MS + SESSION_RETURN_MS));
+	text = session_patch(session, NOW_MS + SESSION_RETURN_MS, NOW_WALL);
+	assert_non_null(strstr(text, "Disconnected"));
+	/* It has not been seen: its time goes on. */
+	assert_null(strstr(text, "lastSeen"));
+	assert_false(session_patch_due(session, NOW_MS + 1000000));
+	free(text);
+	session_free(session);
+	json_object_put(object);
+}
+
 static void delete_names_the_uid(void **state)
 {
 	struct session *session = parse("\"publicKey\":\"" KEY "\"", "");
@@ -264,6 +288,7 @@ int main(void)
 		cmocka_unit_test(another_replica_keeps_it_alive),
 		cmocka_unit_test(peers_hold_it),
 		cmocka_unit_test(status_is_written_when_due),
+		cmocka_unit_test(a_client_that_does_not_come_back_is_told),
 		cmocka_unit_test(delete_names_the_uid),
 	};
 
