@@ -11,6 +11,8 @@
 
 /* A port that is free for IPv4 may be taken for IPv6. */
 #define ATTEMPTS 16
+/* Connections that wait for accept(2): a burst of a busy service. */
+#define BACKLOG 4096
 
 static int set(int fd, int level, int option)
 {
@@ -31,6 +33,15 @@ static int set_options(int fd, bool v6, int type)
 	return r;
 }
 
+/* Accepted connections have SO_REUSEADDR from here and sit on the app's port: without it an app
+ * that restarts could not bind its port while one of them lives. */
+static int start_listening(int fd)
+{
+	int r = set(fd, SOL_SOCKET, SO_REUSEADDR);
+
+	return r == 0 && listen(fd, BACKLOG) < 0 ? -errno : r;
+}
+
 static int open_one(bool v6, int type, uint16_t port, int *ret_fd)
 {
 	const uint8_t net127[] = {127, 0, 0, 1};
@@ -48,9 +59,11 @@ static int open_one(bool v6, int type, uint16_t port, int *ret_fd)
 	endpoint.addr = v6 ? ip_addr_from_bytes(AF_INET6, &in6addr_loopback)
 			   : ip_addr_from_bytes(AF_INET, net127);
 	len = ip_endpoint_to_sockaddr(&endpoint, &sa);
-	if (bind(fd, (const struct sockaddr *)&sa, len) < 0 ||
-		(type == SOCK_STREAM && listen(fd, SOMAXCONN) < 0))
+	if (bind(fd, (const struct sockaddr *)&sa, len) < 0)
 		return -errno;
+	r = type == SOCK_STREAM ? start_listening(fd) : 0;
+	if (r < 0)
+		return r;
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

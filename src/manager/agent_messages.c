@@ -23,10 +23,13 @@ static json_object *message_new(const char *type)
 /* A connection that was told to exit has been told everything. */
 static void send_line(struct agent_conn *conn, json_object *line)
 {
-	if (conn && conn->control && conn->close_ms == 0)
-		agent_control_send(conn->control, line);
-	else
-		json_object_put(line);
+	if (conn && conn->control && conn->close_ms == 0) {
+		const char *text = json_object_to_json_string_ext(
+			line, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+		lines_send(conn->control, text, strlen(text));
+	}
+	json_object_put(line);
 }
 
 void agent_send_config(struct agent_pod *pod)
@@ -285,10 +288,9 @@ static const struct {
 	{"count", on_count},
 };
 
-static int on_line(void *user, const char *type, json_object *line, struct err *err)
+static int take_message(
+	struct agent_conn *conn, const char *type, json_object *line, struct err *err)
 {
-	struct agent_conn *conn = user;
-
 	/* What an agent still says that was told to exit, or that is not the pod's any more, has no
 	 * meaning. */
 	if (!conn->pod || conn->close_ms > 0)
@@ -300,6 +302,20 @@ static int on_line(void *user, const char *type, json_object *line, struct err *
 			return messages[i].take(conn, line, err);
 	}
 	return 0;
+}
+
+static int on_line(void *user, const char *text, size_t len, struct err *err)
+{
+	json_object *line = json_parse(text, len);
+	const char *type = json_text(line, "type");
+	int r;
+
+	if (!type)
+		r = err_set(err, -EPROTO, ERR_INTERNAL, "a line that is no message");
+	else
+		r = take_message(user, type, line, err);
+	json_object_put(line);
+	return r;
 }
 
 static void on_over(void *user, const struct err *err)
@@ -318,7 +334,7 @@ static void on_over(void *user, const struct err *err)
 	agent_peer_close(conn->peer, err->msg);
 }
 
-const struct agent_control_events agent_control_events = {
+const struct lines_events agent_lines_events = {
 	.on_line = on_line,
 	.on_over = on_over,
 };

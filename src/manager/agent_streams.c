@@ -142,7 +142,7 @@ static void serve_control(struct agent_conn *conn, struct h2_stream *stream)
 	if (conn->control)
 		reply_status(stream, 409);
 	else
-		conn->control = agent_control_new(stream, &agent_control_events, conn);
+		conn->control = lines_serve(stream, &agent_lines_events, conn);
 }
 
 void agent_streams_serve(

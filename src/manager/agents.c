@@ -141,7 +141,7 @@ static void on_agent_gone(void *user, struct agent_peer *peer)
 
 	if (!conn)
 		return;
-	agent_control_free(conn->control);
+	lines_free(conn->control);
 	DL_DELETE(agents->conns, conn);
 	if (pod && pod->conn == conn) {
 		log_info("agent lost", "pod=%s agent=%s", pod->name, conn->name);

@@ -14,9 +14,9 @@
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
-#include "manager/agent_control.h"
 #include "manager/agent_tokens.h"
 #include "manager/agents.h"
+#include "tunnel/lines.h"
 #include "tunnel/refusals.h"
 
 /* UIDs are UUIDs; names of containers are RFC 1123 labels. */
@@ -52,7 +52,7 @@ struct agent_conn {
 	struct agents *agents;
 	struct agent_pod *pod; /* NULL: that pod was removed */
 	struct agent_peer *peer;
-	struct agent_control *control; /* NULL: not open */
+	struct lines *control; /* NULL: not open */
 	uint64_t close_ms; /* told to exit, closed by then; 0: not told */
 	char name[AGENT_NAME_BYTES]; /* "": no hello yet */
 	char container[AGENT_NAME_BYTES];
@@ -100,7 +100,7 @@ void agent_conn_exit(struct agent_conn *conn, const char *reason);
 void agent_pod_lose_expects(struct agent_pod *pod);
 
 /* agent_messages.c */
-extern const struct agent_control_events agent_control_events; /* user: the agent_conn */
+extern const struct lines_events agent_lines_events; /* user: the agent_conn */
 void agent_send_config(struct agent_pod *pod);
 void agent_send_env(struct agent_pod *pod, uint32_t id);
 void agent_send_exit(struct agent_conn *conn, const char *reason);

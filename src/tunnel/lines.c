@@ -132,30 +132,50 @@ static void on_close(void *user, uint32_t code)
 	free_if_unused(lines);
 }
 
-int lines_request(struct h2_session *session, const struct h2_head *head,
-	const struct lines_events *events, void *user, struct lines **ret_lines)
+static const struct h2_stream_events stream_events = {
+	.on_head = on_head,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_read = on_read,
+	.on_close = on_close,
+};
+
+static struct lines *lines_new(const struct lines_events *events, void *user)
 {
-	static const struct h2_stream_events stream_events = {
-		.on_head = on_head,
-		.on_data = on_data,
-		.on_end = on_end,
-		.on_read = on_read,
-		.on_close = on_close,
-	};
 	struct lines *lines = XNEW(struct lines);
-	int r;
 
 	lines->events = events;
 	lines->user = user;
 	/* An unfinished line, and what one read of the carrier brings at once. */
 	buf_init(&lines->in, LINE_MAX_BYTES + LIMIT_PUMP_BYTES);
 	buf_init(&lines->out, OUT_MAX_BYTES);
-	r = h2_request(session, head, &stream_events, lines, &lines->stream);
+	return lines;
+}
+
+int lines_request(struct h2_session *session, const struct h2_head *head,
+	const struct lines_events *events, void *user, struct lines **ret_lines)
+{
+	struct lines *lines = lines_new(events, user);
+	int r = h2_request(session, head, &stream_events, lines, &lines->stream);
+
 	if (r < 0)
 		free(lines);
 	else
 		*ret_lines = lines;
 	return r;
+}
+
+struct lines *lines_serve(struct h2_stream *stream, const struct lines_events *events, void *user)
+{
+	static const struct h2_header headers[] = {
+		{.name = "content-type", .value = "application/x-ndjson"},
+	};
+	struct lines *lines = lines_new(events, user);
+
+	lines->stream = stream;
+	h2_stream_set_events(stream, &stream_events, lines);
+	h2_respond(stream, 200, headers, ARRAY_SIZE(headers), true);
+	return lines;
 }
 
 void lines_send(struct lines *lines, const char *text, size_t len)

@@ -25,6 +25,8 @@ struct lines_events {
  * h2_request(). */
 NODISCARD int lines_request(struct h2_session *session, const struct h2_head *head,
 	const struct lines_events *events, void *user, struct lines **ret_lines);
+/* Answers such a request (server side) with 200; within on_stream. */
+struct lines *lines_serve(struct h2_stream *stream, const struct lines_events *events, void *user);
 /* A line without its newline; copied. Nothing happens after on_over. */
 void lines_send(struct lines *lines, const char *text, size_t len);
 /* In any callback; no event follows. The stream is left to its session. NULL-safe. */

@@ -48,12 +48,9 @@ static void on_expect(struct agent_expect *expect, enum agent_expect_event event
 
 static void take(struct agent_conn *conn, const char *text, size_t len, int *r)
 {
-	json_object *line = json_parse(text, len);
-	const char *type = json_text(line, "type");
 	struct err err = ERR_INIT;
 
-	*r = type ? agent_control_events.on_line(conn, type, line, &err) : -1;
-	json_object_put(line);
+	*r = agent_lines_events.on_line(conn, text, len, &err);
 }
 
 static void take_lines(struct agent_conn *conn, const char *text, size_t len)
