@@ -16,6 +16,12 @@
 #define LIMIT_FLOWS 32768
 /* A flow whose target did not answer: as long as a client's own SYN retries (tcp_syn_retries 6). */
 #define LIMIT_FLOW_OPEN_MS 130000
+/* Datagrams being put together from fragments: 4 MiB when all are whole. The laptop's own kernel
+ * sends the pieces of one within microseconds; what is not whole by then has lost one. */
+#define LIMIT_FRAGMENT_DATAGRAMS 64
+#define LIMIT_FRAGMENT_MS        5000
+/* Runs of bytes with a hole between them: 65,535 bytes at an MTU of 1280 are 54 pieces. */
+#define LIMIT_FRAGMENT_RUNS 64
 
 /* DNS: the largest message over TCP (RFC 1035 4.2.2) and what plain UDP clients take. */
 #define LIMIT_DNS_MESSAGE_BYTES 65535

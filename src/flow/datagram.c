@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UDP and ICMP echo, a datagram at a time.
+ * UDP, ICMP echo and ICMP errors, a datagram at a time.
  *
  * A datagram towards the application is written whole, also when it is larger than the MTU: the
- * TUN's receive side has no size limit but IP's own, so nothing needs fragments or their
- * reassembly.
+ * TUN's receive side has no size limit but IP's own, so nothing is fragmented here.
  */
 #include "flow/engine.h"
 
@@ -109,6 +108,63 @@ void flow_udp_refuse(
 		flow_reply_unreachable(engine, &view, FLOW_UNREACHABLE_PORT);
 }
 
+/* The UDP packet that an ICMP error is about. It may be cut, so packet_parse() is of no use. */
+static bool quoted_udp(
+	const struct packet_view *view, struct ip_endpoint *ret_src, struct ip_endpoint *ret_dst)
+{
+	const uint8_t *ip = view->ip + view->payload, *udp;
+	bool ip4 = view->family == AF_INET;
+	size_t len = view->len - view->payload;
+	size_t head = ip4 && len > 0 ? (size_t)(ip[0] & 0x0f) * 4 : PACKET_IP6_HEADER;
+
+	if (head < PACKET_IP4_HEADER || len < head + 4 || ip[0] >> 4 != (ip4 ? 4 : 6) ||
+		ip[ip4 ? 9 : 6] != IPPROTO_UDP)
+		return false;
+	/* Only the first piece of a datagram has its ports. */
+	if (ip4 && (packet_load16(ip + 6) & 0x1fff) != 0)
+		return false;
+	udp = ip + head;
+	*ret_src =
+		(struct ip_endpoint){.addr = ip_addr_from_bytes(view->family, ip + (ip4 ? 12 : 8)),
+			.port = packet_load16(udp)};
+	*ret_dst =
+		(struct ip_endpoint){.addr = ip_addr_from_bytes(view->family, ip + (ip4 ? 16 : 24)),
+			.port = packet_load16(udp + 2)};
+	return true;
+}
+
+/*
+ * An error of the laptop's kernel, or of a router behind it, about a packet from the cluster. A
+ * closed port is passed on, so that the cluster's sender is told as well. TCP needs none of them:
+ * its listener is on this machine and agrees with the application on a segment size.
+ */
+static void icmp_error(struct flow_engine *engine, const struct packet_view *view)
+{
+	const uint8_t *icmp = view->ip + view->transport;
+	struct ip_addr to = packet_dst(view);
+	struct ip_endpoint target, app;
+	bool port = view->family == AF_INET
+			    ? icmp[0] == ICMP_DEST_UNREACH && icmp[1] == ICMP_PORT_UNREACH
+			    : icmp[0] == ICMP6_DST_UNREACH && icmp[1] == ICMP6_DST_UNREACH_NOPORT;
+
+	engine->counters.icmp_errors++;
+	if (!port || !engine->events.udp_unreachable || !quoted_udp(view, &target, &app) ||
+		!ip_addr_equal(&to, &target.addr))
+		return;
+	engine->counters.udp_unreachable++;
+	engine->events.udp_unreachable(engine->user, &app, &target);
+}
+
+static bool is_error(const struct packet_view *view)
+{
+	uint8_t type = view->ip[view->transport];
+
+	if (view->family == AF_INET6)
+		return type < ICMP6_INFOMSG_MASK;
+	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+}
+
 void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packet)
 {
 	const struct packet_view *view = &packet->view;
@@ -116,6 +172,10 @@ void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packe
 	struct ip_addr src = packet_src(view), dst = packet_dst(view);
 	uint8_t request = view->family == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
 
+	if (is_error(view)) {
+		icmp_error(engine, view);
+		return;
+	}
 	if (icmp[0] != request || icmp[1] != 0 || !engine->events.icmp_echo) {
 		engine->counters.dropped_protocol++;
 		return;

@@ -14,6 +14,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "flow/reply.h"
+#include "net/checksum.h"
 
 #define VNET_BYTES sizeof(struct virtio_net_hdr)
 /* Puts the IP header, which follows the 10 bytes of virtio_net_hdr, on a multiple of 16. */
@@ -67,45 +68,98 @@ static void dispatch(struct flow_engine *engine, struct flow_packet *packet)
 {
 	uint8_t icmp = packet->view.family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 
-	if (packet->view.protocol == IPPROTO_TCP && vnet_valid(packet))
+	if (packet_ttl(&packet->view) <= 1) {
+		engine->counters.dropped_ttl++;
+		flow_reply_unreachable(engine, &packet->view, FLOW_UNREACHABLE_TTL);
+	} else if (packet->view.protocol == IPPROTO_TCP && vnet_valid(packet)) {
 		flow_tcp_input(engine, packet);
-	else if (packet->view.protocol == IPPROTO_TCP)
+	} else if (packet->view.protocol == IPPROTO_TCP) {
 		engine->counters.dropped_malformed++;
-	else if (packet->view.protocol == IPPROTO_UDP)
+	} else if (packet->view.protocol == IPPROTO_UDP) {
 		flow_udp_input(engine, packet);
-	else if (packet->view.protocol == icmp)
+	} else if (packet->view.protocol == icmp) {
 		flow_icmp_input(engine, packet);
+	} else {
+		engine->counters.dropped_protocol++;
+	}
+}
+
+static void route_in(struct flow_engine *engine, struct flow_packet *packet)
+{
+	struct ip_addr dst = packet_dst(&packet->view);
+
+	if (is_unicast(&dst) && flow_engine_listener(engine, packet->view.family))
+		dispatch(engine, packet);
 	else
 		engine->counters.dropped_protocol++;
+}
+
+/* A datagram that was in pieces has its checksum complete: pieces of two are told apart by it
+ * (RFC 4963: identifiers of 16 bits come again). IPv4 may leave it out. */
+static bool checksum_good(const struct packet_view *view)
+{
+	struct ip_addr src = packet_src(view), dst = packet_dst(view);
+	const uint8_t *at = view->ip + view->transport;
+	size_t len = view->len - view->transport;
+	uint16_t pseudo = packet_pseudo_sum(&src, &dst, view->protocol, len);
+
+	if (view->protocol != IPPROTO_UDP ||
+		(view->family == AF_INET && packet_load16(at + PACKET_UDP_CHECK) == 0))
+		return true;
+	return checksum_fold(checksum_add(pseudo, at, len)) == 0xffff;
+}
+
+static void fragment_in(struct flow_engine *engine, const uint8_t *ip, size_t len)
+{
+	struct flow_packet packet = {.vnet = {.flags = 0}};
+	struct packet_fragment piece;
+	uint8_t *whole = NULL;
+	size_t whole_len = 0;
+
+	engine->counters.fragments_in++;
+	if (packet_parse_fragment(ip, len, &piece)) {
+		whole = flow_fragments_add(
+			&engine->fragments, &piece, uv_now(engine->loop), &whole_len);
+		flow_engine_wake(engine);
+	} else {
+		engine->fragments.dropped++;
+	}
+	engine->counters.dropped_fragment = engine->fragments.dropped;
+	if (!whole)
+		return;
+	if (packet_parse(whole, whole_len, &packet.view) != PACKET_OK ||
+		!checksum_good(&packet.view)) {
+		engine->counters.dropped_malformed++;
+		return;
+	}
+	engine->counters.reassembled++;
+	route_in(engine, &packet);
 }
 
 static void input(struct flow_engine *engine, uint8_t *data, size_t len)
 {
 	struct flow_packet packet;
 	enum packet_verdict verdict = PACKET_MALFORMED;
-	struct ip_addr dst;
 
 	engine->counters.packets_in++;
 	if (len > VNET_BYTES) {
 		memcpy(&packet.vnet, data, VNET_BYTES);
 		verdict = packet_parse(data + VNET_BYTES, len - VNET_BYTES, &packet.view);
 	}
-	if (verdict == PACKET_FRAGMENT) {
-		engine->counters.dropped_fragment++;
-		return;
-	}
-	if (verdict == PACKET_MALFORMED) {
+	switch (verdict) {
+	case PACKET_OK:
+		route_in(engine, &packet);
+		break;
+	case PACKET_FRAGMENT:
+		fragment_in(engine, data + VNET_BYTES, len - VNET_BYTES);
+		break;
+	case PACKET_MALFORMED:
 		engine->counters.dropped_malformed++;
-		return;
+		break;
+	case PACKET_UNSUPPORTED:
+		engine->counters.dropped_protocol++;
+		break;
 	}
-	if (verdict == PACKET_OK) {
-		dst = packet_dst(&packet.view);
-		if (is_unicast(&dst) && flow_engine_listener(engine, packet.view.family)) {
-			dispatch(engine, &packet);
-			return;
-		}
-	}
-	engine->counters.dropped_protocol++;
 }
 
 static void tun_lost(struct flow_engine *engine, int error)
@@ -148,8 +202,11 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct flow_engine *engine = timer->data;
 
+	bool waiting = flow_fragments_expire(&engine->fragments, uv_now(engine->loop));
+
+	engine->counters.dropped_fragment = engine->fragments.dropped;
 	flow_tcp_expire(engine, uv_now(engine->loop));
-	if (!flow_engine_closed(engine) && flow_table_count(&engine->table) == 0)
+	if (!flow_engine_closed(engine) && !waiting && flow_table_count(&engine->table) == 0)
 		uv_timer_stop(timer);
 }
 
@@ -162,6 +219,7 @@ void flow_engine_wake(struct flow_engine *engine)
 static void engine_release(struct flow_engine *engine)
 {
 	flow_table_done(&engine->table);
+	flow_fragments_done(&engine->fragments);
 	free(engine->buffer);
 	free(engine);
 }

@@ -3,7 +3,8 @@
  * flow/engine.h - what the files of this folder share: one TUN and everything that crosses it
  *
  * engine.c owns the handles, the read loop and the clock; tcp.c the flows; listener.c the sockets
- * that the kernel's TCP ends in; datagram.c UDP and ICMP echo; reply.c RST and ICMP errors.
+ * that the kernel's TCP ends in; datagram.c UDP and ICMP; fragment.c pieces of datagrams; reply.c
+ * RST and ICMP errors.
  * A callback may end the engine: whoever calls one checks flow_engine_closed() before going on.
  */
 #ifndef FLOW_ENGINE_H
@@ -17,6 +18,7 @@
 
 #include "core/attr.h"
 #include "flow/flow.h"
+#include "flow/fragment.h"
 #include "flow/table.h"
 #include "net/packet.h"
 
@@ -51,6 +53,7 @@ struct flow_engine {
 	struct flow_counters counters;
 	struct flow_listener listeners[FLOW_LISTENER_COUNT];
 	struct flow_table table;
+	struct flow_fragments fragments;
 	uint64_t icmp_refill_ms;
 	unsigned int icmp_tokens;
 	uint8_t *buffer; /* owns; one packet */
@@ -73,7 +76,7 @@ static inline struct flow_listener *flow_engine_listener(struct flow_engine *eng
 /* Writes one packet: head, then data (may be empty). A full TUN drops and counts it. */
 void flow_engine_write(struct flow_engine *engine, const struct virtio_net_hdr *vnet,
 	const void *head, size_t head_len, const void *data, size_t data_len);
-/* The clock runs while there are flows. */
+/* The clock runs while there are flows or pieces of datagrams. */
 void flow_engine_wake(struct flow_engine *engine);
 
 /* Binds and listens; engine, local and peer are set. 0 or -errno. */

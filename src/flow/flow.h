@@ -40,8 +40,12 @@ enum flow_verdict {
 struct flow_counters {
 	uint64_t packets_in, packets_out, tcp_opened, tcp_refused, tcp_failed;
 	uint64_t udp_in, udp_out, icmp_in, icmp_out;
-	uint64_t dropped_malformed, dropped_fragment, dropped_protocol, dropped_table_full,
-		dropped_tun_full;
+	uint64_t fragments_in, reassembled; /* pieces, and the datagrams that they became */
+	uint64_t dropped_malformed, dropped_protocol, dropped_table_full, dropped_tun_full;
+	uint64_t dropped_fragment; /* pieces whose datagram did not become whole */
+	uint64_t dropped_ttl; /* no hop left: answered with ICMP time exceeded */
+	uint64_t icmp_errors; /* of the laptop's kernel, about packets from the cluster */
+	uint64_t udp_unreachable; /* of these: an application's closed port, passed on */
 	uint64_t dropped_stray; /* TCP of no flow that is known: answered with RST */
 	uint64_t accept_rejected; /* connections to our listener that belong to no flow */
 	uint64_t icmp_limited; /* ICMP errors that the rate bound held back */
@@ -59,6 +63,9 @@ struct flow_events {
 	 * unreachable. */
 	void (*udp_received)(void *user, const struct ip_endpoint *src,
 		const struct ip_endpoint *dst, const uint8_t *data, size_t len);
+	/* The application's port is closed, its kernel says; src and dst as above. May be NULL. */
+	void (*udp_unreachable)(
+		void *user, const struct ip_endpoint *src, const struct ip_endpoint *dst);
 	/* An echo request (both families); reply with flow_icmp_reply() when the target answered.
 	 */
 	void (*icmp_echo)(void *user, const struct ip_addr *src, const struct ip_addr *dst,

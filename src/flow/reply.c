@@ -18,12 +18,18 @@
 #define ICMP_HEADER      8
 
 static const struct {
-	uint8_t ip4, ip6;
+	uint8_t type4, code4, type6, code6;
 } codes[] = {
-	[FLOW_UNREACHABLE_NET] = {ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE},
-	[FLOW_UNREACHABLE_HOST] = {ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR},
-	[FLOW_UNREACHABLE_PORT] = {ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT},
-	[FLOW_UNREACHABLE_PROHIBITED] = {ICMP_PKT_FILTERED, ICMP6_DST_UNREACH_ADMIN},
+	[FLOW_UNREACHABLE_NET] = {ICMP_DEST_UNREACH, ICMP_NET_UNREACH, ICMP6_DST_UNREACH,
+		ICMP6_DST_UNREACH_NOROUTE},
+	[FLOW_UNREACHABLE_HOST] = {ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH,
+		ICMP6_DST_UNREACH_ADDR},
+	[FLOW_UNREACHABLE_PORT] = {ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, ICMP6_DST_UNREACH,
+		ICMP6_DST_UNREACH_NOPORT},
+	[FLOW_UNREACHABLE_PROHIBITED] = {ICMP_DEST_UNREACH, ICMP_PKT_FILTERED, ICMP6_DST_UNREACH,
+		ICMP6_DST_UNREACH_ADMIN},
+	[FLOW_UNREACHABLE_TTL] = {ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, ICMP6_TIME_EXCEEDED,
+		ICMP6_TIME_EXCEED_TRANSIT},
 };
 _Static_assert(ARRAY_SIZE(codes) == FLOW_UNREACHABLE_COUNT, "a code for every reason");
 
@@ -118,8 +124,8 @@ void flow_reply_unreachable(
 		from = flow_engine_listener(engine, view->family)->peer;
 	head = packet_put_ip(out, &from, &to, protocol, ICMP_HEADER + quote);
 	icmp = out + head;
-	icmp[0] = ip4 ? ICMP_DEST_UNREACH : ICMP6_DST_UNREACH;
-	icmp[1] = ip4 ? codes[why].ip4 : codes[why].ip6;
+	icmp[0] = ip4 ? codes[why].type4 : codes[why].type6;
+	icmp[1] = ip4 ? codes[why].code4 : codes[why].code6;
 	if (!ip4)
 		sum = packet_pseudo_sum(&from, &to, protocol, ICMP_HEADER + quote);
 	sum = checksum_add(checksum_add(sum, icmp, ICMP_HEADER), view->ip, quote);

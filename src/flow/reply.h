@@ -15,6 +15,7 @@ enum flow_unreachable {
 	FLOW_UNREACHABLE_HOST,
 	FLOW_UNREACHABLE_PORT,
 	FLOW_UNREACHABLE_PROHIBITED,
+	FLOW_UNREACHABLE_TTL, /* time exceeded */
 	FLOW_UNREACHABLE_COUNT
 };
 
@@ -25,7 +26,7 @@ void flow_reply_reset(struct flow_engine *engine, const struct packet_view *view
 /* Sends a RST that is exactly in sequence from our side of a flow to our listener. */
 void flow_reply_reset_listener(
 	struct flow_engine *engine, uint8_t family, uint16_t nat_port, uint32_t seq);
-/* Answers a packet with destination unreachable. */
+/* Answers a packet with destination unreachable or time exceeded. */
 void flow_reply_unreachable(
 	struct flow_engine *engine, const struct packet_view *view, enum flow_unreachable why);
 

@@ -119,6 +119,77 @@ enum packet_verdict packet_parse(void *data, size_t len, struct packet_view *ret
 	return verdict;
 }
 
+static bool fragment4(const uint8_t *ip, size_t len, struct packet_fragment *fragment)
+{
+	size_t header, total;
+	uint16_t field;
+
+	if (len < PACKET_IP4_HEADER)
+		return false;
+	header = (size_t)(ip[0] & 0x0f) * 4;
+	total = packet_load16(ip + 2);
+	if (header < PACKET_IP4_HEADER || total < header || total > len)
+		return false;
+	field = packet_load16(ip + 6);
+	*fragment = (struct packet_fragment){.src = ip_addr_from_bytes(AF_INET, ip + 12),
+		.dst = ip_addr_from_bytes(AF_INET, ip + 16),
+		.ident = packet_load16(ip + 4),
+		.protocol = ip[9],
+		.more = field & IP4_MORE_FRAGMENTS,
+		.offset = (size_t)(field & IP4_FRAGMENT_OFFSET) * 8,
+		.len = total - header,
+		.data = ip + header};
+	return fragment->offset + fragment->len <= UINT16_MAX - PACKET_IP4_HEADER;
+}
+
+static bool fragment6(const uint8_t *ip, size_t len, struct packet_fragment *fragment)
+{
+	size_t at = PACKET_IP6_HEADER, total;
+	uint8_t next;
+
+	if (len < PACKET_IP6_HEADER)
+		return false;
+	total = PACKET_IP6_HEADER + (size_t)packet_load16(ip + 4);
+	next = ip[6];
+	if (total > len)
+		return false;
+	/* Only what every router on the way looks at stands before the fragment header. */
+	for (unsigned int i = 0; next != IPPROTO_FRAGMENT; i++) {
+		if ((next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS) || i == IP6_EXTENSIONS ||
+			total - at < 8)
+			return false;
+		next = ip[at];
+		at += ((size_t)ip[at + 1] + 1) * 8;
+		if (at > total)
+			return false;
+	}
+	if (total - at < 8)
+		return false;
+	*fragment = (struct packet_fragment){.src = ip_addr_from_bytes(AF_INET6, ip + 8),
+		.dst = ip_addr_from_bytes(AF_INET6, ip + 24),
+		.ident = packet_load32(ip + at + 4),
+		.protocol = ip[at],
+		.more = packet_load16(ip + at + 2) & 1,
+		.offset = packet_load16(ip + at + 2) & 0xfff8U,
+		.len = total - at - 8,
+		.data = ip + at + 8};
+	return fragment->offset + fragment->len <= UINT16_MAX;
+}
+
+bool packet_parse_fragment(const void *data, size_t len, struct packet_fragment *ret_fragment)
+{
+	struct packet_fragment fragment;
+	const uint8_t *ip = data;
+
+	if (len == 0 ||
+		!(ip[0] >> 4 == 4 ? fragment4(ip, len, &fragment) : fragment6(ip, len, &fragment)))
+		return false;
+	if (fragment.len == 0 || (fragment.more && fragment.len % 8 != 0))
+		return false;
+	*ret_fragment = fragment;
+	return true;
+}
+
 struct ip_addr packet_src(const struct packet_view *view)
 {
 	return ip_addr_from_bytes(view->family, view->ip + (view->family == AF_INET ? 12 : 8));

@@ -33,7 +33,7 @@
 enum packet_verdict {
 	PACKET_OK,
 	PACKET_MALFORMED, /* lengths that contradict each other or the bytes that are there */
-	PACKET_FRAGMENT, /* a piece of a datagram */
+	PACKET_FRAGMENT, /* a piece of a datagram: see packet_parse_fragment() */
 	PACKET_UNSUPPORTED, /* an IPv6 extension header that is not walked */
 };
 
@@ -49,6 +49,19 @@ struct packet_view {
 enum packet_verdict packet_parse(void *data, size_t len, struct packet_view *ret_view);
 struct ip_addr packet_src(const struct packet_view *view);
 struct ip_addr packet_dst(const struct packet_view *view);
+
+/* A piece of a datagram; `data` is borrowed. */
+struct packet_fragment {
+	struct ip_addr src, dst;
+	uint32_t ident;
+	uint8_t protocol; /* IPv6: next header of the fragment header */
+	bool more; /* not the last one */
+	size_t offset, len;
+	const uint8_t *data;
+};
+
+/* What packet_parse() found to be a fragment. False: lengths that cannot be (RFC 8200 4.5). */
+bool packet_parse_fragment(const void *data, size_t len, struct packet_fragment *ret_fragment);
 
 /* Writes an IP header with TTL 64 for `len` bytes after it; its length. No more than 65535 bytes of
  * IPv4 packet or IPv6 payload. */
@@ -78,6 +91,12 @@ static inline void packet_store32(uint8_t *at, uint32_t value)
 {
 	packet_store16(at, (uint16_t)(value >> 16));
 	packet_store16(at + 2, (uint16_t)value);
+}
+
+/* How many more routers the packet may pass. */
+static inline uint8_t packet_ttl(const struct packet_view *view)
+{
+	return view->ip[view->family == AF_INET ? 8 : 7];
 }
 
 /* The first two fields of TCP and UDP. */

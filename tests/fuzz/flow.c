@@ -69,12 +69,20 @@ static void on_echo(void *user, const struct ip_addr *src, const struct ip_addr 
 	flow_icmp_reply(fuzz->engine, dst, src, ident, sequence, data, len);
 }
 
+static void on_unreachable(void *user, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	struct fuzz *fuzz = user;
+
+	flow_udp_send(fuzz->engine, dst, src, "x", 1);
+}
+
 static const struct flow_events events = {
 	.tcp_open = on_open,
 	.tcp_cancelled = on_cancelled,
 	.tcp_established = on_established,
 	.udp_received = on_udp,
 	.icmp_echo = on_echo,
+	.udp_unreachable = on_unreachable,
 };
 
 /* Swaps addresses and ports of the IPv4 packet at `ip`. */

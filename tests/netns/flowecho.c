@@ -252,6 +252,23 @@ static void on_udp_received(void *user, const struct ip_endpoint *src,
 		(void)!send(association->fd, data, len, 0);
 }
 
+/* The association is over; its place is not used again. */
+static void on_udp_unreachable(
+	void *user, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	struct echo *echo = user;
+
+	for (unsigned int i = 0; i < echo->association_count; i++) {
+		struct association *association = &echo->associations[i];
+
+		if (association->src.port != src->port || association->dst.port != dst->port)
+			continue;
+		uv_poll_stop(&association->poll);
+		close(association->fd);
+		association->src.port = 0;
+	}
+}
+
 static void on_icmp_echo(void *user, const struct ip_addr *src, const struct ip_addr *dst,
 	uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len)
 {
@@ -268,11 +285,14 @@ static void print_counters(const struct echo *echo)
 	       "\"tcp_failed\": %lu, \"cancelled\": %u, \"udp_in\": %lu, \"udp_out\": %lu, "
 	       "\"icmp_in\": %lu, \"malformed\": %lu, \"fragment\": %lu, \"protocol\": %lu, "
 	       "\"table_full\": %lu, \"tun_full\": %lu, \"stray\": %lu, \"rejected\": %lu, "
+	       "\"fragments_in\": %lu, \"reassembled\": %lu, \"ttl\": %lu, "
+	       "\"icmp_errors\": %lu, \"udp_unreachable\": %lu, "
 	       "\"packets_in\": %lu, \"packets_out\": %lu, \"pumps\": %u}\n",
 		c->tcp_opened, c->tcp_refused, c->tcp_failed, echo->cancelled, c->udp_in,
 		c->udp_out, c->icmp_in, c->dropped_malformed, c->dropped_fragment,
 		c->dropped_protocol, c->dropped_table_full, c->dropped_tun_full, c->dropped_stray,
-		c->accept_rejected, c->packets_in, c->packets_out, flowpump_count());
+		c->accept_rejected, c->fragments_in, c->reassembled, c->dropped_ttl, c->icmp_errors,
+		c->udp_unreachable, c->packets_in, c->packets_out, flowpump_count());
 	(void)fflush(stdout);
 }
 
@@ -316,6 +336,7 @@ static int setup(struct echo *echo, char **argv)
 		.tcp_cancelled = on_tcp_cancelled,
 		.tcp_established = on_tcp_established,
 		.udp_received = on_udp_received,
+		.udp_unreachable = on_udp_unreachable,
 		.icmp_echo = on_icmp_echo,
 		.tun_lost = on_tun_lost,
 	};

@@ -74,14 +74,19 @@ static void free_assoc(struct assoc *assoc)
 }
 
 /* Ends the stream first; its on_close does not come here any more. */
-static void drop_assoc(struct assoc *assoc)
+static void end_assoc(struct assoc *assoc, uint32_t code)
 {
 	static const struct h2_stream_events none;
 	struct h2_stream *stream = assoc->stream;
 
 	free_assoc(assoc);
 	h2_stream_set_events(stream, &none, NULL);
-	h2_stream_reset(stream, UPLINK_CANCEL);
+	h2_stream_reset(stream, code);
+}
+
+static void drop_assoc(struct assoc *assoc)
+{
+	end_assoc(assoc, UPLINK_CANCEL);
 }
 
 static void refuse(const struct assoc *assoc)
@@ -253,6 +258,18 @@ void assoc_udp(struct assoc_table *table, const struct ip_endpoint *src,
 	const struct assoc_key key = make_key(ASSOC_UDP, src, dst);
 
 	enqueue(table, &key, NULL, 0, data, len);
+}
+
+/* The manager closes its socket then, so its kernel tells the sender what ours has told us. */
+void assoc_unreachable(
+	struct assoc_table *table, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	const struct assoc_key key = make_key(ASSOC_UDP, src, dst);
+	struct assoc *assoc = NULL;
+
+	HASH_FIND(hh, table->assocs, &key, sizeof(key), assoc);
+	if (assoc)
+		end_assoc(assoc, UPLINK_CONNECT_ERROR);
 }
 
 void assoc_echo(struct assoc_table *table, const struct ip_addr *src, const struct ip_addr *dst,

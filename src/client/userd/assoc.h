@@ -33,9 +33,11 @@ void assoc_table_set_engine(struct assoc_table *table, struct flow_engine *engin
 void assoc_table_free(struct assoc_table *table); /* memory deferred; NULL-safe */
 const struct assoc_counters *assoc_table_counters(const struct assoc_table *table);
 
-/* As flow_events.udp_received and .icmp_echo. */
+/* As flow_events.udp_received, .udp_unreachable and .icmp_echo. */
 void assoc_udp(struct assoc_table *table, const struct ip_endpoint *src,
 	const struct ip_endpoint *dst, const uint8_t *data, size_t len);
+void assoc_unreachable(
+	struct assoc_table *table, const struct ip_endpoint *src, const struct ip_endpoint *dst);
 void assoc_echo(struct assoc_table *table, const struct ip_addr *src, const struct ip_addr *dst,
 	uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len);
 

@@ -52,6 +52,14 @@ static void on_udp(void *user, const struct ip_endpoint *src, const struct ip_en
 	assoc_udp(network->assocs, src, dst, data, len);
 }
 
+static void on_udp_unreachable(
+	void *user, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	struct network *network = user;
+
+	assoc_unreachable(network->assocs, src, dst);
+}
+
 static void on_echo(void *user, const struct ip_addr *src, const struct ip_addr *dst,
 	uint16_t ident, uint16_t sequence, const uint8_t *data, size_t len)
 {
@@ -74,6 +82,7 @@ static const struct flow_events flow_events = {
 	.tcp_cancelled = on_tcp_cancelled,
 	.tcp_established = on_tcp_established,
 	.udp_received = on_udp,
+	.udp_unreachable = on_udp_unreachable,
 	.icmp_echo = on_echo,
 	.tun_lost = on_tun_lost,
 };

@@ -38,6 +38,22 @@ static json_object *describe_dns(const struct network *network)
 	return dns;
 }
 
+static json_object *describe_drops(const struct flow_counters *flow)
+{
+	json_object *drops = json_object_new_object();
+
+	put_count(drops, "malformed", flow->dropped_malformed);
+	put_count(drops, "fragment", flow->dropped_fragment);
+	put_count(drops, "protocol", flow->dropped_protocol);
+	put_count(drops, "ttl_exceeded", flow->dropped_ttl);
+	put_count(drops, "flow_table_full", flow->dropped_table_full);
+	put_count(drops, "device_queue_full", flow->dropped_tun_full);
+	put_count(drops, "stray_tcp", flow->dropped_stray);
+	put_count(drops, "listener_stranger", flow->accept_rejected);
+	put_count(drops, "icmp_rate_limited", flow->icmp_limited);
+	return drops;
+}
+
 static json_object *describe_traffic(const struct network *network)
 {
 	const struct flow_counters *flow = flow_engine_counters(network->engine);
@@ -55,9 +71,18 @@ static json_object *describe_traffic(const struct network *network)
 	put_count(traffic, "datagrams_dropped", assocs->dropped);
 	put_count(traffic, "packets_in", flow->packets_in);
 	put_count(traffic, "packets_out", flow->packets_out);
+	put_count(traffic, "fragments", flow->fragments_in);
+	put_count(traffic, "fragments_reassembled", flow->reassembled);
+	put_count(traffic, "echo_requests", flow->icmp_in);
+	put_count(traffic, "echo_replies", flow->icmp_out);
+	put_count(traffic, "icmp_errors_received", flow->icmp_errors);
+	put_count(traffic, "udp_port_unreachable_to_cluster", flow->udp_unreachable);
+	put_count(traffic, "udp_port_unreachable_from_cluster", assocs->refused);
 	put_count(traffic, "dropped",
 		flow->dropped_malformed + flow->dropped_fragment + flow->dropped_protocol +
-			flow->dropped_table_full + flow->dropped_tun_full + flow->dropped_stray);
+			flow->dropped_table_full + flow->dropped_tun_full + flow->dropped_stray +
+			flow->dropped_ttl);
+	json_object_object_add(traffic, "dropped_by", describe_drops(flow));
 	return traffic;
 }
 
