@@ -6,7 +6,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static double now(void)
+double pump_now(void)
 {
 	struct timespec t;
 
@@ -22,14 +21,16 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int write_all(struct pump_stream *stream, const char *data, size_t len)
+int pump_write_all(struct pump_stream *stream, const void *data, size_t len)
 {
+	const char *pos = data;
+
 	while (len > 0) {
-		ssize_t n = stream->write(stream, data, len);
+		ssize_t n = stream->write(stream, pos, len);
 
 		if (n <= 0)
 			return -EPIPE;
-		data += n;
+		pos += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -50,7 +51,8 @@ static int measure_down(struct pump_stream *stream, uint64_t n, char *block)
 static int measure_up(struct pump_stream *stream, uint64_t n, char *block)
 {
 	for (uint64_t left = n; left > 0; left -= left < PUMP_BLOCK ? left : PUMP_BLOCK) {
-		if (write_all(stream, block, left < PUMP_BLOCK ? (size_t)left : PUMP_BLOCK) < 0)
+		if (pump_write_all(stream, block, left < PUMP_BLOCK ? (size_t)left : PUMP_BLOCK) <
+			0)
 			return -EPIPE;
 	}
 	return stream->read(stream, block, 1) == 1 ? 0 : -EPIPE;
@@ -66,19 +68,19 @@ static int by_value(const void *a, const void *b)
 static int measure_echo(struct pump_stream *stream, uint64_t n)
 {
 	double *rounds = calloc(n ? n : 1, sizeof(*rounds));
-	double begin = now();
+	double begin = pump_now();
 	char byte = 'x';
 	int r = 0;
 
 	for (uint64_t i = 0; rounds && i < n && r == 0; i++) {
-		double start = now();
+		double start = pump_now();
 
 		if (stream->write(stream, &byte, 1) != 1 || stream->read(stream, &byte, 1) != 1)
 			r = -EPIPE;
-		rounds[i] = now() - start;
+		rounds[i] = pump_now() - start;
 	}
 	if (r == 0 && rounds && n > 0) {
-		double total = now() - begin;
+		double total = pump_now() - begin;
 
 		qsort(rounds, n, sizeof(*rounds), by_value);
 		(void)printf("{\"rounds\": %" PRIu64
@@ -91,12 +93,13 @@ static int measure_echo(struct pump_stream *stream, uint64_t n)
 
 int pump_measure(struct pump_stream *stream, const char *what, uint64_t n)
 {
-	char line[64], *block = calloc(1, PUMP_BLOCK);
-	double start = now();
+	static char block[PUMP_BLOCK];
+	char line[64];
+	double start = pump_now();
 	int r = -EINVAL;
 
 	(void)snprintf(line, sizeof(line), "%c %" PRIu64 "\n", what[0] - 'a' + 'A', n);
-	if (!block || write_all(stream, line, strlen(line)) < 0)
+	if (pump_write_all(stream, line, strlen(line)) < 0)
 		return -EPIPE;
 	if (strcmp(what, "echo") == 0)
 		r = measure_echo(stream, n);
@@ -106,14 +109,22 @@ int pump_measure(struct pump_stream *stream, const char *what, uint64_t n)
 		r = measure_up(stream, n, block);
 	if (r == 0 && strcmp(what, "echo") != 0)
 		(void)printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.4f, \"mb_per_s\": %.1f}\n", n,
-			now() - start, (double)n / 1e6 / (now() - start));
-	free(block);
+			pump_now() - start, (double)n / 1e6 / (pump_now() - start));
 	return r;
 }
 
 static ssize_t tcp_read(struct pump_stream *stream, void *buf, size_t len)
 {
 	return read(stream->fd, buf, len);
+}
+
+static ssize_t tcp_read_now(struct pump_stream *stream, void *buf, size_t len)
+{
+	ssize_t n = recv(stream->fd, buf, len, MSG_DONTWAIT);
+
+	if (n > 0)
+		return n;
+	return n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
 static ssize_t tcp_write(struct pump_stream *stream, const void *buf, size_t len)
@@ -137,60 +148,93 @@ static int tcp_open(const char *host, const char *port, struct pump_stream *ret_
 	}
 	freeaddrinfo(found);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	*ret_stream = (struct pump_stream){.read = tcp_read, .write = tcp_write, .fd = fd};
+	*ret_stream = (struct pump_stream){
+		.read = tcp_read, .read_now = tcp_read_now, .write = tcp_write, .fd = fd};
 	return 0;
+}
+
+static struct pump_stream *tcp_new(const char *host, const char *port)
+{
+	struct pump_stream *stream = calloc(1, sizeof(*stream));
+	int r = stream ? tcp_open(host, port, stream) : -ENOMEM;
+
+	if (r == 0)
+		return stream;
+	(void)fprintf(stderr, "benchpump: %s port %s: %s\n", host, port, strerror(-r));
+	free(stream);
+	return NULL;
 }
 
 /* n times: connect, one byte there and back, close. */
 static int measure_connect(const char *host, const char *port, uint64_t n)
 {
-	double *rounds = calloc(n ? n : 1, sizeof(*rounds));
+	double *rounds = calloc(n ? n : 1, sizeof(*rounds)), begin = pump_now();
 	int r = rounds && n > 0 ? 0 : -EINVAL;
 
 	for (uint64_t i = 0; i < n && r == 0; i++) {
 		struct pump_stream stream = {.fd = -1};
-		double start = now();
+		double start = pump_now();
 		char byte = 'x';
 
 		r = tcp_open(host, port, &stream);
-		if (r == 0 &&
-			(write_all(&stream, "E\nx", 3) < 0 || tcp_read(&stream, &byte, 1) != 1))
+		if (r == 0 && (pump_write_all(&stream, "E\nx", 3) < 0 ||
+				      tcp_read(&stream, &byte, 1) != 1))
 			r = -EPIPE;
-		rounds[i] = now() - start;
+		rounds[i] = pump_now() - start;
 		if (stream.fd >= 0)
 			close(stream.fd);
 	}
 	if (r == 0) {
+		double total = pump_now() - begin;
+
 		qsort(rounds, n, sizeof(*rounds), by_value);
-		(void)printf("{\"rounds\": %" PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f}\n", n,
-			rounds[n / 2] * 1e6, rounds[n * 99 / 100] * 1e6);
+		(void)printf("{\"rounds\": %" PRIu64
+			     ", \"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+			n, (double)n / total, rounds[n / 2] * 1e6, rounds[n * 99 / 100] * 1e6);
 	}
 	free(rounds);
 	return r;
 }
 
+static int usage(void)
+{
+	(void)fprintf(stderr, "usage: benchpump tcp HOST PORT WHAT\n"
+			      "       benchpump raw KUBECONFIG PATH WHAT\n"
+			      "WHAT:  down|up BYTES, echo ROUNDS, connect ROUNDS (tcp only)\n"
+			      "       load up|down FLOWS SECONDS WARM_SECONDS STALLED\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
-	struct pump_stream tcp, *stream = &tcp;
-	bool connects = argc == 6 && strcmp(argv[4], "connect") == 0;
-	int r = 0;
+	struct pump_target target;
+	struct pump_stream *stream = NULL;
+	int r = -EIO;
 
-	if (argc != 6 || (strcmp(argv[1], "tcp") != 0 && strcmp(argv[1], "raw") != 0)) {
-		(void)fprintf(stderr, "usage: benchpump tcp HOST PORT down|up|echo|connect N\n"
-				      "       benchpump raw KUBECONFIG PATH down|up|echo N\n");
-		return 2;
-	}
-	if (connects)
+	if (argc < 6 || (strcmp(argv[1], "tcp") != 0 && strcmp(argv[1], "raw") != 0))
+		return usage();
+	target = (struct pump_target){.open = strcmp(argv[1], "tcp") == 0 ? tcp_new : raw_open,
+		.a = argv[2],
+		.b = argv[3]};
+	if (strcmp(argv[4], "load") == 0 && argc == 10) {
+		const struct pump_load load = {.up = strcmp(argv[5], "up") == 0,
+			.flows = (unsigned int)strtoul(argv[6], NULL, 10),
+			.seconds = strtod(argv[7], NULL),
+			.warm_seconds = strtod(argv[8], NULL),
+			.stalled = (unsigned int)strtoul(argv[9], NULL, 10)};
+
+		r = pump_load_run(&target, &load);
+	} else if (argc != 6) {
+		return usage();
+	} else if (strcmp(argv[4], "connect") == 0) {
 		r = measure_connect(argv[2], argv[3], strtoull(argv[5], NULL, 10));
-	else if (strcmp(argv[1], "raw") == 0)
-		stream = raw_open(argv[2], argv[3]);
-	else
-		r = tcp_open(argv[2], argv[3], stream);
-	if (stream && r == 0 && !connects)
-		r = pump_measure(stream, argv[4], strtoull(argv[5], NULL, 10));
-	if (!stream || r < 0) {
-		(void)fprintf(stderr, "benchpump: %s\n", strerror(stream ? -r : EIO));
-		return 1;
+	} else {
+		stream = target.open(target.a, target.b);
+		if (stream)
+			r = pump_measure(stream, argv[4], strtoull(argv[5], NULL, 10));
 	}
-	return 0;
+	if (r < 0)
+		(void)fprintf(stderr, "benchpump: %s\n", strerror(-r));
+	free(stream);
+	return r < 0;
 }

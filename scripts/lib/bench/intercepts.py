@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of scripts/bench about intercepts: how long they take, what they cost a connection, a byte and the app."""
+
+import statistics
+import time
+
+from .cluster import NAMESPACE, stop_process
+from .machine import PUMP, SERVER, Failed, Watch, load_words, median, processes, rss_mb, run_json, timed
+from .report import Row, Section
+
+MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: work, namespace: bench}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: work}}
+  template:
+    metadata: {labels: {app: work}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: work
+          image: node.local/pump:1
+          imagePullPolicy: Never
+          args: ["9000"]
+          ports: [{name: pump, containerPort: 9000}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: work, namespace: bench}
+spec:
+  selector: {app: work}
+  ports: [{name: pump, port: 9000}]
+"""
+LOCAL_PORT = "9100"
+
+
+class Work:
+    """A Deployment of two pods, and the network of a third from which it is asked."""
+
+    def __init__(self, rig):
+        self.rig = rig
+        rig.kubectl("apply", "-f", "-", stdin=MANIFEST)
+        self.ready()
+        self.ip = rig.get("-n", NAMESPACE, "service", "work")["spec"]["clusterIP"]
+        uid = rig.get("-n", NAMESPACE, "pod", "pump")["metadata"]["uid"]
+        self.client = processes("pumpserver", uid)[0]
+
+    def ready(self):
+        self.rig.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/work", "--timeout=60s")
+        self.rig.cubic()
+
+    def fresh(self):
+        """Pods that never had an agent."""
+        self.rig.kubectl("-n", NAMESPACE, "rollout", "restart", "deployment/work")
+        self.ready()
+
+    def measure(self, *words):
+        return run_json(["nsenter", "-t", self.client, "-n", PUMP, "tcp", self.ip, "9000", *words])
+
+    def intercept(self):
+        port = f"{LOCAL_PORT}:9000"
+        self.rig.telepresence("intercept", "work", "--namespace", NAMESPACE, "-w", "work", "--port", port)
+
+    def leave(self):
+        self.rig.telepresence("leave", "work")
+
+    def agents(self):
+        pods = self.rig.get("-n", NAMESPACE, "pods", "-l", "app=work")["items"]
+        pids = [pid for pod in pods for pid in processes("traffic-agent", pod["metadata"]["uid"])]
+        return dict(enumerate(pids))
+
+
+def life_cycle(work, rounds):
+    absent, present, leave = [], [], []
+    for _ in range(rounds):
+        work.fresh()
+        absent.append(timed(work.intercept))
+        leave.append(timed(work.leave))
+        present.append(timed(work.intercept))
+        leave.append(timed(work.leave))
+    for figure, values, must, good in (
+        ("intercept, 2 pods without agent", absent, 0.9, 0.5),
+        ("intercept, agents there", present, 0.1, 0.05),
+        ("leave", leave, 0.1, 0.05),
+    ):
+        yield Row(figure, "s", median(values), None, must, good, False)
+
+
+def figures(work, rounds, seconds):
+    """Medians of what the pods' caller sees."""
+    got = {}
+    for _ in range(rounds):
+        for way in ("down", "up"):
+            got.setdefault(way, []).append(work.measure(*load_words(way, 1, seconds, 0.3))["mb_per_s"])
+        got.setdefault("connect", []).append(work.measure("connect", 500)["p50_us"])
+        got.setdefault("echo", []).append(work.measure(*load_words("down", 0, seconds / 2, 0.1))["p50_us"])
+    return {name: median(values) for name, values in got.items()}
+
+
+def compare(work, rounds, seconds):
+    def down():
+        return work.measure(*load_words("down", 1, seconds, 0.3))["mb_per_s"]
+
+    work.fresh()
+    plain = figures(work, rounds, seconds)
+    work.intercept()
+    ours = figures(work, rounds, seconds)
+    # The same pair of machines the other way round: the laptop's own connections through `connect`. A byte that the
+    # pod's caller downloads is one that the laptop sends.
+    tunnel = {
+        way: median([work.rig.tcp(*load_words(way, 1, seconds, 0.3))["mb_per_s"] for _ in range(rounds)])
+        for way in ("up", "down")
+    }
+    agents = work.agents()
+    if not agents:
+        raise Failed("no traffic-agent runs")
+    with Watch(agents) as watch:
+        work.measure(*load_words("down", 64, seconds, 0.5))
+    work.leave()
+    idle_agent = median([down() for _ in range(rounds)])
+    work.fresh()
+    again = median([down() for _ in range(rounds)])
+    yield Row("bulk to the caller, over bulk laptop to cluster by `connect`", "MB/s", ours["down"], tunnel["up"])
+    yield Row("bulk from the caller, over bulk cluster to laptop by `connect`", "MB/s", ours["up"], tunnel["down"])
+    yield Row("new connection and one byte, over the app itself", "µs p50", ours["connect"], plain["connect"])
+    yield Row("one byte there and back, over the app itself", "µs p50", ours["echo"], plain["echo"])
+    without = statistics.mean([plain["down"], again])
+    yield Row("the app's bulk with an idle agent, over without", "MB/s", idle_agent, without)
+    yield Row("RSS of traffic-agent with 64 busy streams", "MB", max(watch.peak.values()), None, 64, 32, False)
+
+
+def section(rounds, quick, rig):
+    rig.connect()
+    work = Work(rig)
+    local = rig.laptop_process(SERVER, LOCAL_PORT)
+    try:
+        rows = list(life_cycle(work, rounds))
+        work.fresh()
+        work.intercept()
+        work.leave()
+        time.sleep(1 if quick else 5)
+        idle = max(rss_mb(pid) for pid in work.agents().values())
+        rows.append(Row("RSS of traffic-agent, nothing intercepted", "MB", idle, None, 8, 4, False))
+        rows += compare(work, rounds, 0.6 if quick else 1.0)
+    finally:
+        stop_process(local)
+    text = "A Deployment of two pods; its caller is a third one."
+    return Section("Intercepts", text, rows)
