@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frame of the tests on a real cluster: one cluster and one laptop for the whole run, both checked afterwards.
 
-TP_TEST_CLUSTER=NAME uses a cluster that runs already and leaves it running. Everything else is made here and removed.
+TP_TEST_CLUSTER=NAME uses a cluster that runs already and leaves it running. Everything else is made here and removed;
+TP_TEST_NEW_CLUSTER=NAME says what its cluster is called, so that several runs go side by side.
 """
 
 import json
@@ -169,6 +170,8 @@ class Laptop:
 @pytest.fixture(scope="session")
 def product():
     """The release build, which is also what scripts/laptop has on its PATH."""
+    if os.environ.get("TP_TEST_BUILT") == "1":
+        return ROOT / "build/release"
     run(["cmake", "--preset", "release"], cwd=ROOT, timeout=300)
     run(["cmake", "--build", "--preset", "release"], cwd=ROOT, timeout=1200)
     return ROOT / "build/release"
@@ -176,7 +179,7 @@ def product():
 
 @pytest.fixture(scope="session")
 def cluster(product):
-    name = os.environ.get("TP_TEST_CLUSTER") or "test"
+    name = os.environ.get("TP_TEST_CLUSTER") or os.environ.get("TP_TEST_NEW_CLUSTER") or "test"
     run([ROOT / "scripts/cluster", "up", name], timeout=1800)
     cluster = Cluster(name)
     run([ROOT / "scripts/image", "--cluster", name], timeout=600)

@@ -1,0 +1,100 @@
+#!/usr/bin/python3 -IB
+# SPDX-License-Identifier: Apache-2.0
+"""lanes.py OUT: runs the suites that stdin names, in lanes beside each other
+
+A line of stdin: LANE, NICE, SUITE and the words of a command, separated by tabs. The suites of one lane run one after
+the other. What a command says on stdout is its report, "0|1<TAB>name<TAB>seconds" a test, kept as OUT/SUITE.report; what
+it says on stderr is shown when it has ended. A command that fails without a failed test to show for it, or reports
+nothing, gets a failed test in its report, and so no lane can end unseen.
+
+Suites whose name ends in a digit are further hands on the same tests ("cluster-2"): they may find nothing left to do.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+RUNNING = set()
+PRINTING = threading.Lock()
+
+
+def apart(nice):
+    """In the child: the priority counts for its session as a whole where the kernel groups processes by session."""
+
+    def set_up():
+        os.nice(nice)
+        with contextlib.suppress(OSError):
+            pathlib.Path("/proc/self/autogroup").write_text(str(nice))
+
+    return set_up
+
+
+def note(path, text):
+    with open(path, "a", encoding="utf-8") as report:
+        report.write(f"1\t{text}\t0\n")
+
+
+def run(out, nice, suite, command):
+    report, log = out / f"{suite}.report", out / f"{suite}.log"
+    start = time.monotonic()
+    with open(report, "wb") as told, open(log, "wb") as said:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=said,
+            start_new_session=True,
+            preexec_fn=apart(nice),
+        )
+        RUNNING.add(child)
+        status = child.wait()
+        RUNNING.discard(child)
+    lines = report.read_text(encoding="utf-8", errors="replace").splitlines()
+    if status != 0 and not any(line.startswith("1\t") for line in lines):
+        how = f"killed by signal {-status}" if status < 0 else f"exit {status}"
+        note(report, f"ended without a failed test: {how}")
+    elif not lines and not re.search(r"-\d$", suite) and not os.environ.get("TP_TEST_PATTERN"):
+        note(report, "no test ran")
+    seconds = time.monotonic() - start
+    (out / f"{suite}.seconds").write_text(f"{seconds:.0f}\n")
+    with PRINTING:
+        print(f"=== {suite} ===\n{log.read_text(encoding='utf-8', errors='replace')}{suite}: {seconds:.0f} s", flush=True)
+
+
+def run_lane(out, suites):
+    for nice, suite, command in suites:
+        try:
+            run(out, nice, suite, command)
+        except Exception as error:  # whatever it is, it must be seen
+            note(out / f"{suite}.report", f"could not be run: {error}")
+
+
+def stop(*_):
+    """Interrupted: nothing that was started goes on."""
+    for child in list(RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    os._exit(1)
+
+
+def main(out):
+    lanes = {}
+    for line in sys.stdin:
+        lane, nice, suite, *command = line.rstrip("\n").split("\t")
+        lanes.setdefault(lane, []).append((int(nice), suite, command))
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    threads = [threading.Thread(target=run_lane, args=(out, suites)) for suites in lanes.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+main(pathlib.Path(sys.argv[1]))
