@@ -63,7 +63,7 @@ def install_packages():
         run(["apt-get", "-qq", "-y", "install", "--no-install-recommends", *missing], env=env)
 
 
-def _go():
+def find_go():
     """(path, version) of Go, or a Failure that says what to install."""
     path = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     needed = ".".join(str(part) for part in GO_NEEDED)
@@ -113,7 +113,7 @@ def _build_all(go, output):
 
 def ensure():
     """The folder with all programs, built first where it does not exist yet."""
-    go, version = _go()
+    go, version = find_go()
     folder = cache_root() / _key(version)
     if folder.is_dir():
         return folder

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from . import binaries, cgroup, components, config, network, pki, stock
+from . import binaries, cgroup, components, config, linux, network, pki, stock
 from .laptop import NETNS_ETC, Laptop, remove_netns
 from .plan import Plan, check_name, check_owner, locked, release_slot, reserve_slot, state_root
 from .shell import (
@@ -36,6 +36,10 @@ API_SECONDS = 90
 READY_SECONDS = 180
 TOO_MANY_RESTARTS = 3
 LOG_TAIL_LINES = 15
+# Of a node with the control plane, and of another one: counted on a cluster, and a few for its pods.
+INOTIFY_CONTROL_PLANE = 24
+INOTIFY_NODE = 12
+INOTIFY_LIMIT = "fs.inotify.max_user_instances"
 NETNS_PARTS = r"(wan|laptop\d?|node\d)"
 
 
@@ -78,6 +82,27 @@ def check_components(plan):
                     f"{name} on {node.name} keeps ending ({state['exit']}); the end of"
                     f" {log_path(node, name)}:\n{log_tail(node, name)}"
                 )
+
+
+def _inotify_advice():
+    limit = read_text("/proc/sys/fs/inotify/max_user_instances").strip()
+    more = max(1024, 2 * int(limit or 0))
+    return f"{INOTIFY_LIMIT} is {limit} on this machine; raise it and try again: sysctl -w {INOTIFY_LIMIT}={more}"
+
+
+def check_inotify(node_count):
+    """Kubernetes' components would end, or wait for ever, with messages that do not name the limit."""
+    needed = INOTIFY_CONTROL_PLANE + INOTIFY_NODE * (node_count - 1)
+    free = linux.free_inotify_instances(needed)
+    if free < needed:
+        raise Failure(f"{node_count} nodes need {needed} inotify instances, {free} are left: {_inotify_advice()}")
+
+
+def explained(failure):
+    """The failure, with the limit named where what a component said speaks of it."""
+    if re.search(r"inotify|too many open files", str(failure), re.IGNORECASE):
+        return Failure(f"{failure}\nthis may be the limit of inotify instances: {_inotify_advice()}")
+    return failure
 
 
 def _start_node(plan, node, programs):
@@ -251,6 +276,7 @@ def up(name, node_count, dual_stack, restart_delay):
         if _has_remains(name):
             with step("removed what an earlier run left"):
                 _remove(name)
+        check_inotify(node_count)
         state_root().mkdir(parents=True, exist_ok=True)
         (state_root() / name).mkdir(mode=0o700)
         plan = Plan(name, reserve_slot(name), node_count, dual_stack)
@@ -259,7 +285,10 @@ def up(name, node_count, dual_stack, restart_delay):
         write_file(
             plan.dir / "restart-delay", f"{1.0 if restart_delay is None else restart_delay}\n"
         )
-        _make(plan, programs, archives)
+        try:
+            _make(plan, programs, archives)
+        except Failure as failure:
+            raise explained(failure) from None
         write_file(plan.dir / "ready", "")
         say(f"cluster {name} is ready after {time.monotonic() - start:.1f} s")
         return plan

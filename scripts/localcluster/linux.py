@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """linux - the few system calls that Python 3.11 does not have"""
 
+import contextlib
 import ctypes
 import os
 
@@ -52,3 +53,14 @@ def enter_netns(path):
         _check(_libc.setns(descriptor, CLONE_NEWNET), f"setns {path}")
     finally:
         os.close(descriptor)
+
+
+def free_inotify_instances(wanted):
+    """How many inotify instances this user could make now, at most `wanted`."""
+    with contextlib.ExitStack() as stack:
+        for count in range(wanted):
+            descriptor = _libc.inotify_init1(os.O_CLOEXEC)
+            if descriptor < 0:
+                return count
+            stack.callback(os.close, descriptor)
+    return wanted

@@ -7,8 +7,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import COMMAND, cluster
-from localcluster import stock
+from conftest import COMMAND, REPOSITORY, cluster
+from localcluster import binaries, lifecycle, stock
+from localcluster.shell import Failure
 from test_lifecycle import machine, processes_of
 
 
@@ -35,6 +36,52 @@ def test_a_component_that_keeps_ending_is_explained(state, name, tmp_path, monke
     assert "no such luck" in done.stderr
     cluster("down", name)
     assert machine(name) == before
+
+
+def test_a_component_that_runs_out_of_inotify_instances_names_the_limit():
+    said = "kubelet on node1 keeps ending (exit 1)\n    failed to create watcher: too many open files"
+    text = str(lifecycle.explained(Failure(said)))
+    assert text.startswith(said)
+    assert "sysctl -w fs.inotify.max_user_instances=" in text
+    assert str(lifecycle.explained(Failure("no such luck"))) == "no such luck"
+
+
+WITH_FEW = """
+echo 5 >/proc/sys/user/max_inotify_instances
+exec python3 -c 'from localcluster import lifecycle; lifecycle.check_inotify(2)'
+"""
+
+
+def test_too_few_inotify_instances_are_named_before_anything_is_made():
+    lifecycle.check_inotify(1)
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", WITH_FEW],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(REPOSITORY / "scripts")},
+    )
+    assert done.returncode != 0
+    assert "2 nodes need 36 inotify instances, 5 are left" in done.stderr
+    assert "sysctl -w fs.inotify.max_user_instances=" in done.stderr
+
+
+GOS = {"": "Go is missing", "go1.19.8": "is go1.19.8", "go2.0": ""}
+
+
+@pytest.mark.parametrize("version", GOS)
+def test_a_machine_without_the_right_go_is_told_what_to_install(version, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if version:
+        (tmp_path / "go").write_text(f"#!/bin/sh\necho {version}\n")
+        (tmp_path / "go").chmod(0o755)
+    else:
+        monkeypatch.setattr(binaries.shutil, "which", lambda *_, **__: None)
+    if not GOS[version]:
+        assert binaries.find_go() == (str(tmp_path / "go"), version)
+        return
+    with pytest.raises(Failure, match="install Go 1.26 or newer") as told:
+        binaries.find_go()
+    assert GOS[version] in str(told.value)
 
 
 # Moments in the life of `up`: each file exists from some step on.
