@@ -180,7 +180,7 @@ def product():
 @pytest.fixture(scope="session")
 def cluster(product):
     name = os.environ.get("TP_TEST_CLUSTER") or os.environ.get("TP_TEST_NEW_CLUSTER") or "test"
-    run([ROOT / "scripts/cluster", "up", name], timeout=1800)
+    run([ROOT / "scripts/cluster", "up", name, "--nodes", "2", "--dual-stack"], timeout=1800)
     cluster = Cluster(name)
     run([ROOT / "scripts/image", "--cluster", name], timeout=600)
     cluster.kubectl("apply", "-f", ROOT / "scripts/demo/web.yaml")

@@ -19,8 +19,10 @@ class Stage:
         self.laptop = laptop
         self.plan = plan.get(cluster.name)
         self.laptop_net = Net(f"/run/netns/{self.plan.netns('laptop')}")
-        self.node_net = Net(f"/run/netns/{self.plan.nodes[0].netns}")
-        self.client = self.net(self.pods("client")[0])
+        self.node_nets = [Net(f"/run/netns/{node.netns}") for node in self.plan.nodes]
+        # A pod that asks, on each node; the first one is as good as any.
+        self.clients = [self.net(pod) for pod in self.pods("client")]
+        self.client = self.clients[0]
 
     def pods(self, app="web"):
         return self.cluster.pods(NAMESPACE, app)
@@ -107,7 +109,9 @@ class Stage:
 
 def set_up(cluster, laptop):
     cluster.kubectl("apply", "-f", MANIFEST)
-    wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) >= 9, 30)
+    # Of each Deployment, StatefulSet, ReplicaSet and bare pod, and two DaemonSets' on every node.
+    count = 7 + 2 * plan.get(cluster.name).node_count
+    wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) >= count, 30)
     cluster.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s")
     return Stage(cluster, laptop)
 

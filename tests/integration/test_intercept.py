@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from conftest import wait_for
-from nets import echo, read_all, read_exactly, reset, serve, serve_udp, until
+from nets import answer, echo, family_of, read_all, read_exactly, reset, serve, serve_udp, until
 
 MIB = 1 << 20
 
@@ -38,26 +38,30 @@ def local(web):
 def test_cluster_ip_of_every_pod_reaches_the_laptop(web, local):
     service = web.service()["spec"]
     assert len(web.pods()) == 3
-    for address in service["clusterIPs"]:
-        assert {web.client.ask(address, 80) for _ in range(12)} == {"laptop"}, address
+    assert len(web.clients) == len(service["clusterIPs"]) == 2, "two nodes, two families"
+    for client in web.clients:
+        for address in service["clusterIPs"]:
+            assert {client.ask(address, 80) for _ in range(12)} == {"laptop"}, address
 
 
 def test_pod_addresses_of_every_pod_reach_the_laptop(web, local):
+    """From the same node and from the other one."""
     for pod in web.pods():
         for address in web.addresses(pod):
-            assert web.client.ask(address, 8080) == "laptop", address
+            assert [client.ask(address, 8080) for client in web.clients] == ["laptop"] * 2, address
 
 
 def test_node_port_reaches_the_laptop_from_outside_and_from_a_pod(web, local):
     port = next(one["nodePort"] for one in web.service()["spec"]["ports"] if one["name"] == "http")
-    for address in web.plan.nodes[0].addresses[:1]:
-        assert {web.node_net.ask(address, port) for _ in range(6)} == {"laptop"}
-        assert {web.client.ask(address, port) for _ in range(6)} == {"laptop"}
+    for address in (address for node in web.plan.nodes for address in node.addresses):
+        for net in (*web.node_nets, *web.clients):
+            assert {net.ask(address, port) for _ in range(4)} == {"laptop"}, address
 
 
-def test_the_node_itself_reaches_the_laptop(web, local):
+def test_the_nodes_themselves_reach_the_laptop(web, local):
     for pod in web.pods():
-        assert web.node_net.ask(pod["status"]["podIP"], 8080) == "laptop"
+        for address in web.addresses(pod):
+            assert [net.ask(address, 8080) for net in web.node_nets] == ["laptop"] * 2, address
 
 
 def test_the_same_pod_reaches_the_laptop_but_by_localhost(web, local):
@@ -69,9 +73,9 @@ def test_the_same_pod_reaches_the_laptop_but_by_localhost(web, local):
 
 
 def test_hairpin_through_the_service_reaches_the_laptop(web, local):
-    address = web.cluster.cluster_ip("stage", "web")
-    for pod in web.pods():
-        assert {web.net(pod).ask(address, 80) for _ in range(6)} == {"laptop"}
+    for address in web.service()["spec"]["clusterIPs"]:
+        for pod in web.pods():
+            assert {web.net(pod).ask(address, 80) for _ in range(6)} == {"laptop"}, address
 
 
 def test_through_the_tunnel_the_laptop_reaches_itself(web, local):
@@ -201,20 +205,38 @@ def test_many_connections_at_once_all_arrive(web, local):
 
 
 def ask_udp(net, address, port):
-    with net.udp() as client:
+    with net.udp(family=family_of(address)) as client:
         client.sendto(b"ping", (address, port))
         try:
-            return client.recvfrom(100)
+            data, peer = client.recvfrom(100)
+            return data, peer[:2]
         except OSError as error:
             return type(error).__name__, None
 
 
 def test_udp_goes_to_the_laptop_and_its_answer_comes_from_the_port_that_was_asked(web):
-    pod = web.pods()[0]["status"]["podIP"]
-    service = web.cluster.cluster_ip("stage", "web")
+    pods = [(address, 5353) for address in web.addresses(web.pods()[0])]
+    services = [(address, 53) for address in web.service()["spec"]["clusterIPs"]]
     with serve_udp(web.laptop_net, "127.0.0.1", 5353, "laptop "):
-        for address, port in ((pod, 5353), (service, 53)):
-            assert ask_udp(web.client, address, port) == (b"laptop ping", (address, port))
+        for client in web.clients:
+            for target in (*pods, *services):
+                assert ask_udp(client, *target) == (b"laptop ping", target)
+
+
+@pytest.mark.parametrize(("address", "listens"), [("::1", "::1"), ("localhost", "127.0.0.1")])
+def test_the_laptops_program_may_listen_elsewhere(joined, address, listens):
+    with serve(joined.laptop_net, listens, 9000, answer("laptop")), joined.intercept(
+        "db", "--port", "9000", "--address", address
+    ):
+        joined.all_pods_say("laptop", "db")
+
+
+def test_datagrams_go_to_a_listener_of_ipv6(joined):
+    pod = joined.pods("solo")[0]["status"]["podIP"]
+    with serve_udp(joined.laptop_net, "::1", 5354, "laptop "), joined.intercept(
+        "solo", "--port", "5354:dns", "--address", "::1"
+    ):
+        assert ask_udp(joined.client, pod, 5353) == (b"laptop ping", (pod, 5353))
 
 
 def test_connections_from_before_stay_with_the_app_undisturbed(joined, rules_before):

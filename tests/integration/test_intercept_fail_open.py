@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -103,33 +102,6 @@ def test_on_refuse_close_resets_what_the_laptop_refuses(joined):
         assert joined.client.ask(address, 8080) == "ConnectionResetError"
         with joined.local(9000):
             assert joined.client.ask(address, 8080) == "laptop"
-
-
-def test_probes_are_answered_by_the_app_while_the_laptops_program_stands_still(intercepted):
-    """As in a debugger: the program has the connections and does nothing. No probe fails, no pod restarts."""
-    web = intercepted
-    restarts = web.restarts()
-    pods = {pod["metadata"]["name"]: pod for pod in web.pods()}
-    release = threading.Event()
-
-    def probes():
-        counts = {}
-        for name, pod in pods.items():
-            with open(f"/proc/{web.pid(pod)}/root/tmp/probes", encoding="utf-8") as lines:
-                counts[name] = len(lines.read())
-        return counts
-
-    with serve(web.laptop_net, "127.0.0.1", 8080, lambda connection: release.wait(60)) as taken:
-        before = probes()
-        stuck = [web.client.connect(pod["status"]["podIP"], 8080) for pod in pods.values()]
-        wait_for("the laptop has them", lambda: len(taken) == len(stuck), 5)
-        wait_for("probes", lambda: all(count >= before[name] + 3 for name, count in probes().items()), 30)
-        assert len(taken) == len(stuck), "no probe came to the laptop"
-        assert len(web.ready_pods()) == len(pods)
-        release.set()
-        for one in stuck:
-            one.close()
-    assert web.restarts() == restarts
 
 
 def test_a_tcp_probe_is_answered_by_the_app_and_the_node_is_served(joined):

@@ -32,10 +32,11 @@ def test_a_headless_service_leads_to_the_laptop(joined):
 
 
 def test_a_host_port_leads_to_the_laptop(joined):
-    node = joined.plan.nodes[0].addresses[0]
-    assert joined.client.ask(node, 18080).startswith("pod ds-")
+    addresses = [node.addresses[0] for node in joined.plan.nodes]
+    assert all(joined.client.ask(address, 18080).startswith("pod ds-") for address in addresses)
     with joined.local(), joined.intercept("ds", "--port", "8080:8080"):
-        assert joined.client.ask(node, 18080) == "laptop"
+        for net in (*joined.clients, *joined.node_nets):
+            assert [net.ask(address, 18080) for address in addresses] == ["laptop"] * len(addresses)
 
 
 def test_without_a_service_the_containers_port_is_named_by_number_or_name(joined):
@@ -173,3 +174,19 @@ def test_the_successors_of_a_deleted_and_an_evicted_pod_are_intercepted(web):
     assert until(lambda: not {deleted, evicted} & {pod["metadata"]["name"] for pod in web.pods()}, 20)
     adopted(web, 3)
     assert same_intercept(web)
+
+
+def test_a_drained_node_loses_no_request(web):
+    """Its pods are evicted all at once, and come up on the other one."""
+    node = web.pods()[0]["spec"]["nodeName"]
+    before = {pod["metadata"]["name"] for pod in web.pods() if pod["spec"]["nodeName"] == node}
+    try:
+        with Requests(web) as requests:
+            web.cluster.kubectl("drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--timeout=60s")
+            adopted(web, 3)
+        assert not before & {pod["metadata"]["name"] for pod in web.pods()}
+        assert node not in {pod["spec"]["nodeName"] for pod in web.pods()}
+        assert requests.failures() == []
+        assert same_intercept(web)
+    finally:
+        web.cluster.kubectl("uncordon", node)

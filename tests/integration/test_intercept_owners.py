@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what was named to whose it is: pods and ReplicaSets of a Deployment or an Argo Rollout."""
+
+import json
+
+import pytest
+
+from conftest import wait_for
+
+CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: rollouts.argoproj.io}
+spec:
+  group: argoproj.io
+  scope: Namespaced
+  names: {kind: Rollout, listKind: RolloutList, plural: rollouts, singular: rollout}
+  versions:
+    - name: v1alpha1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+TEMPLATE = {
+    "metadata": {"labels": {"app": "roll"}},
+    "spec": {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [
+            {
+                "name": "app",
+                "image": "node.local/busybox:1",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sh", "-c", 'mkdir -p /www; echo "pod $HOSTNAME" >/www/index.html; httpd -f -p 8080 -h /www'],
+                "ports": [{"name": "http", "containerPort": 8080}],
+                "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+            }
+        ],
+    },
+}
+
+
+def replica_set(name, rollout, replicas):
+    """What Argo's controller makes of a Rollout; here the test does."""
+    owner = {
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "controller": True, "blockOwnerDeletion": True,
+        "name": rollout["metadata"]["name"], "uid": rollout["metadata"]["uid"],
+    }  # fmt: skip
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": "stage", "labels": {"app": "roll"}, "ownerReferences": [owner]},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "roll", "set": name}}, "template": {
+            **TEMPLATE, "metadata": {"labels": {"app": "roll", "set": name}}}},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rollout(joined):
+    """A Rollout `roll` with the ReplicaSet `roll-1` of two pods."""
+    cluster = joined.cluster
+    cluster.apply(CRD)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/rollouts.argoproj.io", "--timeout=30s")
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "roll"}}, "template": TEMPLATE}
+    roll = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "roll", "namespace": "stage"}}
+    try:
+        wait_for("rollouts", lambda: "No resources" in served(cluster), 20)
+        cluster.apply(json.dumps({**roll, "spec": spec}))
+        cluster.apply(json.dumps(replica_set("roll-1", cluster.get("rollout", "-n", "stage", "roll"), 2)))
+        cluster.kubectl("-n", "stage", "expose", "rs", "roll-1", "--name=roll", "--port=80", "--target-port=http")
+        wait_for("its pods", lambda: len(joined.ready_pods("roll")) == 2, 30)
+        yield joined
+    finally:
+        cluster.kubectl("-n", "stage", "delete", "service", "roll", "--ignore-not-found")
+        cluster.kubectl("delete", "crd", "rollouts.argoproj.io", "--wait=true", "--timeout=60s")
+        wait_for("its pods are gone", lambda: not joined.pods("roll"), 30)
+
+
+def served(cluster):
+    done = cluster.script("kubectl", "--cluster", cluster.name, "get", "rollouts.argoproj.io", "-n", "stage", check=False)
+    return done.stderr
+
+
+def test_a_rollout_is_intercepted_and_so_are_the_pods_of_its_next_revision(rollout):
+    stage = rollout
+    with stage.local(), stage.intercept("roll") as found:
+        assert found["workload_kind"] == "Rollout"
+        stage.all_pods_say("laptop", "roll")
+        owner = stage.cluster.get("rollout", "-n", "stage", "roll")
+        stage.cluster.apply(json.dumps(replica_set("roll-2", owner, 1)))
+        wait_for("the new pod", lambda: len(stage.ready_pods("roll")) == 3, 30)
+        stage.all_pods_say("laptop", "roll")
+        assert [one["id"] for one in stage.intercepts()] == [found["id"]]
+    stage.all_pods_say("pod roll-", "roll")
+    stage.cluster.kubectl("-n", "stage", "delete", "rs", "roll-2")
+
+
+def test_the_chain_of_owners_is_climbed(rollout):
+    stage = rollout
+    sets = stage.cluster.get("rs", "-n", "stage", "-l", "app=web")["items"]
+    web = next(one["metadata"]["name"] for one in sets if one["spec"]["replicas"])
+    for name, kind, workload in (
+        ("roll-1", "Rollout", "roll"),
+        (stage.pods("roll")[0]["metadata"]["name"], "Rollout", "roll"),
+        (web, "Deployment", "web"),
+        (stage.pods("web")[0]["metadata"]["name"], "Deployment", "web"),
+        ("db-0", "StatefulSet", "db"),
+    ):
+        port = "8080:http" if workload in ("web", "roll") else "8080:8080"
+        with stage.intercept("chain", "--workload", name, "--port", port) as found:
+            assert found["workload_kind"] == kind, name
+            assert [one["spec"]["workload"] for one in stage.objects()] == [workload]
+
+
+def test_list_shows_the_rollout_and_not_what_it_owns(rollout):
+    def shown():
+        lines = rollout.telepresence("list").stdout.splitlines()
+        return {line.split(":")[0].split()[-1] for line in lines if ":" in line and not line.startswith(" ")}
+
+    wait_for("roll", lambda: "roll" in shown(), 20)
+    assert "roll-1" not in shown() and "web" in shown()
