@@ -279,6 +279,7 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 		free(set);
 		return r;
 	}
+	agents_set_idle(set->agents, config->agent_idle_s);
 	set->loop = loop;
 	set->client = client;
 	set->sessions = sessions;

@@ -26,6 +26,7 @@ struct sessions;
 struct intercepts_config {
 	const char *namespace, *pod; /* the manager's own */
 	uint16_t agent_port;
+	uint32_t agent_idle_s;
 	const struct ip_addr *own; /* the manager's addresses: families that can be probed */
 	size_t own_count;
 };

@@ -2,12 +2,17 @@
 #include "manager/options.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/attr.h"
 #include "core/err.h"
+#include "manager/agents.h"
 #include "tunnel/target.h"
+
+#define IDLE_MAX_S (24 * 60 * 60)
 
 enum option_key {
 	OPTION_PORT = 'p',
@@ -17,12 +22,15 @@ enum option_key {
 	OPTION_LOG_LEVEL = 0x102,
 	OPTION_AGENT_PORT = 0x103,
 	OPTION_POD_NAME = 0x104,
+	OPTION_AGENT_IDLE = 0x105,
 };
 
 static const struct argp_option option_table[] = {
 	{"port", OPTION_PORT, "PORT", 0, "Serve on this port ($MANAGER_PORT, 8081)", 0},
 	{"agent-port", OPTION_AGENT_PORT, "PORT", 0,
 		"Serve agents on this port ($AGENT_PORT, 8082)", 0},
+	{"agent-idle", OPTION_AGENT_IDLE, "SECONDS", 0,
+		"Agents without an intercept end after this ($AGENT_IDLE, 600)", 0},
 	{"namespace", OPTION_NAMESPACE, "NS", 0,
 		"Namespace of the Session objects ($POD_NAMESPACE)", 0},
 	{"pod-name", OPTION_POD_NAME, "NAME", 0, "Own name, whose image agents have ($POD_NAME)",
@@ -42,6 +50,7 @@ static const struct {
 } variables[] = {
 	{OPTION_PORT, "MANAGER_PORT"},
 	{OPTION_AGENT_PORT, "AGENT_PORT"},
+	{OPTION_AGENT_IDLE, "AGENT_IDLE"},
 	{OPTION_NAMESPACE, "POD_NAMESPACE"},
 	{OPTION_POD_NAME, "POD_NAME"},
 	{OPTION_POD_IPS, "POD_IPS"},
@@ -60,6 +69,18 @@ static int parse_port(const char *text, uint16_t *ret_port)
 	return 0;
 }
 
+/* 1 s to a day, as the agent takes it. */
+static int parse_seconds(const char *text, uint32_t *ret_seconds)
+{
+	char *end = NULL;
+	unsigned long seconds = strtoul(text, &end, 10);
+
+	if (!isdigit((unsigned char)text[0]) || *end || seconds < 1 || seconds > IDLE_MAX_S)
+		return -EINVAL;
+	*ret_seconds = (uint32_t)seconds;
+	return 0;
+}
+
 static int set_option(struct manager_options *options, int key, const char *value)
 {
 	struct target_policy policy = {.own_count = 0};
@@ -69,6 +90,8 @@ static int set_option(struct manager_options *options, int key, const char *valu
 		return parse_port(value, &options->port);
 	case OPTION_AGENT_PORT:
 		return parse_port(value, &options->agent_port);
+	case OPTION_AGENT_IDLE:
+		return parse_seconds(value, &options->agent_idle_s);
 	case OPTION_POD_NAME:
 		options->pod = value;
 		return 0;
@@ -118,6 +141,7 @@ void manager_options_parse(int argc, char **argv, struct manager_options *ret_op
 	};
 	struct manager_options options = {.port = MANAGER_PORT,
 		.agent_port = MANAGER_AGENT_PORT,
+		.agent_idle_s = AGENTS_IDLE_S,
 		.pod_ips = "",
 		.log_level = LOG_LEVEL_INFO};
 

@@ -20,6 +20,7 @@ struct manager_options {
 	const char *pod; /* own name; NULL: not in a pod, so no agents are placed */
 	const char *pod_ips; /* separated by commas; "" when unknown */
 	const char *kubeconfig; /* NULL: the pod's service account */
+	uint32_t agent_idle_s; /* an agent without an intercept ends itself after this */
 	enum log_level log_level;
 };
 

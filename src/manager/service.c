@@ -196,6 +196,7 @@ static void on_identity(void *user, struct identity *identity)
 	const struct intercepts_config config = {.namespace = service->namespace,
 		.pod = service->options->pod,
 		.agent_port = service->options->agent_port,
+		.agent_idle_s = service->options->agent_idle_s,
 		.own = policy->own,
 		.own_count = policy->own_count};
 	struct err err = ERR_INIT;

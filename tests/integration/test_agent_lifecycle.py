@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's process: what it may do, what it holds while idle, and that nothing is left when it ends."""
 
+import contextlib
 import os
 import signal
 import time
@@ -165,3 +166,34 @@ def test_many_intercepts_leave_nothing_behind(web):
     assert web.objects() == []
     for agent, kb in zip(agents_of(web), resident, strict=True):
         wait_for("no growth", lambda agent=agent, kb=kb: agent.resident_kb() <= max(kb + 512, 6 * 1024), 10)
+
+
+@contextlib.contextmanager
+def agents_that_idle(cluster, seconds):
+    """The manager tells its agents to end after so long without an intercept."""
+
+    def configure(setting):
+        cluster.kubectl("-n", "ambassador", "set", "env", "deployment/traffic-manager", setting)
+        cluster.kubectl("-n", "ambassador", "rollout", "status", "deployment/traffic-manager", "--timeout=60s")
+
+    configure(f"AGENT_IDLE={seconds}")
+    try:
+        yield
+    finally:
+        configure("AGENT_IDLE-")
+
+
+def test_an_agent_that_is_not_needed_ends_and_a_later_intercept_brings_a_fresh_one(joined):
+    with joined.local(9000):
+        with agents_that_idle(joined.cluster, 1):
+            with joined.intercept("db", "--port", "9000"):
+                joined.all_pods_say("laptop", "db", seconds=20)
+                assert len(agents_of(joined, "db")) == 1
+            wait_for("no agent", lambda: not agents_of(joined, "db"), 10)
+            (pod,) = joined.pods("db")
+            last = containers_of(joined, "db")[pod["metadata"]["name"]][-1]
+            wait_for("its end", lambda: "terminated" in statuses_of(joined.pods("db")[0])[last], 10)
+            assert statuses_of(joined.pods("db")[0])[last]["terminated"]["exitCode"] == 0
+        with joined.intercept("db", "--port", "9000"):
+            joined.all_pods_say("laptop", "db", seconds=20)
+            assert containers_of(joined, "db")[pod["metadata"]["name"]][-1] != last
