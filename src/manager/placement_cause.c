@@ -70,6 +70,9 @@ int placement_refusal(
 		return err_set(
 			err, -EAGAIN, ERR_CONFLICT, "pod %s was changed meanwhile", pod_name(pod));
 	case 422:
+		/* What a policy denies has this status unless the policy says otherwise. */
+		if (strstr(message, "denied request"))
+			return forbidden(pod, message, err);
 		return err_set(err, -EINVAL, ERR_UNSUPPORTED,
 			"the cluster does not accept the agent in pod %s: %.*s", pod_name(pod),
 			MESSAGE_MAX, message);

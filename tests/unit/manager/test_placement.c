@@ -100,6 +100,10 @@ static void test_refusals(void **state UNUSED)
 			-EOPNOTSUPP, "no ephemeral containers"},
 		{409, "{}", -EAGAIN, "changed meanwhile"},
 		{422, "{\"message\":\"name too long\"}", -EINVAL, "name too long"},
+		{422,
+			"{\"message\":\"pods is forbidden: ValidatingAdmissionPolicy 'p' with "
+			"binding 'p' denied request: not here\"}",
+			-EPERM, "admission forbids the agent in pod web-1"},
 		{500, "{\"message\":\"etcd\"}", -EIO, "pod web-1: etcd"},
 		{0, "null", -EIO, "connection refused"},
 	};

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where no agent can be placed the command ends soon, with one line that names the cause."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from conftest import ROOT, run, wait_for
+from localcluster import lifecycle
+
+# After its cause is visible, which for most is at once; and what a busy machine adds.
+IN_TIME = 15
+STAGE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: causes}
+"""
+# Nothing here offends against any level, so what is refused is the agent.
+POD = """
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: causes, labels: {app: NAME}}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeName: NODE
+  securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: app
+      image: node.local/busybox:1
+      imagePullPolicy: IfNotPresent
+      command: [httpd, -f, -p, "8080"]
+      ports: [{containerPort: 8080}]
+      resources: {requests: {cpu: 10m, memory: 8Mi}, limits: {cpu: 100m, memory: 32Mi}}
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"""
+ADMISSION = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: causes-no-debugging}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [pods/ephemeralcontainers]}
+  validations: [{expression: "false", message: nobody debugs in this house}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: causes-no-debugging}
+spec:
+  policyName: causes-no-debugging
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: causes}}}
+"""
+FULL = """
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: full, namespace: causes}
+spec: {hard: {pods: "3", requests.cpu: 30m, requests.memory: 24Mi, limits.cpu: 300m, limits.memory: 96Mi}}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: narrow, namespace: causes}
+spec:
+  limits:
+    - type: Container
+      min: {cpu: 10m, memory: 8Mi}
+      max: {cpu: 100m, memory: 32Mi}
+      default: {cpu: 100m, memory: 32Mi}
+      defaultRequest: {cpu: 10m, memory: 8Mi}
+"""
+
+
+@pytest.fixture(scope="module")
+def causes(joined):
+    """The stage's Stage; `near` is a pod on the first node, `far` and `farther` on the last."""
+    cluster, nodes = joined.cluster, joined.plan.nodes
+    where = {"near": nodes[0], "far": nodes[-1], "farther": nodes[-1]}
+    pods = [POD.replace("NAME", name).replace("NODE", node.name) for name, node in where.items()]
+    cluster.apply(STAGE + "".join(pods))
+    cluster.kubectl("-n", "causes", "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    yield joined
+    cluster.kubectl("delete", "namespace", "causes", "--wait=false")
+
+
+@pytest.fixture
+def untouched(causes):
+    """Whatever is refused, no object stays, and the pod is as it was but for its agent."""
+    yield causes
+    assert causes.objects() == []
+
+
+def refusal(stage, name, seconds=IN_TIME):
+    begun = time.monotonic()
+    _, said = stage.refused("intercept", name, "--namespace", "causes", "--port", "9000:8080")
+    assert time.monotonic() - begun < seconds, said
+    lines = [line for line in said.splitlines() if "error: " in line]
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+def agents_in_spec(stage, name):
+    pod = stage.cluster.get("pod", "-n", "causes", name)
+    return len(pod["spec"].get("ephemeralContainers", []))
+
+
+@pytest.mark.parametrize("level", ["baseline", "restricted"])
+def test_a_level_of_pod_security_and_what_it_forbids(untouched, level):
+    label = "pod-security.kubernetes.io/enforce"
+    untouched.cluster.kubectl("label", "namespace", "causes", f"{label}={level}")
+    try:
+        said = refusal(untouched, "near")
+        assert f'PodSecurity level "{level}" of namespace causes' in said and "NET_ADMIN" in said, said
+        assert agents_in_spec(untouched, "near") == 0
+    finally:
+        untouched.cluster.kubectl("label", "namespace", "causes", f"{label}-")
+
+
+def test_an_admission_that_refuses_ephemeral_containers(untouched):
+    """As do clusters where people may not debug: their own words are repeated."""
+    untouched.cluster.apply(ADMISSION)
+    dry = json.dumps({"spec": {"ephemeralContainers": [{"name": "x", "image": "node.local/busybox:1"}]}})
+    patch = ["-n", "causes", "patch", "pod", "near", "--subresource=ephemeralcontainers", "-p", dry]
+    words = [ROOT / "scripts/cluster", "kubectl", "--cluster", untouched.cluster.name, *patch]
+    try:
+        holds = [*words, "--dry-run=server"]
+        wait_for("the policy", lambda: "in this house" in run(holds, check=False).stderr, 30)
+        said = refusal(untouched, "near")
+        assert "admission forbids the agent in pod near" in said and "nobody debugs in this house" in said, said
+        assert agents_in_spec(untouched, "near") == 0
+    finally:
+        untouched.cluster.kubectl_input(["delete", "-f", "-"], ADMISSION)
+
+
+def set_rules(cluster, rules):
+    patch = json.dumps([{"op": "replace", "path": "/rules", "value": rules}])
+    cluster.kubectl("patch", "clusterrole", "traffic-manager", "--type=json", "-p", patch)
+
+
+@contextlib.contextmanager
+def without_right(cluster, resource):
+    """The manager's ClusterRole lacks the rule with this resource."""
+    rules = cluster.get("clusterrole", "traffic-manager")["rules"]
+    fewer = [rule for rule in rules if resource not in rule.get("resources", [])]
+    assert len(fewer) == len(rules) - 1
+    set_rules(cluster, fewer)
+    try:
+        yield
+    finally:
+        set_rules(cluster, rules)
+
+
+def test_a_manager_that_lacks_the_right(untouched):
+    with without_right(untouched.cluster, "pods/ephemeralcontainers"):
+        said = refusal(untouched, "near")
+        assert "traffic-manager may not patch pods/ephemeralcontainers in namespace causes" in said, said
+    with without_right(untouched.cluster, "statefulsets"):
+        _, said = untouched.refused("intercept", "db", "--port", "9000")
+        assert "the traffic-manager cannot follow StatefulSet db" in said and "forbidden" in said, said
+
+
+def test_a_kubelet_that_does_not_start_it(untouched):
+    """It stands still; the other pods of its node have no say in that."""
+    node = untouched.plan.nodes[-1]
+    kubelet = int((node.dir / "pids" / "kubelet").read_text())
+    os.kill(kubelet, signal.SIGSTOP)
+    try:
+        said = refusal(untouched, "far")
+        assert f"node {node.name} does not start the agent of pod far" in said and "kubelet" in said, said
+    finally:
+        os.kill(kubelet, signal.SIGCONT)
+
+
+def test_an_image_that_cannot_be_pulled(untouched):
+    """The node has lost it, and nobody serves it."""
+    node = untouched.plan.nodes[-1]
+    image = untouched.cluster.manager_pod()["spec"]["containers"][0]["image"]
+    archive = untouched.plan.dir / "taken-away.tar"
+    ctr = ["ctr", "-a", lifecycle.containerd_socket(node), "-n", "k8s.io", "images"]
+    run([*ctr, "export", archive, image])
+    run([*ctr, "remove", "--sync", image])
+    try:
+        said = refusal(untouched, "farther", 60)
+        assert "agent in pod farther does not start" in said and "pull" in said and image in said, said
+    finally:
+        run([*ctr, "import", archive])
+        archive.unlink()
+
+
+def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes):
+    """An agent requests nothing, and neither of the two counts what it does not know."""
+    causes.cluster.apply(FULL)
+    quota = ["-n", "causes", "resourcequota", "full"]
+
+    def used():
+        return causes.cluster.get(*quota)["status"].get("used", {}).get("pods") == "3"
+
+    try:
+        wait_for("the quota is used up", used, 20)
+        before = causes.cluster.get(*quota)["status"]
+        with causes.local(9000), causes.intercept("near", "--namespace", "causes", "--port", "9000:8080"):
+            address = causes.cluster.get("pod", "-n", "causes", "near")["status"]["podIP"]
+            assert causes.client.ask(address, 8080) == "laptop"
+            assert causes.cluster.get(*quota)["status"] == before
+    finally:
+        causes.cluster.kubectl_input(["delete", "-f", "-"], FULL)
