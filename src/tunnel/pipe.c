@@ -41,6 +41,7 @@ static void pipe_fail(struct pipe *pipe, const struct err *err)
 		return;
 	pipe->dead = true;
 	uv_timer_stop(&pipe->timer);
+	uv_timer_stop(&pipe->ack_timer);
 	pipe->events.on_closed(pipe->user, err);
 }
 
@@ -76,10 +77,13 @@ static bool ack_due(const struct pipe *pipe, uint64_t now)
 
 static void send_ack(struct pipe *pipe, uint64_t now)
 {
+	uv_timer_stop(&pipe->ack_timer);
 	pipe->rx_acked = pipe->rx_offset;
 	pipe->last_ack_ms = now;
 	send_u64(pipe, PIPE_ACK, pipe->rx_offset);
 }
+
+static void on_ack_timer(uv_timer_t *timer);
 
 /* What is owed to the peer and may wait for room: a peer that asks without reading gets no queue.
  */
@@ -92,9 +96,21 @@ static void send_due(struct pipe *pipe)
 	if (pipe->pong_due) {
 		pipe->pong_due = false;
 		send_u64(pipe, PIPE_PONG, pipe->pong_token);
+		/* The rest of a burst that was too little for an ACK of its own. */
+		if (pipe->rx_offset > pipe->rx_acked)
+			send_ack(pipe, now);
 	}
 	if (ack_due(pipe, now))
 		send_ack(pipe, now);
+	else if (pipe->rx_offset - pipe->rx_acked >= ACK_BYTES &&
+		 !uv_is_active((uv_handle_t *)&pipe->ack_timer))
+		uv_timer_start(&pipe->ack_timer, on_ack_timer, ACK_MS, 0);
+}
+
+/* The peer may be waiting for this ACK before it sends more. */
+static void on_ack_timer(uv_timer_t *timer)
+{
+	send_due(container_of(timer, struct pipe, ack_timer));
 }
 
 static void send_ping(struct pipe *pipe, uint64_t now)
@@ -103,7 +119,6 @@ static void send_ping(struct pipe *pipe, uint64_t now)
 	/* Without room there are bytes under way whose ACK is as good an answer. */
 	if (carrier_room(pipe->carrier) == 0)
 		return;
-	/* The rest of a burst that was too little for an ACK of its own. */
 	if (pipe->rx_offset > pipe->rx_acked)
 		send_ack(pipe, now);
 	pipe->ping_ns = uv_hrtime();
@@ -203,6 +218,9 @@ struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pip
 	pipe->events = *events;
 	pipe->user = user;
 	uv_timer_init(loop, &pipe->timer);
+	uv_timer_init(loop, &pipe->ack_timer);
+	pipe->handles = 2;
+	inflight_init(&pipe->tx, uv_hrtime() / 1000);
 	carrier_start(carrier, &carrier_events, pipe);
 	return pipe;
 }
@@ -220,7 +238,7 @@ void pipe_open(struct pipe *pipe)
 
 size_t pipe_room(const struct pipe *pipe)
 {
-	return pipe->dead ? 0 : carrier_room(pipe->carrier);
+	return pipe->dead ? 0 : MIN(inflight_room(&pipe->tx), carrier_room(pipe->carrier));
 }
 
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
@@ -231,8 +249,8 @@ void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
 	if (pipe->dead)
 		return;
 	wire_put_u32(&wire, (uint32_t)PIPE_DATA << 24 | (uint32_t)(len + PIPE_OFFSET_BYTES));
-	wire_put_u64(&wire, pipe->tx_offset);
-	pipe->tx_offset += len;
+	wire_put_u64(&wire, pipe->tx.sent);
+	inflight_sent(&pipe->tx, len, uv_hrtime() / 1000);
 	carrier_send(pipe->carrier, record, PIPE_DATA_HEADER_BYTES + len);
 }
 
@@ -251,12 +269,22 @@ const char *pipe_carrier(const struct pipe *pipe)
 	return pipe->carrier->ops->name;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void handle_closed(struct pipe *pipe)
 {
-	struct pipe *pipe = container_of(handle, struct pipe, timer);
-
+	if (--pipe->handles > 0)
+		return;
 	carrier_free(pipe->carrier);
 	free(pipe);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	handle_closed(container_of(handle, struct pipe, timer));
+}
+
+static void on_ack_timer_closed(uv_handle_t *handle)
+{
+	handle_closed(container_of(handle, struct pipe, ack_timer));
 }
 
 void pipe_free(struct pipe *pipe)
@@ -265,4 +293,5 @@ void pipe_free(struct pipe *pipe)
 		return;
 	pipe->dead = true;
 	uv_close((uv_handle_t *)&pipe->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&pipe->ack_timer, on_ack_timer_closed);
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "tunnel/inflight.h"
 #include "tunnel/pipe.h"
 
 /* Type and length; the offset of a DATA record. */
@@ -19,7 +20,8 @@ struct pipe {
 	struct pipe_config config;
 	struct pipe_events events;
 	void *user;
-	uv_timer_t timer;
+	uv_timer_t timer, ack_timer;
+	unsigned int handles; /* not closed yet */
 	bool open, dead;
 
 	uint8_t head[PIPE_DATA_HEADER_BYTES];
@@ -28,7 +30,7 @@ struct pipe {
 	size_t body_len;
 	size_t data_left; /* of the DATA record that is coming in */
 
-	uint64_t tx_offset, tx_acked;
+	struct inflight tx;
 	uint64_t rx_offset, rx_acked;
 
 	uint64_t heard_ms; /* uv_now of the peer's last byte */

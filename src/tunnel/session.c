@@ -10,6 +10,10 @@
  * of the pipe. DATA frames are read by their owner straight into it, behind the space for their
  * frame header (NGHTTP2_DATA_FLAG_NO_COPY). nghttp2 must not be asked to send from within its own
  * callbacks, so requests only start the idle handle; it runs before the loop polls again.
+ *
+ * Whose DATA is next: nghttp2 would let a new stream stand behind all that are as far as it, with
+ * 64 KiB each. So it sees at most one stream that has bytes: all others are deferred, and the one
+ * with the turn (sched.h) is resumed. Frames other than DATA are nghttp2's to order; they go first.
  */
 #include "tunnel/session.h"
 
@@ -86,6 +90,25 @@ static void append_out(struct h2_session *session, const uint8_t *data, size_t l
 	}
 }
 
+/* Gives the next stream its turn; false: nobody has both bytes and credit, or there is no room. */
+static bool give_turn(struct h2_session *session)
+{
+	struct sched *sched = &session->sched;
+	struct h2_stream *stream;
+
+	if (session->paused || nghttp2_session_get_remote_window_size(session->ng) <= 0)
+		return false;
+	/* Without credit it left its turn to nghttp2, which asks again when there is some. */
+	if (sched->turn)
+		sched_remove(sched, sched->turn);
+	if (!sched_next(sched))
+		return false;
+	stream = container_of(sched->turn, struct h2_stream, sched);
+	/* It fails only for a stream that is about to be closed. */
+	(void)nghttp2_session_resume_data(session->ng, stream->id);
+	return true;
+}
+
 /* Frames for one turn; stays scheduled when the turn, not the work, is over. */
 static void on_idle(uv_idle_t *idle)
 {
@@ -95,9 +118,10 @@ static void on_idle(uv_idle_t *idle)
 
 	uv_idle_stop(idle);
 	session->sent_bytes = 0;
+	session->paused = false;
 	while (pipe_room(session->pipe) > 0 && session->sent_bytes < TURN_BYTES) {
 		n = nghttp2_session_mem_send(session->ng, &data);
-		if (n <= 0)
+		if (n < 0 || (n == 0 && !give_turn(session)))
 			break;
 		append_out(session, data, (size_t)n);
 	}
@@ -301,6 +325,7 @@ int h2_session_new(uv_loop_t *loop, struct pipe *pipe, enum h2_role role,
 	session->events = *events;
 	session->user = user;
 	LIST_INIT(&session->streams);
+	sched_init(&session->sched);
 	r = new_nghttp2(session);
 	if (r == 0)
 		r = submit_settings(session);

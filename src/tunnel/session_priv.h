@@ -11,6 +11,7 @@
 
 #include "core/buf.h"
 #include "tunnel/pipe.h"
+#include "tunnel/sched.h"
 #include "tunnel/session.h"
 
 /* Names and values of one head, with their NULs; more resets the stream. */
@@ -22,6 +23,7 @@
 struct h2_stream {
 	struct h2_session *session;
 	LIST_ENTRY(h2_stream) entry;
+	struct sched_entry sched;
 	int32_t id;
 	struct h2_stream_events events;
 	void *user;
@@ -44,7 +46,9 @@ struct h2_session {
 	uv_idle_t idle; /* active while there may be something to send */
 	struct h2_stream_list streams;
 	size_t stream_count;
+	struct sched sched;
 	bool closing;
+	bool paused; /* the turn of the loop or the carrier's room ended in a stream's turn */
 	size_t sent_bytes; /* in this turn of the loop */
 	size_t out_len;
 	uint8_t out[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES];

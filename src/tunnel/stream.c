@@ -25,6 +25,7 @@ struct h2_stream *stream_new(struct h2_session *session, int32_t id)
 void stream_free(struct h2_stream *stream)
 {
 	LIST_REMOVE(stream, entry);
+	sched_remove(&stream->session->sched, &stream->sched);
 	stream->session->stream_count--;
 	buf_done(&stream->head);
 	free(stream);
@@ -40,37 +41,56 @@ void stream_closed(struct h2_stream *stream, uint32_t code)
 		events.on_close(stream->user, code);
 }
 
+/* What the owner's answer to on_read means for nghttp2; the stream has the turn. */
+static ssize_t take_read(struct h2_stream *stream, ssize_t n, uint32_t *flags)
+{
+	struct sched *sched = &stream->session->sched;
+
+	if (n > 0) {
+		sched_sent(sched, (size_t)n);
+		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+		return n;
+	}
+	sched_remove(sched, &stream->sched);
+	if (n == H2_READ_EOF) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		return 0;
+	}
+	if (n == H2_READ_ABORT)
+		h2_stream_reset(stream, NGHTTP2_CONNECT_ERROR);
+	else
+		stream->waiting = true;
+	return NGHTTP2_ERR_DEFERRED;
+}
+
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *user)
 {
 	struct h2_session *session = user;
 	struct h2_stream *stream = source->ptr;
-	size_t room;
+	size_t room, quantum;
 	ssize_t n;
 
 	(void)ng, (void)id, (void)buf; /* the bytes go where the record is put together */
 	if (session->closing || stream->resetting || !stream->events.on_read)
 		return NGHTTP2_ERR_DEFERRED;
-	room = session_data_room(session);
-	if (room == 0)
-		return NGHTTP2_ERR_PAUSE;
-	n = stream->events.on_read(stream->user, session_data_at(session), MIN(len, room));
-	switch (n) {
-	case H2_READ_EOF:
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		return 0;
-	case 0:
-	case H2_READ_AGAIN:
-		stream->waiting = true;
+	if (session->sched.turn != &stream->sched) {
+		/* A new stream, or one that the peer has given credit. */
+		sched_ready(&session->sched, &stream->sched);
 		return NGHTTP2_ERR_DEFERRED;
-	case H2_READ_ABORT:
-		h2_stream_reset(stream, NGHTTP2_CONNECT_ERROR);
-		return NGHTTP2_ERR_DEFERRED;
-	default:
-		assert(n > 0 && (size_t)n <= MIN(len, room));
-		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-		return n;
 	}
+	room = session_data_room(session);
+	if (room == 0) {
+		session->paused = true;
+		return NGHTTP2_ERR_PAUSE;
+	}
+	quantum = sched_quantum(&session->sched);
+	if (quantum == 0)
+		return NGHTTP2_ERR_DEFERRED;
+	len = MIN(len, MIN(room, quantum));
+	n = stream->events.on_read(stream->user, session_data_at(session), len);
+	assert(n <= (ssize_t)len);
+	return take_read(stream, n, flags);
 }
 
 static nghttp2_nv field(const char *name, const char *value)
@@ -170,8 +190,7 @@ void h2_stream_resume(struct h2_stream *stream)
 	if (session->closing || stream->resetting || !stream->waiting)
 		return;
 	stream->waiting = false;
-	/* It fails only for a stream that is about to be closed. */
-	(void)nghttp2_session_resume_data(session->ng, stream->id);
+	sched_ready(&session->sched, &stream->sched);
 	session_schedule(session);
 }
 
@@ -192,6 +211,7 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code)
 	if (session->closing || stream->resetting)
 		return;
 	stream->resetting = true;
+	sched_remove(&session->sched, &stream->sched);
 	(void)nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, stream->id, code);
 	session_schedule(session);
 }

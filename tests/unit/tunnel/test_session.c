@@ -7,6 +7,7 @@
 #include <openssl/sha.h>
 
 #define BULK_BYTES (1024 * 1024)
+#define BULKS      64
 
 static struct end *open_stream(struct h2_session *h2, struct end *end)
 {
@@ -245,6 +246,54 @@ static void test_window(void **state)
 	fixture_free(fixture);
 }
 
+struct crowd {
+	struct end far[BULKS + 1];
+	int count;
+};
+
+static void serve_crowd(
+	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct crowd *crowd = fixture->extra;
+
+	fixture->extra = &crowd->far[crowd->count++];
+	serve_end(fixture, stream, head);
+	fixture->extra = crowd;
+}
+
+/* A small request under bulk waits for what is on its way, not for each of the others. */
+static void test_sparse_first(void **state)
+{
+	static struct crowd crowd;
+	static struct end near[BULKS];
+	struct fixture *fixture = fixture_new();
+	struct h2_session *h2 = fixture_ready(fixture);
+	struct end request = {.to_send = 1};
+	size_t before = 0, after = 0;
+
+	(void)state;
+	fixture->on_stream = serve_crowd;
+	fixture->extra = &crowd;
+	for (int i = 0; i < BULKS; i++) {
+		near[i] = (struct end){.to_send = SIZE_MAX};
+		open_stream(h2, &near[i]);
+		run_until(fixture, &near[i].heads, 1);
+	}
+	for (int turn = 0; turn < 200; turn++)
+		uv_run(&fixture->loop, UV_RUN_NOWAIT);
+	for (int i = 0; i < BULKS; i++)
+		before += near[i].sent;
+	open_stream(h2, &request);
+	while (request.sent == 0)
+		uv_run(&fixture->loop, UV_RUN_ONCE);
+	for (int i = 0; i < BULKS; i++)
+		after += near[i].sent;
+	assert_true(after - before <= 2 * 64 * 1024);
+	for (int i = 0; i < BULKS; i++)
+		h2_stream_reset(near[i].stream, NGHTTP2_CANCEL);
+	fixture_free(fixture);
+}
+
 /* A head beyond the bound resets its stream and nothing else. */
 static void test_large_head(void **state)
 {
@@ -323,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_refused_connect),
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_sparse_first),
 		cmocka_unit_test(test_large_head),
 		cmocka_unit_test(test_free_in_callback),
 		cmocka_unit_test(test_limits),

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The limit against a path that is computed (a rate, a delay, a queue without an end), and within a
+ * pipe. */
+#include "tunnel/fixture_pipe.h"
+#include "tunnel/inflight.h"
+
+#define RECORD_BYTES (64 * 1024)
+/* An ACK is sent every 2 ms, as pipe.c does. */
+#define ACK_US  2000
+#define ON_WAY  4096
+#define SECOND  1000000
+#define MBIT(n) ((n) / 8.0) /* bytes per microsecond */
+#define MS(n)   ((n) * 1000)
+
+struct path {
+	struct inflight inflight;
+	double bytes_per_us;
+	uint64_t delay_us; /* both ways */
+	uint64_t offsets[ON_WAY], due_us[ON_WAY]; /* when the sender hears of it */
+	unsigned int head, tail;
+	double free_us; /* when the line has sent all that was given to it */
+	uint64_t now_us, delivered;
+	uint64_t ticks, queue_us; /* sum of the waits before the line, as each tick finds it */
+};
+
+static void send_all(struct path *path)
+{
+	uint64_t ready_us;
+
+	while (inflight_room(&path->inflight) > 0 && path->tail - path->head < ON_WAY) {
+		inflight_sent(&path->inflight, RECORD_BYTES, path->now_us);
+		if (path->free_us < (double)path->now_us)
+			path->free_us = (double)path->now_us;
+		path->free_us += RECORD_BYTES / path->bytes_per_us;
+		ready_us = (uint64_t)path->free_us + path->delay_us;
+		path->offsets[path->tail % ON_WAY] = path->inflight.sent;
+		path->due_us[path->tail++ % ON_WAY] = (ready_us / ACK_US + 1) * ACK_US;
+	}
+}
+
+static void run(struct path *path, uint64_t for_us)
+{
+	uint64_t end_us = path->now_us + for_us, offset;
+
+	while (path->now_us < end_us) {
+		path->now_us += ACK_US;
+		offset = 0;
+		while (path->head != path->tail &&
+			path->due_us[path->head % ON_WAY] <= path->now_us)
+			offset = path->offsets[path->head++ % ON_WAY];
+		if (offset > 0) {
+			path->delivered += offset - path->inflight.acked;
+			inflight_acked(&path->inflight, offset, path->now_us);
+		}
+		send_all(path);
+		path->ticks++;
+		if (path->free_us > (double)path->now_us)
+			path->queue_us += (uint64_t)path->free_us - path->now_us;
+	}
+}
+
+static void path_init(struct path *path, double bytes_per_us, uint64_t delay_us)
+{
+	*path = (struct path){.bytes_per_us = bytes_per_us, .delay_us = delay_us, .now_us = SECOND};
+	inflight_init(&path->inflight, path->now_us);
+	send_all(path);
+}
+
+struct row {
+	const char *name;
+	double bytes_per_us;
+	uint64_t delay_us, ramp_us, queue_us;
+};
+
+static const struct row rows[] = {
+	/* Queued are 128 KiB or 3 ms, and what a whole record and the ACKs' 2 ms add. */
+	{"100 Mbit/s, 40 ms", MBIT(100), MS(40), MS(500), MS(20)},
+	{"100 Mbit/s, 100 ms", MBIT(100), MS(100), MS(1000), MS(20)},
+	{"1 Gbit/s, 4 ms", MBIT(1000), MS(4), MS(200), MS(8)},
+	{"1 Gbit/s, 20 ms", MBIT(1000), MS(20), MS(500), MS(8)},
+	{"20 Mbit/s, 40 ms", MBIT(20), MS(40), MS(3000), MS(90)},
+	{"8 Gbit/s, none", MBIT(8000), 100, MS(200), MS(8)},
+};
+
+/* The line stays busy, and nothing stands in front of it. Over 30 s, so that the least round trip
+ * is measured anew more than once. */
+static void test_paths(void **state)
+{
+	static struct path path;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		double capacity = rows[i].bytes_per_us * 30 * SECOND;
+
+		path_init(&path, rows[i].bytes_per_us, rows[i].delay_us);
+		run(&path, rows[i].ramp_us);
+		path.delivered = path.queue_us = path.ticks = 0;
+		run(&path, (uint64_t)30 * SECOND);
+		print_message("%s: %.3f of the line, mean queue %u us\n", rows[i].name,
+			(double)path.delivered / capacity,
+			(unsigned int)(path.queue_us / path.ticks));
+		assert_true((double)path.delivered >= 0.98 * capacity);
+		assert_true(path.queue_us / path.ticks <= rows[i].queue_us);
+	}
+}
+
+/* The path gets longer: the base that was seen before is forgotten, not kept for ever. */
+static void test_longer_path(void **state)
+{
+	static struct path path;
+
+	(void)state;
+	path_init(&path, MBIT(100), MS(10));
+	run(&path, (uint64_t)5 * SECOND);
+	path.delay_us = MS(80);
+	run(&path, (uint64_t)25 * SECOND);
+	path.delivered = 0;
+	run(&path, (uint64_t)10 * SECOND);
+	assert_true((double)path.delivered >= 0.97 * MBIT(100) * 10 * SECOND);
+}
+
+/* An application that sends little does not lose the window that a transfer has found. */
+static void test_sparse_use(void **state)
+{
+	static struct path path;
+	size_t before;
+
+	(void)state;
+	path_init(&path, MBIT(1000), MS(20));
+	run(&path, (uint64_t)2 * SECOND);
+	before = path.inflight.window;
+	run(&path, 0);
+	path.now_us += SECOND;
+	inflight_acked(&path.inflight, path.inflight.sent, path.now_us);
+	for (int i = 0; i < 100; i++) {
+		inflight_sent(&path.inflight, 100, path.now_us);
+		path.now_us += MS(20);
+		inflight_acked(&path.inflight, path.inflight.sent, path.now_us);
+	}
+	assert_true(path.inflight.window >= before / 2);
+}
+
+/* What comes within 2 ms of an ACK has its own soon after, with nothing more that comes: a peer
+ * that may not have more under way waits for it. */
+static void test_last_ack(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	for (uint8_t i = 0; i < 3; i++) {
+		record[10] = (uint8_t)(i * 0x40);
+		feed(&rig, record, sizeof(record));
+	}
+	for (uint64_t end = uv_hrtime() + DEADLINE_NS;
+		rig.carrier.out[rig.carrier.out_len - 2] != 0xc0 && uv_hrtime() < end;)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.carrier.out[rig.carrier.out_len - 2], 0xc0);
+	rig_done(&rig);
+}
+
+/* No more is under way than an ACK allows; it makes the pipe writable again. */
+static void test_in_flight(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES];
+	uint8_t ack[12] = {PIPE_ACK, 0, 0, 8};
+	struct wire wire = wire_writer(ack + 4, 8);
+	struct rig rig;
+	uint64_t sent = 0;
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	rig.carrier.room = SIZE_MAX;
+	while (pipe_room(rig.pipe) > 0) {
+		rig.carrier.out_len = 0;
+		pipe_send_data(rig.pipe, record, PIPE_DATA_MAX_BYTES);
+		sent += PIPE_DATA_MAX_BYTES;
+		assert_true(sent <= 64 * 1024 * 1024);
+	}
+	assert_int_equal(rig.writable, 0);
+	wire_put_u64(&wire, PIPE_DATA_MAX_BYTES);
+	feed(&rig, ack, sizeof(ack));
+	assert_int_equal(rig.writable, 1);
+	assert_true(pipe_room(rig.pipe) > 0);
+	rig_done(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_longer_path),
+		cmocka_unit_test(test_sparse_use),
+		cmocka_unit_test(test_last_ack),
+		cmocka_unit_test(test_in_flight),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
