@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "core/attr.h"
+#include "dns/settings.h"
 
 struct err;
 
@@ -38,6 +39,7 @@ struct kube_config {
 	char *as, *as_uid, **as_groups; /* impersonation; groups NULL-terminated */
 	bool insecure_skip_tls_verify;
 	struct kube_exec *exec;
+	struct dns_settings dns; /* of the cluster entry's extension telepresence.io */
 };
 
 NODISCARD int kube_config_load(

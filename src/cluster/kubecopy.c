@@ -73,6 +73,7 @@ void kube_config_copy(struct kube_config *copy, const struct kube_config *config
 		.insecure_skip_tls_verify = config->insecure_skip_tls_verify,
 		.exec = copy_exec(config->exec),
 	};
+	dns_settings_copy(&copy->dns, &config->dns);
 }
 
 void kube_config_done(struct kube_config *config)
@@ -93,5 +94,6 @@ void kube_config_done(struct kube_config *config)
 	free(config->as_uid);
 	strings_free(config->as_groups);
 	kube_exec_free(config->exec);
+	dns_settings_done(&config->dns);
 	*config = (struct kube_config){.context = NULL};
 }

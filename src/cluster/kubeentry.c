@@ -68,7 +68,7 @@ int kube_config_add_cluster(
 	if (r == 0)
 		r = kubefile_bool(file, cluster, "insecure-skip-tls-verify",
 			&config->insecure_skip_tls_verify, err);
-	return r;
+	return r < 0 ? r : kube_config_add_extension(config, file, cluster, err);
 }
 
 static int add_exec_env(

@@ -7,6 +7,8 @@
 #ifndef CLUSTER_KUBEENTRY_H
 #define CLUSTER_KUBEENTRY_H
 
+#include <yaml.h>
+
 #include "cluster/kubeconfig.h"
 
 struct kubefile;
@@ -19,6 +21,10 @@ NODISCARD int kube_config_add_cluster(
 	struct kube_config *config, struct kubefile *file, const char *name, struct err *err);
 NODISCARD int kube_config_add_user(
 	struct kube_config *config, struct kubefile *file, const char *name, struct err *err);
+
+/* The settings in the cluster's extension "telepresence.io". */
+NODISCARD int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
+	const yaml_node_t *cluster, struct err *err);
 
 /* A deep copy in place, and its end. */
 void kube_config_copy(struct kube_config *copy, const struct kube_config *config);

@@ -37,6 +37,7 @@ struct dns_query {
 
 struct dns_lookups {
 	uv_loop_t *loop;
+	uint32_t timeout_ms;
 	uv_timer_t timer; /* runs while anything is under way; for the oldest */
 	dns_send_fn send;
 	void *user;
@@ -166,7 +167,7 @@ static int start_query(struct dns_lookups *lookups, const char *key, const char 
 		return -EINVAL;
 	query = XNEW(struct dns_query);
 	query->lookups = lookups;
-	query->deadline_ms = uv_now(lookups->loop) + LIMIT_DNS_TIMEOUT_MS;
+	query->deadline_ms = uv_now(lookups->loop) + lookups->timeout_ms;
 	(void)snprintf(query->key, sizeof(query->key), "%s", key);
 	query->msg = msg;
 	query->len = len;
@@ -218,11 +219,13 @@ void dns_lookup_cancel(struct dns_waiter *waiter)
 	waiter->query = NULL;
 }
 
-struct dns_lookups *dns_lookups_new(uv_loop_t *loop, dns_send_fn send, void *user)
+struct dns_lookups *dns_lookups_new(
+	uv_loop_t *loop, uint32_t timeout_ms, dns_send_fn send, void *user)
 {
 	struct dns_lookups *lookups = XNEW(struct dns_lookups);
 
 	lookups->loop = loop;
+	lookups->timeout_ms = timeout_ms;
 	lookups->send = send;
 	lookups->user = user;
 	lookups->cache = dns_cache_new(CACHE_BYTES);

@@ -32,7 +32,8 @@ struct dns_waiter {
 	void *user;
 };
 
-NODISCARD struct dns_lookups *dns_lookups_new(uv_loop_t *loop, dns_send_fn send, void *user);
+NODISCARD struct dns_lookups *dns_lookups_new(
+	uv_loop_t *loop, uint32_t timeout_ms, dns_send_fn send, void *user);
 void dns_lookups_free(struct dns_lookups *lookups); /* no callback follows */
 /*
  * 0: on_done was called or will be. 1: it was called, from the cache. -errno: it is not called.

@@ -19,6 +19,8 @@
 #define DNS_UDP_BYTES 512
 /* RFC 6891 6.2.5 and the 2020 flag day: crosses any path unfragmented. */
 #define DNS_EDNS_BYTES 1232
+#define DNS_TYPE_A     1
+#define DNS_TYPE_CNAME 5
 /* What clients may keep of the cluster's: services come and go. */
 #define DNS_CLUSTER_TTL_S 5
 
@@ -67,9 +69,14 @@ NODISCARD int dns_cluster_facts(const uint8_t *query, size_t query_len, const ui
 /*
  * The cluster's answer as the answer to `query`, which asked for the name in another form: id,
  * question and owner names as asked, TTLs capped, OPT only if asked with one. udp: cut to the size
- * that the query allows, TC set. NULL: the query or the answer cannot be parsed.
+ * that the query allows, TC set. alias: the asked name is one for this one, whose answer it is; or
+ * NULL. NULL: the query or the answer cannot be parsed.
  */
-NODISCARD uint8_t *dns_cluster_answer(const uint8_t *query, size_t query_len, const uint8_t *answer,
-	size_t len, bool udp, size_t *ret_len);
+NODISCARD uint8_t *dns_cluster_answer(const uint8_t *query, size_t query_len, const char *alias,
+	const uint8_t *answer, size_t len, bool udp, size_t *ret_len);
+/* From here: the address, if the question's type is its own, or no data. address NULL: the CNAME
+ * alias. */
+NODISCARD uint8_t *dns_fixed_answer(const uint8_t *query, size_t query_len,
+	const struct ip_addr *address, const char *alias, size_t *ret_len);
 
 #endif /* DNS_MESSAGE_H */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/names.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,9 +10,7 @@
 #include <string.h>
 
 #include "core/alloc.h"
-
-#define V4_LABELS 4
-#define V6_LABELS 32
+#include "dns/arpa.h"
 
 struct dns_names {
 	char *domain; /* lower case, no dots at the ends; "" when unknown */
@@ -20,6 +19,7 @@ struct dns_names {
 	size_t namespace_count;
 	struct ip_prefix *subnets;
 	size_t subnet_count;
+	struct dns_settings settings;
 };
 
 static char *lowered(const char *text)
@@ -59,44 +59,6 @@ static bool ends_in(const char *name, const char *suffix)
 	return name_len == suffix_len || name[name_len - suffix_len - 1] == '.';
 }
 
-static unsigned int hex_value(char digit)
-{
-	return digit <= '9' ? (unsigned int)(digit - '0') : (unsigned int)(digit - 'a') + 10;
-}
-
-/* "4.3.2.1" as it stands before ".in-addr.arpa". */
-static bool parse_reverse_v4(const char *text, struct ip_addr *ret_addr)
-{
-	struct ip_addr addr = {.family = AF_INET};
-
-	for (int i = V4_LABELS - 1; i >= 0; i--) {
-		unsigned int value = 0, digits = 0;
-
-		for (; isdigit((unsigned char)*text) && digits < 3; text++, digits++)
-			value = value * 10 + (unsigned int)(*text - '0');
-		if (digits == 0 || value > UINT8_MAX || *text++ != '.')
-			return false;
-		addr.bytes[i] = (uint8_t)value;
-	}
-	*ret_addr = addr;
-	return strcmp(text, "in-addr.arpa") == 0;
-}
-
-/* 32 nibbles, the last one first, before "ip6.arpa". */
-static bool parse_reverse_v6(const char *text, struct ip_addr *ret_addr)
-{
-	struct ip_addr addr = {.family = AF_INET6};
-
-	for (int i = V6_LABELS - 1; i >= 0; i--) {
-		if (!isxdigit((unsigned char)text[0]) || text[1] != '.')
-			return false;
-		addr.bytes[i / 2] |= (uint8_t)(hex_value(text[0]) << (i % 2 == 0 ? 4 : 0));
-		text += 2;
-	}
-	*ret_addr = addr;
-	return strcmp(text, "ip6.arpa") == 0;
-}
-
 static bool is_wpad(const struct dns_names *names, const char *name)
 {
 	(void)names;
@@ -108,7 +70,7 @@ static bool is_reverse(const struct dns_names *names, const char *name)
 {
 	struct ip_addr addr;
 
-	if (!parse_reverse_v4(name, &addr) && !parse_reverse_v6(name, &addr))
+	if (!dns_arpa_parse(name, &addr))
 		return false;
 	for (size_t i = 0; i < names->subnet_count; i++) {
 		if (ip_prefix_contains(&names->subnets[i], &addr))
@@ -134,32 +96,124 @@ static bool is_single_label(const struct dns_names *names, const char *name)
 	return names->namespace && *name && !strchr(name, '.') && strcmp(name, "localhost") != 0;
 }
 
-/* "web.shop", and "_http._tcp.web.shop" for SRV. */
-static bool is_in_namespace(const struct dns_names *names, const char *name)
+/* The name behind "_http._tcp." of SRV. */
+static const char *skip_services(const char *name)
 {
-	const char *dot;
-
 	while (*name == '_' && strchr(name, '.'))
 		name = strchr(name, '.') + 1;
-	dot = strchr(name, '.');
-	return dot && dot != name && !strchr(dot + 1, '.') && is_namespace(names, dot + 1);
+	return name;
+}
+
+static unsigned int dots_in(const char *name)
+{
+	unsigned int dots = 0;
+
+	for (; *name; name++)
+		dots += *name == '.';
+	return dots;
+}
+
+/*
+ * "web.shop", and "web-0.web.shop" of a StatefulSet. Longer names are not looked at: none of the
+ * cluster has more labels, and a namespace may be called as a public domain.
+ */
+static bool is_in_namespace(const struct dns_names *names, const char *name)
+{
+	const char *last;
+	unsigned int dots;
+
+	name = skip_services(name);
+	dots = dots_in(name);
+	last = strrchr(name, '.');
+	return (dots == 1 || dots == 2) && *name != '.' && !strstr(name, "..") &&
+	       is_namespace(names, last + 1);
+}
+
+/* "10-244-0-7.shop.pod". */
+static bool is_pod(const struct dns_names *names, const char *name)
+{
+	const char *dot = strchr(name, '.'), *last = strrchr(name, '.');
+	auto_free char *label = NULL;
+
+	if (!dot || dot == name || dots_in(name) != 2 || strcmp(last, ".pod") != 0)
+		return false;
+	label = xstrndup(dot + 1, (size_t)(last - dot) - 1);
+	return is_namespace(names, label);
+}
+
+static bool is_excluded(const struct dns_names *names, const char *name)
+{
+	for (char *const *exclude = names->settings.excludes; exclude && *exclude; exclude++) {
+		if (strcmp(*exclude, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool has_excluded_suffix(const struct dns_names *names, const char *name)
+{
+	size_t excluded = dns_suffix_match(dns_settings_excluded_suffixes(&names->settings), name);
+
+	return excluded > 0 && dns_suffix_match(names->settings.include_suffixes, name) < excluded;
+}
+
+static bool has_included_suffix(const struct dns_names *names, const char *name)
+{
+	return dns_suffix_match(names->settings.include_suffixes, name) > 0;
+}
+
+/* What the name stands for, or NULL. */
+static const char *mapping_of(const struct dns_names *names, const char *name)
+{
+	char *const *pair = names->settings.mappings;
+
+	for (; pair && pair[0] && pair[1]; pair += 2) {
+		if (strcmp(pair[0], name) == 0)
+			return pair[1];
+	}
+	return NULL;
+}
+
+static bool is_mapped(const struct dns_names *names, const char *name)
+{
+	return mapping_of(names, name) != NULL;
+}
+
+static bool is_any(const struct dns_names *names, const char *name)
+{
+	(void)names;
+	(void)name;
+	return true;
 }
 
 enum suffix { AS_IS, DOMAIN, SVC_DOMAIN, NAMESPACE_SVC_DOMAIN };
 
-/* The first that matches decides. */
 static const struct rule {
+	const char *name;
 	bool (*matches)(const struct dns_names *names, const char *name);
 	enum suffix suffix;
 	enum dns_verdict verdict;
 } rules[] = {
-	{is_wpad, AS_IS, DNS_REFUSE},
-	{is_in_domain, AS_IS, DNS_CLUSTER},
-	{is_reverse, AS_IS, DNS_CLUSTER},
-	{is_in_svc, DOMAIN, DNS_CLUSTER},
-	{is_single_label, NAMESPACE_SVC_DOMAIN, DNS_CLUSTER_FIRST},
-	{is_in_namespace, SVC_DOMAIN, DNS_CLUSTER_FIRST},
+	[DNS_RULE_WPAD] = {"wpad", is_wpad, AS_IS, DNS_REFUSE},
+	[DNS_RULE_EXCLUDES] = {"excludes", is_excluded, AS_IS, DNS_UPSTREAM},
+	[DNS_RULE_MAPPING] = {"mappings", is_mapped, AS_IS, DNS_FIXED},
+	[DNS_RULE_SEARCH] = {"search", is_single_label, NAMESPACE_SVC_DOMAIN, DNS_CLUSTER_FIRST},
+	[DNS_RULE_EXCLUDE_SUFFIX] = {"exclude-suffixes", has_excluded_suffix, AS_IS, DNS_UPSTREAM},
+	[DNS_RULE_NAMESPACE] = {"namespace", is_in_namespace, SVC_DOMAIN, DNS_CLUSTER_FIRST},
+	[DNS_RULE_POD] = {"pod", is_pod, DOMAIN, DNS_CLUSTER},
+	[DNS_RULE_SVC] = {"svc", is_in_svc, DOMAIN, DNS_CLUSTER},
+	[DNS_RULE_DOMAIN] = {"cluster-domain", is_in_domain, AS_IS, DNS_CLUSTER},
+	[DNS_RULE_REVERSE] = {"reverse", is_reverse, AS_IS, DNS_CLUSTER},
+	[DNS_RULE_INCLUDE_SUFFIX] = {"include-suffixes", has_included_suffix, AS_IS,
+		DNS_CLUSTER_FIRST},
+	[DNS_RULE_OTHER] = {"other", is_any, AS_IS, DNS_UPSTREAM},
 };
+static_assert(ARRAY_SIZE(rules) == DNS_RULE_COUNT, "a row for each rule");
+
+const char *dns_rule_name(enum dns_rule rule)
+{
+	return rules[rule].name;
+}
 
 /* Whether the name with its suffix is one that can exist. */
 static bool expand(const struct dns_names *names, const char *name, enum suffix suffix,
@@ -189,21 +243,58 @@ static bool expand(const struct dns_names *names, const char *name, enum suffix 
 	return true;
 }
 
-enum dns_verdict dns_names_judge(
-	const struct dns_names *names, const char *name, char ret_full[static DNS_NAME_BYTES])
+static enum dns_rule find_rule(const struct dns_names *names, const char *name, bool mappings)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		const struct rule *rule = &rules[i];
-
-		if (!rule->matches(names, name))
-			continue;
-		if (rule->verdict == DNS_REFUSE)
-			return DNS_REFUSE;
-		if (names->domain[0] == '\0' || !expand(names, name, rule->suffix, ret_full))
-			return DNS_UPSTREAM;
-		return rule->verdict;
+	for (enum dns_rule rule = 0; rule < DNS_RULE_OTHER; rule++) {
+		if ((mappings || rule != DNS_RULE_MAPPING) && rules[rule].matches(names, name))
+			return rule;
 	}
-	return DNS_UPSTREAM;
+	return DNS_RULE_OTHER;
+}
+
+static enum dns_verdict apply_rule(const struct dns_names *names, const char *name,
+	enum dns_rule rule, char ret_full[static DNS_NAME_BYTES])
+{
+	enum dns_verdict verdict = rules[rule].verdict;
+
+	if (verdict != DNS_CLUSTER && verdict != DNS_CLUSTER_FIRST)
+		return verdict;
+	if (names->domain[0] == '\0' || !expand(names, name, rules[rule].suffix, ret_full))
+		return DNS_UPSTREAM;
+	return verdict;
+}
+
+/* What a name stands for is judged as if it had been asked, but is not mapped again. */
+static void judge_alias(
+	const struct dns_names *names, const char *alias, struct dns_judgement *judgement)
+{
+	if (ip_addr_parse(alias, &judgement->address) == 0) {
+		judgement->verdict = DNS_FIXED;
+		return;
+	}
+	judgement->mapped = true;
+	(void)snprintf(judgement->alias, sizeof(judgement->alias), "%s", alias);
+	judgement->verdict =
+		apply_rule(names, alias, find_rule(names, alias, false), judgement->full);
+}
+
+enum dns_verdict dns_names_judge(
+	const struct dns_names *names, const char *name, struct dns_judgement *ret_judgement)
+{
+	struct dns_judgement judgement = {.rule = find_rule(names, name, true)};
+
+	if (judgement.rule == DNS_RULE_MAPPING)
+		judge_alias(names, mapping_of(names, name), &judgement);
+	else
+		judgement.verdict = apply_rule(names, name, judgement.rule, judgement.full);
+	*ret_judgement = judgement;
+	return judgement.verdict;
+}
+
+void dns_names_set_settings(struct dns_names *names, const struct dns_settings *settings)
+{
+	dns_settings_done(&names->settings);
+	dns_settings_copy(&names->settings, settings);
 }
 
 static void drop_namespaces(struct dns_names *names)
@@ -260,5 +351,6 @@ void dns_names_free(struct dns_names *names)
 	free(names->subnets);
 	free(names->namespace);
 	free(names->domain);
+	dns_settings_done(&names->settings);
 	free(names);
 }

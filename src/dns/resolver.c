@@ -2,7 +2,10 @@
 #include "dns/resolver.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <utlist.h>
 
 #include "core/alloc.h"
@@ -19,7 +22,9 @@ struct request {
 	struct request *prev, *next;
 	struct dns_resolver *resolver;
 	struct dns_peer *peer;
-	enum dns_verdict verdict;
+	struct dns_judgement judgement;
+	uint16_t type;
+	bool retried; /* what it stands for was asked again, by TCP */
 	bool cluster_failed; /* the cluster could not say whether the name is its own */
 	struct dns_waiter waiter;
 	struct dns_forward *forward;
@@ -37,6 +42,8 @@ struct dns_resolver {
 	struct request *requests;
 	unsigned int request_count;
 	struct dns_counters counters;
+	char probe[DNS_NAME_BYTES]; /* of the check for loops; "" before it */
+	struct dns_forward *probing;
 };
 
 static void request_free(struct request *request)
@@ -63,6 +70,28 @@ static void reply_error(struct request *request, enum dns_rcode rcode)
 	reply(request, msg, len);
 }
 
+static const char *alias_of(const struct request *request)
+{
+	return request->judgement.mapped ? request->judgement.alias : NULL;
+}
+
+/* Another message than the client's: of the cluster, or about what the name stands for. */
+static void reply_rewritten(struct request *request, const uint8_t *msg, size_t len)
+{
+	auto_free uint8_t *answer = NULL;
+	size_t answer_len = 0;
+
+	if (msg)
+		answer = dns_cluster_answer(request->msg, request->len, alias_of(request), msg, len,
+			!dns_peer_is_tcp(request->peer), &answer_len);
+	if (answer)
+		reply(request, answer, answer_len);
+	else
+		reply_error(request, DNS_SERVFAIL);
+}
+
+static void forward(struct request *request);
+
 static void on_forwarded(void *user, int r, const uint8_t *msg, size_t len)
 {
 	struct request *request = user;
@@ -71,18 +100,67 @@ static void on_forwarded(void *user, int r, const uint8_t *msg, size_t len)
 	/* "Does not exist" would be believed, also of a service behind a tunnel that is away. */
 	if (r == 0 && request->cluster_failed && dns_rcode_of(msg, len) == DNS_NXDOMAIN)
 		r = -EAGAIN;
-	if (r == 0)
-		reply(request, msg, len);
-	else
+	if (r < 0) {
 		reply_error(request, DNS_SERVFAIL);
+	} else if (!alias_of(request)) {
+		reply(request, msg, len);
+	} else if (dns_is_truncated(msg, len) && !request->retried) {
+		request->retried = true;
+		forward(request);
+	} else {
+		reply_rewritten(request, msg, len);
+	}
+}
+
+/*
+ * Whether this question is under way so often that somebody must be sending us our own: a
+ * nameserver that forwards to this machine. Each round has a message of its own, so what shows is
+ * their number; programs that ask the same at the same time are fewer.
+ */
+static bool is_loop(const struct request *request)
+{
+	const struct dns_resolver *resolver = request->resolver;
+	const struct request *other;
+	struct dns_question question;
+	unsigned int same = 0;
+
+	if (resolver->request_count < LIMIT_DNS_SAME ||
+		dns_question_parse(request->msg, request->len, &question) < 0)
+		return false;
+	DL_FOREACH (resolver->requests, other)
+		same += other->forward && other->len >= question.end &&
+			memcmp(other->msg + DNS_HEADER_BYTES, request->msg + DNS_HEADER_BYTES,
+				question.end - DNS_HEADER_BYTES) == 0;
+	return same >= LIMIT_DNS_SAME;
+}
+
+static void refuse_loop(struct request *request)
+{
+	if (request->resolver->counters.loops++ == 0)
+		log_warn("DNS queries come back: the nameserver forwards to this machine",
+			"under_way=%u", request->resolver->request_count);
+	reply_error(request, DNS_SERVFAIL);
 }
 
 static void forward(struct request *request)
 {
 	struct dns_resolver *resolver = request->resolver;
-	int r = dns_forward(resolver->forwarder, request->msg, request->len,
-		dns_peer_is_tcp(request->peer), on_forwarded, request, &request->forward);
+	const char *alias = alias_of(request);
+	auto_free uint8_t *own = NULL;
+	const uint8_t *msg = request->msg;
+	size_t len = request->len;
+	int r;
 
+	if (is_loop(request)) {
+		refuse_loop(request);
+		return;
+	}
+	if (alias)
+		msg = own = dns_cluster_query(alias, request->type, &len);
+	r = msg ? dns_forward(resolver->forwarder, msg, len,
+			  dns_peer_is_tcp(request->peer) || request->retried, on_forwarded, request,
+			  &request->forward)
+		: -EINVAL;
 	resolver->counters.forwarded++;
 	if (r < 0) {
 		log_debug("DNS query not forwarded", "error=%s", strerror(-r));
@@ -95,24 +173,17 @@ static void on_looked_up(
 {
 	struct request *request = user;
 	bool known = facts && (facts->rcode == DNS_NOERROR || facts->rcode == DNS_NXDOMAIN);
-	auto_free uint8_t *answer = NULL;
-	size_t answer_len = 0;
 
-	if (request->verdict == DNS_CLUSTER_FIRST && (!known || facts->rcode == DNS_NXDOMAIN)) {
+	if (request->judgement.verdict == DNS_CLUSTER_FIRST &&
+		(!known || facts->rcode == DNS_NXDOMAIN)) {
 		request->cluster_failed = !known;
 		forward(request);
 		return;
 	}
-	if (msg)
-		answer = dns_cluster_answer(request->msg, request->len, msg, len,
-			!dns_peer_is_tcp(request->peer), &answer_len);
-	if (answer)
-		reply(request, answer, answer_len);
-	else
-		reply_error(request, DNS_SERVFAIL);
+	reply_rewritten(request, msg, len);
 }
 
-static void ask_cluster(struct request *request, const char *name, uint16_t type)
+static void ask_cluster(struct request *request)
 {
 	struct dns_resolver *resolver = request->resolver;
 	int r;
@@ -120,26 +191,49 @@ static void ask_cluster(struct request *request, const char *name, uint16_t type
 	resolver->counters.cluster++;
 	request->waiter.on_done = on_looked_up;
 	request->waiter.user = request;
-	r = dns_lookup(resolver->lookups, name, type, &request->waiter);
+	r = dns_lookup(resolver->lookups, request->judgement.full, request->type, &request->waiter);
 	if (r > 0)
 		resolver->counters.answered_cache++;
 	if (r < 0)
 		on_looked_up(request, NULL, 0, NULL);
 }
 
+static void reply_fixed(struct request *request, const struct ip_addr *address)
+{
+	size_t len = 0;
+	auto_free uint8_t *msg =
+		dns_fixed_answer(request->msg, request->len, address, alias_of(request), &len);
+
+	if (msg)
+		reply(request, msg, len);
+	else
+		reply_error(request, DNS_SERVFAIL);
+}
+
 static void judge(struct request *request)
 {
+	struct dns_judgement *judgement = &request->judgement;
 	struct dns_question question;
-	char full[DNS_NAME_BYTES];
 	int r = dns_question_parse(request->msg, request->len, &question);
 
 	if (r == -EBADMSG) {
 		reply_error(request, DNS_FORMERR);
 		return;
 	}
+	if (r == 0 && request->resolver->probe[0] &&
+		strcmp(question.name, request->resolver->probe) == 0) {
+		refuse_loop(request);
+		return;
+	}
 	if (r == 0 && question.plain)
-		request->verdict = dns_names_judge(request->resolver->names, question.name, full);
-	switch (request->verdict) {
+		(void)dns_names_judge(request->resolver->names, question.name, judgement);
+	request->type = r == 0 ? question.type : 0;
+	/* The alias itself is asked for (RFC 1034 3.6.2). */
+	if (judgement->mapped && request->type == DNS_TYPE_CNAME) {
+		reply_fixed(request, NULL);
+		return;
+	}
+	switch (judgement->verdict) {
 	case DNS_UPSTREAM:
 		forward(request);
 		break;
@@ -147,9 +241,12 @@ static void judge(struct request *request)
 		request->resolver->counters.refused++;
 		reply_error(request, DNS_NXDOMAIN);
 		break;
+	case DNS_FIXED:
+		reply_fixed(request, &judgement->address);
+		break;
 	case DNS_CLUSTER:
 	case DNS_CLUSTER_FIRST:
-		ask_cluster(request, full, question.type);
+		ask_cluster(request);
 		break;
 	}
 }
@@ -167,7 +264,6 @@ static void on_message(void *user, struct dns_peer *peer, const uint8_t *msg, si
 	request = XNEW(struct request);
 	request->resolver = resolver;
 	request->peer = peer;
-	request->verdict = DNS_UPSTREAM;
 	request->msg = xcalloc(1, len);
 	memcpy(request->msg, msg, len);
 	request->len = len;
@@ -197,6 +293,8 @@ int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 	const struct dns_events *events, void *user, struct dns_resolver **ret_resolver,
 	struct err *err)
 {
+	static const struct dns_settings defaults;
+	const struct dns_settings *settings = config->settings ? config->settings : &defaults;
 	struct dns_resolver *resolver = XNEW(struct dns_resolver);
 	/* The others are not redirected: programs ask them as before. */
 	struct dns_forwarder_config upstream = {
@@ -219,7 +317,9 @@ int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 		return r;
 	}
 	resolver->names = dns_names_new(config->cluster_domain, config->namespace);
-	resolver->lookups = dns_lookups_new(loop, send_query, resolver);
+	dns_names_set_settings(resolver->names, settings);
+	resolver->lookups =
+		dns_lookups_new(loop, dns_settings_timeout_ms(settings), send_query, resolver);
 	*ret_resolver = resolver;
 	return 0;
 }
@@ -244,6 +344,29 @@ void dns_resolver_free(struct dns_resolver *resolver)
 	free(resolver);
 }
 
+static void on_probed(void *user, int r UNUSED, const uint8_t *msg UNUSED, size_t len UNUSED)
+{
+	struct dns_resolver *resolver = user;
+
+	resolver->probing = NULL;
+}
+
+void dns_resolver_check_loop(struct dns_resolver *resolver)
+{
+	uint64_t random = 0;
+	size_t len = 0;
+	auto_free uint8_t *msg = NULL;
+
+	if (resolver->probing || getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return;
+	(void)snprintf(resolver->probe, sizeof(resolver->probe),
+		"telepresence-loop-check-%016" PRIx64 ".kube-system", random);
+	msg = dns_cluster_query(resolver->probe, DNS_TYPE_A, &len);
+	if (!msg || dns_forward(resolver->forwarder, msg, len, false, on_probed, resolver,
+			    &resolver->probing) < 0)
+		log_debug("no check for DNS loops", "reason=%s", "not sent");
+}
+
 uint16_t dns_resolver_port(const struct dns_resolver *resolver)
 {
 	return dns_listener_port(resolver->listener);
@@ -259,6 +382,12 @@ void dns_resolver_set_subnets(
 	struct dns_resolver *resolver, const struct ip_prefix *subnets, size_t count)
 {
 	dns_names_set_subnets(resolver->names, subnets, count);
+}
+
+void dns_resolver_explain(
+	const struct dns_resolver *resolver, const char *name, struct dns_judgement *ret_judgement)
+{
+	(void)dns_names_judge(resolver->names, name, ret_judgement);
 }
 
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver)

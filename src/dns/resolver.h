@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "dns/names.h"
 #include "net/addr.h"
 
 struct dns_query;
@@ -41,10 +42,11 @@ struct dns_config {
 	unsigned int nameserver_count; /* 1..3 */
 	const char *cluster_domain; /* "cluster.local"; changed by dns_resolver_set_cluster() */
 	const char *namespace; /* single labels are looked up here */
+	const struct dns_settings *settings; /* NULL: the defaults; copied */
 };
 
 struct dns_counters {
-	uint64_t queries, cluster, forwarded, answered_cache, failed, refused;
+	uint64_t queries, cluster, forwarded, answered_cache, failed, refused, loops;
 };
 
 NODISCARD int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
@@ -58,6 +60,14 @@ void dns_resolver_set_cluster(struct dns_resolver *resolver, const char *cluster
 /* Addresses whose reverse names the cluster answers; replaces the set. */
 void dns_resolver_set_subnets(
 	struct dns_resolver *resolver, const struct ip_prefix *subnets, size_t count);
+/*
+ * Once the redirect stands: asks the nameserver for a name that nobody else knows. If the question
+ * comes back here, the nameserver forwards to this machine, and counters.loops says so.
+ */
+void dns_resolver_check_loop(struct dns_resolver *resolver);
+/* Who would answer for a name (lower case, no final dot), by which rule. */
+void dns_resolver_explain(
+	const struct dns_resolver *resolver, const char *name, struct dns_judgement *ret_judgement);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);

@@ -133,33 +133,60 @@ static void copy_section(ldns_pkt *reply, ldns_pkt_section section, const ldns_r
 	}
 }
 
-static ldns_pkt *make_reply(const ldns_pkt *query, const ldns_pkt *answer)
+/* The head of the answer to a query; false: EDNS of a later version, which is all there is to say.
+ */
+static bool start_reply(const ldns_pkt *query, ldns_pkt *reply)
 {
-	const ldns_rdf *asked = ldns_rr_owner(question_of(query));
-	const ldns_rdf *full = ldns_rr_owner(question_of(answer));
-	ldns_pkt *reply = ldns_pkt_new();
-
 	ldns_pkt_set_id(reply, ldns_pkt_id(query));
 	ldns_pkt_set_qr(reply, true);
 	ldns_pkt_set_rd(reply, ldns_pkt_rd(query));
 	ldns_pkt_set_cd(reply, ldns_pkt_cd(query));
 	ldns_pkt_set_ra(reply, true);
-	ldns_pkt_set_aa(reply, ldns_pkt_aa(answer));
-	ldns_pkt_set_rcode(reply, (uint8_t)ldns_pkt_get_rcode(answer));
 	(void)ldns_pkt_push_rr(reply, LDNS_SECTION_QUESTION, ldns_rr_clone(question_of(query)));
 	if (ldns_pkt_edns(query)) {
 		ldns_pkt_set_edns_udp_size(reply, DNS_EDNS_BYTES);
 		ldns_pkt_set_edns_do(reply, ldns_pkt_edns_do(query));
 	}
-	if (ldns_pkt_edns_version(query) > 0) {
-		/* BADVERS (RFC 6891 6.1.3) is 16: the upper eight bits of it go into the OPT. */
-		ldns_pkt_set_rcode(reply, 0);
-		ldns_pkt_set_edns_extended_rcode(reply, 1);
-		return reply;
+	if (ldns_pkt_edns_version(query) == 0)
+		return true;
+	/* BADVERS (RFC 6891 6.1.3) is 16: the upper eight bits of it go into the OPT. */
+	ldns_pkt_set_rcode(reply, 0);
+	ldns_pkt_set_edns_extended_rcode(reply, 1);
+	return false;
+}
+
+/* A record of the asked name; takes rdata. */
+static void push_record(ldns_pkt *reply, ldns_rr_type type, const ldns_rdf *owner, ldns_rdf *rdata)
+{
+	ldns_rr *rr = ldns_rr_new();
+
+	ldns_rr_set_type(rr, type);
+	ldns_rr_set_owner(rr, ldns_rdf_clone(owner));
+	ldns_rr_set_ttl(rr, DNS_CLUSTER_TTL_S);
+	(void)ldns_rr_push_rdf(rr, rdata);
+	(void)ldns_pkt_push_rr(reply, LDNS_SECTION_ANSWER, rr);
+}
+
+static ldns_pkt *make_reply(const ldns_pkt *query, const ldns_pkt *answer, const char *alias)
+{
+	const ldns_rdf *asked = ldns_rr_owner(question_of(query));
+	const ldns_rdf *full = ldns_rr_owner(question_of(answer));
+	ldns_rdf *target = alias ? ldns_dname_new_frm_str(alias) : NULL;
+	const ldns_rdf *owner = target ? target : asked;
+	ldns_pkt *reply = ldns_pkt_new();
+
+	ldns_pkt_set_aa(reply, ldns_pkt_aa(answer));
+	ldns_pkt_set_rcode(reply, (uint8_t)ldns_pkt_get_rcode(answer));
+	if (start_reply(query, reply)) {
+		if (target)
+			push_record(reply, LDNS_RR_TYPE_CNAME, asked, ldns_rdf_clone(target));
+		copy_section(reply, LDNS_SECTION_ANSWER, ldns_pkt_answer(answer), full, owner);
+		copy_section(
+			reply, LDNS_SECTION_AUTHORITY, ldns_pkt_authority(answer), full, owner);
+		copy_section(
+			reply, LDNS_SECTION_ADDITIONAL, ldns_pkt_additional(answer), full, owner);
 	}
-	copy_section(reply, LDNS_SECTION_ANSWER, ldns_pkt_answer(answer), full, asked);
-	copy_section(reply, LDNS_SECTION_AUTHORITY, ldns_pkt_authority(answer), full, asked);
-	copy_section(reply, LDNS_SECTION_ADDITIONAL, ldns_pkt_additional(answer), full, asked);
+	ldns_rdf_deep_free(target);
 	return reply;
 }
 
@@ -200,8 +227,8 @@ static void cut(ldns_pkt *reply, size_t limit)
 	}
 }
 
-uint8_t *dns_cluster_answer(const uint8_t *query, size_t query_len, const uint8_t *answer,
-	size_t len, bool udp, size_t *ret_len)
+uint8_t *dns_cluster_answer(const uint8_t *query, size_t query_len, const char *alias,
+	const uint8_t *answer, size_t len, bool udp, size_t *ret_len)
 {
 	AUTO(ldns_struct_pkt) asked = parse(query, query_len);
 	AUTO(ldns_struct_pkt) got = parse(answer, len);
@@ -210,11 +237,50 @@ uint8_t *dns_cluster_answer(const uint8_t *query, size_t query_len, const uint8_
 
 	if (!asked || !got)
 		return NULL;
-	reply = make_reply(asked, got);
+	reply = make_reply(asked, got, alias);
 	cut(reply,
 		udp ? MAX(DNS_UDP_BYTES, ldns_pkt_edns_udp_size(asked)) : LIMIT_DNS_MESSAGE_BYTES);
 	if (ldns_pkt2wire(&msg, reply, ret_len) != LDNS_STATUS_OK ||
 		*ret_len > LIMIT_DNS_MESSAGE_BYTES) {
+		LDNS_FREE(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+static void push_fixed(
+	ldns_pkt *reply, const ldns_rr *question, const struct ip_addr *address, const char *alias)
+{
+	ldns_rr_type type = !address                     ? LDNS_RR_TYPE_CNAME
+			    : address->family == AF_INET ? LDNS_RR_TYPE_A
+							 : LDNS_RR_TYPE_AAAA;
+	ldns_rdf *rdata = NULL;
+
+	if (ldns_rr_get_type(question) != type)
+		return;
+	if (!address)
+		rdata = ldns_dname_new_frm_str(alias);
+	else if (type == LDNS_RR_TYPE_A)
+		rdata = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_A, 4, address->bytes);
+	else
+		rdata = ldns_rdf_new_frm_data(LDNS_RDF_TYPE_AAAA, 16, address->bytes);
+	if (rdata)
+		push_record(reply, type, ldns_rr_owner(question), rdata);
+}
+
+uint8_t *dns_fixed_answer(const uint8_t *query, size_t query_len, const struct ip_addr *address,
+	const char *alias, size_t *ret_len)
+{
+	AUTO(ldns_struct_pkt) asked = parse(query, query_len);
+	AUTO(ldns_struct_pkt) reply = NULL;
+	uint8_t *msg = NULL;
+
+	if (!asked)
+		return NULL;
+	reply = ldns_pkt_new();
+	if (start_reply(asked, reply))
+		push_fixed(reply, question_of(asked), address, alias);
+	if (ldns_pkt2wire(&msg, reply, ret_len) != LDNS_STATUS_OK) {
 		LDNS_FREE(msg);
 		return NULL;
 	}

@@ -18,32 +18,51 @@ static void judge(const char *name)
 {
 	static const char *const namespaces[] = {"shop", "default"};
 	struct dns_names *names = dns_names_new("cluster.local", "default");
-	char full[DNS_NAME_BYTES];
+	char private[] = "private", corp[] = "a.private", host[] = "printer", mapped[] = "db.corp",
+	     alias[] = "db.shop";
+	char *include[] = {corp, NULL}, *exclude[] = {private, NULL}, *excludes[] = {host, NULL},
+	     *mappings[] = {mapped, alias, NULL};
+	const struct dns_settings settings = {include, exclude, excludes, mappings, 0};
+	struct dns_judgement judgement;
 	enum dns_verdict verdict;
 
 	dns_names_set_cluster(names, "cluster.local", namespaces, ARRAY_SIZE(namespaces));
-	verdict = dns_names_judge(names, name, full);
+	dns_names_set_settings(names, &settings);
+	verdict = dns_names_judge(names, name, &judgement);
+	assert(dns_rule_name(judgement.rule));
 	if (verdict == DNS_CLUSTER || verdict == DNS_CLUSTER_FIRST) {
 		size_t len = 0;
 		/* Labels that the query's own length allowed may be too long in text form only. */
-		auto_free uint8_t *msg = dns_cluster_query(full, 1, &len);
+		auto_free uint8_t *msg = dns_cluster_query(judgement.full, 1, &len);
 
 		assert(msg);
 	}
 	dns_names_free(names);
 }
 
-static void rewrite(
-	const uint8_t *query, size_t query_len, const uint8_t *answer, size_t len, bool udp)
+static void rewrite(const uint8_t *query, size_t query_len, const char *alias,
+	const uint8_t *answer, size_t len, bool udp)
 {
 	size_t reply_len = 0;
 	auto_free uint8_t *reply =
-		dns_cluster_answer(query, query_len, answer, len, udp, &reply_len);
+		dns_cluster_answer(query, query_len, alias, answer, len, udp, &reply_len);
 
 	if (!reply)
 		return;
 	assert(reply_len >= DNS_HEADER_BYTES && reply_len <= UINT16_MAX);
 	assert(reply[0] == query[0] && reply[1] == query[1]);
+}
+
+static void fix(const uint8_t *query, size_t query_len)
+{
+	struct ip_addr address = {.family = AF_INET6};
+	size_t len = 0;
+	uint8_t *reply = dns_fixed_answer(query, query_len, &address, NULL, &len);
+
+	assert(!reply || len <= DNS_UDP_BYTES);
+	free(reply);
+	reply = dns_fixed_answer(query, query_len, NULL, "web.shop", &len);
+	free(reply);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -70,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (dns_cluster_facts(query, query_len, answer, len, &facts) < 0)
 		facts.ttl_s = 0;
-	rewrite(query, query_len, answer, len, true);
-	rewrite(query, query_len, answer, len, false);
+	rewrite(query, query_len, NULL, answer, len, true);
+	rewrite(query, query_len, "web.shop", answer, len, false);
+	fix(query, query_len);
 	return 0;
 }

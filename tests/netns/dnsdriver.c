@@ -2,9 +2,10 @@
 /*
  * tests/netns/dnsdriver.c - runs the resolver with a nameserver in the place of the tunnel
  *
- * dnsdriver NAMESERVER CLUSTER_NAMESERVER NAMESPACE KNOWN_NAMESPACE... (addresses; port 53). Prints
+ * dnsdriver NAMESERVER CLUSTER_NAMESERVER NAMESPACE KNOWN_NAMESPACE... (addresses; port 53), with
+ * the settings below. Prints
  * "port N", then obeys lines on stdin: "down" (the tunnel refuses), "mute" (it never answers),
- * "up", "counters" (prints them). Ends in order at the end of stdin.
+ * "up", "probe" (checks for a loop), "counters" (prints them). Ends in order at the end of stdin.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -80,10 +81,12 @@ static void obey(const char *line)
 		driver.tunnel = TUNNEL_MUTE;
 	else if (strcmp(line, "up") == 0)
 		driver.tunnel = TUNNEL_UP;
+	else if (strcmp(line, "probe") == 0)
+		dns_resolver_check_loop(driver.resolver);
 	printf("{\"queries\": %lu, \"cluster\": %lu, \"forwarded\": %lu, \"answered_cache\": %lu, "
-	       "\"failed\": %lu, \"refused\": %lu}\n",
+	       "\"failed\": %lu, \"refused\": %lu, \"loops\": %lu}\n",
 		counters->queries, counters->cluster, counters->forwarded, counters->answered_cache,
-		counters->failed, counters->refused);
+		counters->failed, counters->refused, counters->loops);
 	(void)fflush(stdout);
 }
 
@@ -110,8 +113,20 @@ static void on_line(uv_stream_t *stream, ssize_t n, const uv_buf_t *data)
 	obey(data->base);
 }
 
+static char include[] = ".in.private.example", exclude[] = "private.example", exclude_too[] = "io",
+	    printer[] = "printer.shop", db[] = "db.corp", db_alias[] = "web.shop",
+	    www[] = "www.corp", www_alias[] = "www.example.com", fixed[] = "fixed.corp",
+	    fixed_alias[] = "192.0.2.77", big[] = "big.corp", big_alias[] = "big.example.com";
+static char *includes[] = {include, NULL}, *suffixes[] = {exclude, exclude_too, NULL},
+	    *excludes[] = {printer, NULL},
+	    *mappings[] = {db, db_alias, www, www_alias, fixed, fixed_alias, big, big_alias, NULL};
+
 static int start(char **args, int count)
 {
+	const struct dns_settings settings = {.include_suffixes = includes,
+		.exclude_suffixes = suffixes,
+		.excludes = excludes,
+		.mappings = mappings};
 	const struct dns_events events = {.query = on_query, .upstream_socket = on_socket};
 	struct ip_endpoint upstream = {.port = 53}, cluster = {.port = 53};
 	struct dns_config config = {
@@ -119,6 +134,7 @@ static int start(char **args, int count)
 		.nameserver_count = 1,
 		.cluster_domain = "cluster.local",
 		.namespace = args[2],
+		.settings = &settings,
 	};
 	struct dns_forwarder_config forward = {.servers = &cluster, .server_count = 1};
 	struct err err = ERR_INIT;

@@ -18,16 +18,20 @@ DRIVER = BUILD / "tests/netns/dnsdriver"
 NAMESERVER, NAMESERVER6, CLUSTER = "10.9.0.53", "fd00:9::53", "10.9.0.54"
 MARK = 0x7E1E
 CLONE_NEWNET = 0x40000000
-TYPES = {"A": 1, "SOA": 6, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 33}
+TYPES = {"A": 1, "CNAME": 5, "SOA": 6, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 33}
 
 UPSTREAM_RECORDS = [
     "--host-record=www.example.com,192.0.2.10,2001:db8::10", "--host-record=printer,192.0.2.20",
     "--host-record=git.corp.example,192.0.2.30", "--cname=alias.example.com,www.example.com",
-    "--host-record=web.other,192.0.2.40", "--host-record=lan.shop,192.0.2.50",
+    "--host-record=web.other,192.0.2.40", "--host-record=printer.shop,192.0.2.60",
+    "--host-record=a.private.example,192.0.2.61", "--host-record=b.in.private.example,192.0.2.62", "--host-record=lan.shop,192.0.2.50",
     *[f"--txt-record=big.example.com,{'x' * 200}{i}" for i in range(12)],
 ]
 CLUSTER_RECORDS = [
+    "--host-record=printer.shop.svc.cluster.local,10.96.0.60", "--host-record=a.private.example,10.96.0.61",
+    "--host-record=a.in.private.example,10.96.0.62",
     f"--auth-server=ns.dns.cluster.local,{CLUSTER}", "--auth-zone=cluster.local,10.96.0.0/16",
+    "--auth-zone=in.private.example,10.96.0.0/16",
     "--auth-ttl=30", "--auth-soa=1,hostmaster.cluster.local,1200,120,30",
     "--host-record=web.shop.svc.cluster.local,10.96.0.10",
     "--host-record=local.default.svc.cluster.local,10.96.0.11",
@@ -136,6 +140,7 @@ class World:
             namespace.run("ip", "link", "set", "eth0", "up")
         self.upstream = Dnsmasq(self.remote, [NAMESERVER, NAMESERVER6], folder / "upstream.log", UPSTREAM_RECORDS)
         self.cluster = Dnsmasq(self.remote, [CLUSTER], folder / "cluster.log", CLUSTER_RECORDS)
+        self.folder = folder
         self.resolver = Resolver(self.laptop)
         self.laptop.run("nft", "-f", "-", input=self.redirect())
         files = {"/etc/resolv.conf": f"nameserver {NAMESERVER}\nsearch corp.example\n",

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from dnsworld import NAMESERVER, NAMESERVER6, World, query, rcode, read_message, wait_until
+from dnsworld import NAMESERVER, NAMESERVER6, Dnsmasq, World, query, rcode, read_message, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,8 @@ def world(tmp_path_factory):
 
 @pytest.mark.parametrize("name,address", [
     ("web.shop", "10.96.0.10"), ("web.shop.svc", "10.96.0.10"), ("web.shop.svc.cluster.local", "10.96.0.10"),
-    ("WEB.Shop", "10.96.0.10"), ("local", "10.96.0.11"), ("web-0.web.shop.svc", "10.96.0.12")])
+    ("WEB.Shop", "10.96.0.10"), ("local", "10.96.0.11"), ("web-0.web.shop.svc", "10.96.0.12"),
+    ("web-0.web.shop", "10.96.0.12")])
 def test_cluster_names(world, name, address):
     answer = world.dig(name)
     assert f"{name}." in answer and f"\tA\t{address}" in answer
@@ -38,6 +39,57 @@ def test_cluster_names(world, name, address):
 def test_ipv6_nameserver(world):
     assert world.short("web.shop", server=NAMESERVER6) == ["10.96.0.10"]
     assert world.short("+tcp", "web.shop", server=NAMESERVER6) == ["10.96.0.10"]
+
+
+def test_settings(world):
+    """Names and suffixes that a user takes from the cluster or gives to it (the driver's settings)."""
+    assert world.short("printer.shop") == ["192.0.2.60"]
+    assert world.short("a.private.example") == ["192.0.2.61"]
+    assert world.short("a.in.private.example") == ["10.96.0.62"]
+    assert world.short("b.in.private.example") == ["192.0.2.62"]
+
+
+def test_mappings(world):
+    assert world.short("db.corp") == ["web.shop.", "10.96.0.10"]
+    assert world.short("DB.corp", "+tcp") == ["web.shop.", "10.96.0.10"]
+    assert world.short("db.corp", "CNAME") == ["web.shop."]
+    assert world.short("www.corp") == ["www.example.com.", "192.0.2.10"]
+    assert world.short("www.corp", "AAAA") == ["www.example.com.", "2001:db8::10"]
+    assert world.short("fixed.corp") == ["192.0.2.77"]
+    assert world.short("fixed.corp", "AAAA") == [] and "status: NOERROR" in world.dig("fixed.corp", "AAAA")
+    assert "192.0.2.10" in world.laptop.run("getent", "ahosts", "www.corp").stdout
+    # More than fits into UDP, from the nameserver: cut and marked here, whole by TCP.
+    cut = world.ask(query("big.corp", "TXT"))
+    assert len(cut) <= 512 and cut[2] & 2
+    assert world.ask(query("big.corp", "TXT"), tcp=True).count(b"x" * 200) == 12
+    world.resolver.tell("down")
+    try:
+        assert world.short("fixed.corp") == ["192.0.2.77"] and "192.0.2.10" in world.short("www.corp")
+        assert rcode(world.ask(query("db.corp"))) == 2
+    finally:
+        world.resolver.tell("up")
+
+
+def test_loop_is_found(world):
+    """A nameserver that forwards to a server of this machine, which asks that nameserver: said, and each query ends."""
+    world.resolver.tell("probe")
+    assert world.short("www.example.com") == ["192.0.2.10"]
+    assert world.resolver.tell("counters")["loops"] == 0
+    world.upstream.stop()
+    plain = world.upstream.args
+    world.upstream.args = [*plain, "--server=10.9.0.1"]
+    world.upstream.start()
+    local = Dnsmasq(world.laptop, ["10.9.0.1"], world.folder / "local.log", [f"--server={NAMESERVER}"])
+    try:
+        world.resolver.tell("probe")
+        wait_until(lambda: world.resolver.tell("counters")["loops"] == 1)
+        assert rcode(world.ask(query("round.and.round.example"))) in (2, 5)
+        assert world.short("www.example.com") == ["192.0.2.10"] and world.short("web.shop") == ["10.96.0.10"]
+    finally:
+        local.stop()
+        world.upstream.stop()
+        world.upstream.args = plain
+        world.upstream.start()
 
 
 def test_other_types(world):

@@ -42,6 +42,8 @@ struct command {
 	const char *name;
 	const char *operand; /* how help names it; NULL: none allowed */
 	bool many_operands; /* else one */
+	const char
+		*words; /* what its first operand can be, for completion; NULL: not a fixed word */
 	const char *completes; /* its operands: a kind of the daemon's `names`, or NULL */
 	const char *summary; /* one line */
 	const char

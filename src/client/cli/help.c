@@ -196,6 +196,9 @@ static void complete_command(struct cli *cli, const struct command *command)
 			cli_print(cli, "--%s ", option->name);
 	}
 	cli_print(cli, "'\n");
+	if (command->words)
+		cli_print(cli, "\t\t[[ $cur == -* || $COMP_CWORD -ne 2 ]] || words='%s'\n",
+			command->words);
 	if (command->completes)
 		cli_print(cli,
 			"\t\t[[ $cur == -* ]] || words=$(telepresence names %s 2>/dev/null)\n",

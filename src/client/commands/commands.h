@@ -10,6 +10,7 @@
 extern const struct command command_completion;
 extern const struct command command_connect;
 extern const struct command command_detach;
+extern const struct command command_dns;
 extern const struct command command_help;
 extern const struct command command_intercept;
 extern const struct command command_leave;

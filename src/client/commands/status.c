@@ -83,20 +83,62 @@ static void print_subnets(struct cli *cli, const char *label, json_object *list)
 			json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
+/* "[.com .io]" */
+static void print_names(struct cli *cli, const char *label, json_object *list, bool empty_too)
+{
+	size_t count = list ? json_object_array_length(list) : 0;
+
+	if (count == 0 && !empty_too)
+		return;
+	cli_print(cli, "    %-16s: [", label);
+	for (size_t i = 0; i < count; i++)
+		cli_print(cli, "%s%s", i ? " " : "",
+			json_object_get_string(json_object_array_get_idx(list, i)));
+	cli_print(cli, "]\n");
+}
+
+static void print_mappings(struct cli *cli, json_object *list)
+{
+	size_t count = list ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		json_object *mapping = json_object_array_get_idx(list, i);
+
+		cli_print(cli, "    %-16s: %s -> %s\n", i ? "" : "Mappings",
+			json_get_string(mapping, "name"), json_get_string(mapping, "aliasFor"));
+	}
+}
+
+static void print_dns(struct cli *cli, json_object *dns)
+{
+	const char *remote = json_get_string(dns, "remote_ip");
+	int64_t loops = json_get_int(dns, "loops", 0);
+
+	if (!remote)
+		return;
+	cli_print(cli, "  %-18s: nameserver %s, %lld queries, %lld of them for the cluster\n",
+		"DNS", remote, (long long)json_get_int(dns, "queries", 0),
+		(long long)json_get_int(dns, "cluster", 0));
+	if (loops > 0)
+		cli_print(cli, "    %-16s: %s forwards queries back to this machine (%lld times)\n",
+			"Error", remote, (long long)loops);
+	print_names(
+		cli, "Exclude suffixes", json_get(dns, "exclude_suffixes", json_type_array), true);
+	print_names(
+		cli, "Include suffixes", json_get(dns, "include_suffixes", json_type_array), true);
+	print_names(cli, "Excludes", json_get(dns, "excludes", json_type_array), false);
+	print_mappings(cli, json_get(dns, "mappings", json_type_array));
+	cli_print(cli, "    %-16s: %s\n", "Timeout", json_get_string(dns, "lookup_timeout"));
+}
+
 static void print_root_daemon(struct cli *cli, json_object *daemon)
 {
 	static const struct row rows[] = {{"Version", "version"}, {"Device", "device"}};
-	json_object *dns = json_get(daemon, "dns", json_type_object);
-	const char *remote = json_get_string(dns, "remote_ip");
 
 	cli_print(cli, "Root Daemon: %s\n",
 		json_get_bool(daemon, "running") ? "Running" : "Not running");
 	print_rows(cli, daemon, rows, ARRAY_SIZE(rows));
-	if (remote)
-		cli_print(cli,
-			"  %-18s: nameserver %s, %lld queries, %lld of them for the cluster\n",
-			"DNS", remote, (long long)json_get_int(dns, "queries", 0),
-			(long long)json_get_int(dns, "cluster", 0));
+	print_dns(cli, json_get(daemon, "dns", json_type_object));
 	print_subnets(cli, "Subnets", json_get(daemon, "subnets", json_type_array));
 	print_subnets(cli, "Also Proxy", json_get(daemon, "also_proxy_subnets", json_type_array));
 	print_subnets(cli, "Never Proxy", json_get(daemon, "never_proxy_subnets", json_type_array));

@@ -9,6 +9,7 @@ const struct command *const commands[] = {
 	&command_intercept,
 	&command_leave,
 	&command_detach,
+	&command_dns,
 	&command_quit,
 	&command_uninstall,
 	&command_version,

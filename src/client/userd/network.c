@@ -173,8 +173,17 @@ static int open_device(struct network *network, struct err *err)
 
 static void set_cluster(struct network *network, const struct cluster_info *info)
 {
+	auto_free struct ip_prefix *subnets =
+		xcalloc(info->services.count + info->pods.count + 1, sizeof(*subnets));
+
 	dns_resolver_set_cluster(network->resolver, info->domain,
 		(const char *const *)info->namespaces, info->namespace_count);
+	/* Reverse names: of what the cluster says is its own, whether it is routed or not. */
+	memcpy(subnets, info->services.items, info->services.count * sizeof(*subnets));
+	memcpy(subnets + info->services.count, info->pods.items,
+		info->pods.count * sizeof(*subnets));
+	dns_resolver_set_subnets(
+		network->resolver, subnets, info->services.count + info->pods.count);
 }
 
 static int open_dns(struct network *network, const struct cluster_info *info, struct err *err)
@@ -185,6 +194,7 @@ static int open_dns(struct network *network, const struct cluster_info *info, st
 		.nameserver_count = network->resolv.nameserver_count,
 		.cluster_domain = info->domain,
 		.namespace = network->namespace,
+		.settings = network->config.dns,
 	};
 	int r;
 
@@ -199,9 +209,11 @@ static int open_dns(struct network *network, const struct cluster_info *info, st
 	set_cluster(network, info);
 	r = root_client_dns(network->config.root, network->resolv.nameservers, 1,
 		dns_resolver_port(network->resolver), err);
-	if (r == 0)
-		network->redirected = true;
-	return r;
+	if (r < 0)
+		return r;
+	network->redirected = true;
+	dns_resolver_check_loop(network->resolver);
+	return 0;
 }
 
 static int add_direct(struct network *network, struct err *err)

@@ -18,6 +18,7 @@
 #include "net/addr.h"
 
 struct cluster_info;
+struct dns_settings;
 struct err;
 struct network;
 struct root_client;
@@ -28,6 +29,7 @@ struct network_config {
 	struct root_client *root; /* borrowed */
 	const struct uplink *uplink; /* borrowed */
 	const char *namespace; /* copied */
+	const struct dns_settings *dns; /* borrowed */
 	const struct prefix_list *also_proxy, *never_proxy; /* copied */
 	const struct ip_addr *direct; /* API server and proxy: never routed; copied */
 	size_t direct_count;
@@ -44,6 +46,8 @@ NODISCARD int network_update(
 	struct network *network, const struct cluster_info *info, struct err *err);
 /* Adds device, subnets, DNS and counters to the status of the root daemon. */
 void network_describe(const struct network *network, json_object *root_daemon);
+/* Who would answer for a name, by which rule, as an object; NULL: it is not a name. */
+NODISCARD json_object *network_explain_name(const struct network *network, const char *name);
 /* DNS queries that came here, and those of the cluster's names: for the self-test's verdict. */
 void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed);
 

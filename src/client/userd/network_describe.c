@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <string.h>
+
 #include "client/userd/assoc.h"
 #include "client/userd/dial.h"
 #include "client/userd/network_priv.h"
 #include "client/userd/proto.h"
+#include "core/alloc.h"
 #include "dns/resolver.h"
 #include "flow/flow.h"
 
@@ -22,6 +26,47 @@ static json_object *describe_set(const struct ip_prefix *items, size_t count)
 	return array;
 }
 
+static json_object *describe_names(char *const *list, bool dotted)
+{
+	json_object *array = json_object_new_array();
+
+	for (; list && *list; list++) {
+		auto_free char *text = xasprintf("%s%s", dotted && **list != '.' ? "." : "", *list);
+
+		json_object_array_add(array, json_object_new_string(text));
+	}
+	return array;
+}
+
+static json_object *describe_mappings(char *const *pairs)
+{
+	json_object *array = json_object_new_array();
+
+	for (; pairs && pairs[0] && pairs[1]; pairs += 2) {
+		json_object *mapping = json_object_new_object();
+
+		json_put_string(mapping, "name", pairs[0]);
+		json_put_string(mapping, "aliasFor", pairs[1]);
+		json_object_array_add(array, mapping);
+	}
+	return array;
+}
+
+static void describe_settings(const struct dns_settings *settings, json_object *dns)
+{
+	uint32_t timeout_ms = dns_settings_timeout_ms(settings);
+	auto_free char *timeout = timeout_ms % 1000 ? xasprintf("%ums", timeout_ms)
+						    : xasprintf("%us", timeout_ms / 1000);
+
+	json_object_object_add(
+		dns, "include_suffixes", describe_names(settings->include_suffixes, true));
+	json_object_object_add(dns, "exclude_suffixes",
+		describe_names(dns_settings_excluded_suffixes(settings), true));
+	json_object_object_add(dns, "excludes", describe_names(settings->excludes, false));
+	json_object_object_add(dns, "mappings", describe_mappings(settings->mappings));
+	json_put_string(dns, "lookup_timeout", timeout);
+}
+
 static json_object *describe_dns(const struct network *network)
 {
 	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
@@ -31,10 +76,12 @@ static json_object *describe_dns(const struct network *network)
 	json_put_string(dns, "remote_ip", ip_addr_format(&network->resolv.nameservers[0], text));
 	json_object_object_add(
 		dns, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
+	describe_settings(network->config.dns, dns);
 	put_count(dns, "queries", counters->queries);
 	put_count(dns, "cluster", counters->cluster);
 	put_count(dns, "forwarded", counters->forwarded);
 	put_count(dns, "failed", counters->failed);
+	put_count(dns, "loops", counters->loops);
 	return dns;
 }
 
@@ -97,4 +144,41 @@ void network_describe(const struct network *network, json_object *root_daemon)
 	json_object_object_add(root_daemon, "never_proxy_subnets",
 		describe_set(network->never_proxy.items, network->never_proxy.count));
 	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
+}
+
+json_object *network_explain_name(const struct network *network, const char *name)
+{
+	static const char *const answerers[] = {
+		[DNS_UPSTREAM] = "nameserver",
+		[DNS_CLUSTER] = "cluster",
+		[DNS_CLUSTER_FIRST] = "cluster-first",
+		[DNS_REFUSE] = "refused",
+		[DNS_FIXED] = "mapping",
+	};
+	struct dns_judgement judgement;
+	char lower[DNS_NAME_BYTES + 1] = "", text[ADDR_TEXT_BYTES];
+	size_t len = strlen(name);
+	json_object *object;
+
+	if (!dns_name_valid(name))
+		return NULL;
+	len -= name[len - 1] == '.';
+	for (size_t i = 0; i < len; i++)
+		lower[i] = (char)tolower((unsigned char)name[i]);
+	dns_resolver_explain(network->resolver, lower, &judgement);
+	object = json_object_new_object();
+	json_put_string(object, "name", lower);
+	json_put_string(object, "rule", dns_rule_name(judgement.rule));
+	json_put_string(object, "answered_by", answerers[judgement.verdict]);
+	if (judgement.mapped)
+		json_put_string(object, "alias_for", judgement.alias);
+	else if (judgement.verdict == DNS_FIXED)
+		json_put_string(object, "alias_for", ip_addr_format(&judgement.address, text));
+	if (judgement.full[0])
+		json_put_string(object, "asked_as", judgement.full);
+	json_put_string(
+		object, "nameserver", ip_addr_format(&network->resolv.nameservers[0], text));
+	json_object_object_add(
+		object, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
+	return object;
 }

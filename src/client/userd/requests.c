@@ -49,6 +49,24 @@ static void on_status(struct userd *userd, struct userd_peer *peer, json_object 
 	userd_peer_done(peer, status);
 }
 
+static void on_dns_trace(struct userd *userd, struct userd_peer *peer, json_object *request)
+{
+	const char *name = json_get_string(request, "name");
+	json_object *result = NULL;
+	struct err err = ERR_INIT;
+
+	if (!userd->session ||
+		session_explain_name(userd->session, name ? name : "", &result) < 0) {
+		err_set(&err, -ENOTCONN, ERR_UNREACHABLE, "not connected to a cluster");
+		userd_peer_failed(peer, &err, "telepresence connect");
+	} else if (!result) {
+		err_set(&err, -EINVAL, ERR_USAGE, "\"%.80s\" is not a DNS name", name ? name : "");
+		userd_peer_failed(peer, &err, NULL);
+	} else {
+		userd_peer_done(peer, result);
+	}
+}
+
 static json_object *quit_result(bool was_connected)
 {
 	json_object *result = json_object_new_object();
@@ -122,6 +140,7 @@ static const struct request {
 	{"hold", userd_hold},
 	{"agents-exit", userd_agents_exit},
 	{"names", userd_names},
+	{"dns-trace", on_dns_trace},
 	{"uninstall", userd_uninstall},
 };
 

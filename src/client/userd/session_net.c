@@ -49,6 +49,7 @@ void session_network(struct session *session)
 		.root = session->root,
 		.uplink = &session->uplink,
 		.namespace = session->kube->namespace,
+		.dns = &session->kube->dns,
 		.also_proxy = &session->args.also_proxy,
 		.never_proxy = &session->args.never_proxy,
 		.direct = session->direct,
@@ -160,6 +161,7 @@ int session_compare(const struct session *session, const struct connect_args *ar
 		    same(kube->namespace, session->kube->namespace) &&
 		    same(kube->as, session->kube->as) &&
 		    same(connect_args_manager_namespace(args), session->manager_namespace) &&
+		    dns_settings_equal(&kube->dns, &session->kube->dns) &&
 		    same_list(&args->also_proxy, &session->args.also_proxy) &&
 		    same_list(&args->never_proxy, &session->args.never_proxy);
 	return 0;
@@ -224,4 +226,12 @@ const struct uplink *session_uplink(const struct session *session)
 const char *session_namespace(const struct session *session)
 {
 	return session->kube->namespace;
+}
+
+int session_explain_name(const struct session *session, const char *name, json_object **ret_object)
+{
+	if (!session->network)
+		return -ENOTCONN;
+	*ret_object = network_explain_name(session->network, name);
+	return 0;
 }

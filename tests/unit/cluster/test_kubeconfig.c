@@ -83,7 +83,8 @@ static int setup(void **state UNUSED)
 
 static int teardown(void **state UNUSED)
 {
-	static const char *const names[] = {"ca.pem", "config", "second", "broken", "empty"};
+	static const char *const names[] = {
+		"ca.pem", "config", "second", "broken", "empty", "dns", "plain"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		auto_free char *path = xasprintf("%s/%s", dir, names[i]);
@@ -198,6 +199,43 @@ static void test_server_needs_no_file(void **state UNUSED)
 	"- name: u\n" \
 	"  user: " user "\n"
 
+#define WITH_DNS(dns) \
+	"current-context: c\n" \
+	"contexts: [{name: c, context: {cluster: k}}]\n" \
+	"clusters:\n" \
+	"- name: k\n" \
+	"  cluster:\n" \
+	"    server: 'https://s'\n" \
+	"    extensions:\n" \
+	"    - {name: other.example, extension: [1]}\n" \
+	"    - {name: telepresence.io, extension: {dns: " dns "}}\n"
+
+static void test_dns_settings(void **state UNUSED)
+{
+	auto_free char *path =
+		write_file("dns", WITH_DNS("{include-suffixes: [.corp.example], exclude-suffixes: "
+					   "[], excludes: [a, b.c],"
+					   " mappings: [{name: db.x, aliasFor: db.shop}, {name: y, "
+					   "aliasFor: 'fd00::1'}],"
+					   " lookup-timeout: 1500ms, local-ip: 1.2.3.4}"));
+	auto_free char *plain = write_file("plain", WITH_DNS("{}"));
+	AUTO(kube_config) config = load(&(struct kube_overrides){.kubeconfig = path});
+	AUTO(kube_config) without = load(&(struct kube_overrides){.kubeconfig = plain});
+	const struct dns_settings *dns = &config->dns;
+
+	assert_string_equal(dns->include_suffixes[0], ".corp.example");
+	assert_null(dns->include_suffixes[1]);
+	assert_null(dns->exclude_suffixes[0]);
+	assert_string_equal(dns->excludes[1], "b.c");
+	assert_string_equal(dns->mappings[0], "db.x");
+	assert_string_equal(dns->mappings[1], "db.shop");
+	assert_string_equal(dns->mappings[3], "fd00::1");
+	assert_null(dns->mappings[4]);
+	assert_int_equal(dns->lookup_timeout_ms, 1500);
+	assert_null(without->dns.exclude_suffixes);
+	assert_false(dns_settings_equal(dns, &without->dns));
+}
+
 static void test_broken_files(void **state UNUSED)
 {
 	static const struct {
@@ -229,6 +267,17 @@ static void test_broken_files(void **state UNUSED)
 			"exec needs a command"},
 		{WITH_USER("{exec: {command: x, apiVersion: v1alpha1}}"), "\"v1alpha1\" is not"},
 		{WITH_USER("{as: a, as-user-extra: {x: [y]}}"), "as-user-extra"},
+		{WITH_DNS("{include-suffixes: x}"), "broken:9: include-suffixes must be a list"},
+		{WITH_DNS("{exclude-suffixes: ['a b']}"), "\"a b\" is not a DNS name"},
+		{WITH_DNS("{excludes: ['']}"), "\"\" is not a DNS name"},
+		{WITH_DNS("{mappings: {a: b}}"), "mappings must be a list"},
+		{WITH_DNS("{mappings: [{name: a, aliasFor: b}, {name: a}]}"),
+			"a mapping needs name and aliasFor"},
+		{WITH_DNS("{mappings: [{name: a/b, aliasFor: b}]}"), "\"a/b\" is not"},
+		{WITH_DNS("{mappings: [{name: a, aliasFor: '1.2.3.4/8'}]}"), "neither a DNS name"},
+		{WITH_DNS("{lookup-timeout: 8}"), "is not a duration"},
+		{WITH_DNS("{lookup-timeout: 2h}"), "is not a duration"},
+		{WITH_DNS("{lookup-timeout: 61s}"), "from 100ms to 60s"},
 		{WITH_USER("{as-groups: [a]}"), "needs a user to impersonate"},
 	};
 
@@ -266,6 +315,7 @@ int main(void)
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_server_needs_no_file),
+		cmocka_unit_test(test_dns_settings),
 		cmocka_unit_test(test_broken_files),
 		cmocka_unit_test(test_missing_file),
 	};

@@ -91,7 +91,7 @@ static int set_up(void **state)
 	struct world *world = XNEW(struct world);
 
 	(void)uv_loop_init(&world->loop);
-	world->lookups = dns_lookups_new(&world->loop, on_send, world);
+	world->lookups = dns_lookups_new(&world->loop, LIMIT_DNS_TIMEOUT_MS, on_send, world);
 	for (unsigned int i = 0; i < WAITERS; i++)
 		world->waiters[i] = (struct dns_waiter){.on_done = on_done, .user = world};
 	*state = world;

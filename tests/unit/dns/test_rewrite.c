@@ -74,7 +74,7 @@ static ldns_pkt *rewrite(const char *asked, uint16_t edns, const struct text *te
 	size_t answer_len = make_answer(text, &answer), len = 0;
 	ldns_pkt *pkt = NULL;
 
-	reply = dns_cluster_answer(query, query_len, answer, answer_len, udp, &len);
+	reply = dns_cluster_answer(query, query_len, NULL, answer, answer_len, udp, &len);
 	assert_non_null(reply);
 	if (udp)
 		assert_true(len <= MAX(edns, DNS_UDP_BYTES));
@@ -208,7 +208,7 @@ static void cuts_what_does_not_fit(void **state)
 		size_t len = 0;
 
 		reply = dns_cluster_answer(
-			query, query_len, answer, answer_len, cases[i].udp, &len);
+			query, query_len, NULL, answer, answer_len, cases[i].udp, &len);
 		assert_non_null(reply);
 		assert_int_equal(dns_is_truncated(reply, len), cases[i].truncated);
 		if (cases[i].truncated)
@@ -229,7 +229,7 @@ static void refuses_a_later_edns(void **state)
 
 	(void)state;
 	query[query_len - 5] = 1; /* the OPT's version */
-	reply = dns_cluster_answer(query, query_len, answer, answer_len, true, &len);
+	reply = dns_cluster_answer(query, query_len, NULL, answer, answer_len, true, &len);
 	assert_non_null(reply);
 	assert_int_equal(ldns_wire2pkt(&pkt, reply, len), LDNS_STATUS_OK);
 	assert_int_equal(ldns_pkt_edns_extended_rcode(pkt), 1);
@@ -287,6 +287,61 @@ static void knows_the_facts(void **state)
 	assert_null(dns_cluster_query("a..b", 1, &query_len));
 }
 
+/* A mapping: the asked name is an alias, and what it stands for has the answer. */
+static void alias_comes_first(void **state)
+{
+	static const struct text text = {.type = LDNS_RR_TYPE_A,
+		.name = "db.shop.svc.cluster.local",
+		.answer = {"db.shop.svc.cluster.local. 30 IN A 10.96.0.7"}};
+	auto_free uint8_t *query = NULL, *answer = NULL, *reply = NULL;
+	size_t query_len = make_query("DB.corp", LDNS_RR_TYPE_A, 0, &query), len = 0;
+	size_t answer_len = make_answer(&text, &answer);
+	ldns_pkt *pkt = NULL;
+
+	(void)state;
+	reply = dns_cluster_answer(query, query_len, "db.shop", answer, answer_len, true, &len);
+	assert_non_null(reply);
+	assert_int_equal(ldns_wire2pkt(&pkt, reply, len), LDNS_STATUS_OK);
+	assert_record(ldns_pkt_answer(pkt), 0, "DB.corp.\t5\tIN\tCNAME\tdb.shop.");
+	assert_record(ldns_pkt_answer(pkt), 1, "db.shop.\t5\tIN\tA\t10.96.0.7");
+	ldns_pkt_free(pkt);
+}
+
+static void assert_fixed(
+	ldns_rr_type type, const char *address, const char *alias, const char *want)
+{
+	auto_free uint8_t *query = NULL, *reply = NULL;
+	size_t query_len = make_query("x.corp", type, 1232, &query), len = 0;
+	struct ip_addr addr;
+	ldns_pkt *pkt = NULL;
+
+	if (address)
+		assert_int_equal(ip_addr_parse(address, &addr), 0);
+	reply = dns_fixed_answer(query, query_len, address ? &addr : NULL, alias, &len);
+	assert_non_null(reply);
+	assert_int_equal(ldns_wire2pkt(&pkt, reply, len), LDNS_STATUS_OK);
+	assert_int_equal(ldns_pkt_get_rcode(pkt), 0);
+	assert_true(ldns_pkt_edns(pkt));
+	if (want)
+		assert_record(ldns_pkt_answer(pkt), 0, want);
+	else
+		assert_int_equal(ldns_pkt_ancount(pkt), 0);
+	ldns_pkt_free(pkt);
+}
+
+static void fixed_answers(void **state)
+{
+	size_t len;
+
+	(void)state;
+	assert_fixed(LDNS_RR_TYPE_A, "192.0.2.7", NULL, "x.corp.\t5\tIN\tA\t192.0.2.7");
+	assert_fixed(LDNS_RR_TYPE_AAAA, "192.0.2.7", NULL, NULL);
+	assert_fixed(LDNS_RR_TYPE_AAAA, "fd00::7", NULL, "x.corp.\t5\tIN\tAAAA\tfd00::7");
+	assert_fixed(LDNS_RR_TYPE_TXT, "fd00::7", NULL, NULL);
+	assert_fixed(LDNS_RR_TYPE_CNAME, NULL, "web.shop", "x.corp.\t5\tIN\tCNAME\tweb.shop.");
+	assert_null(dns_fixed_answer((const uint8_t *)"short", 5, NULL, "a", &len));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +352,8 @@ int main(void)
 		cmocka_unit_test(cuts_what_does_not_fit),
 		cmocka_unit_test(refuses_a_later_edns),
 		cmocka_unit_test(knows_the_facts),
+		cmocka_unit_test(alias_comes_first),
+		cmocka_unit_test(fixed_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
