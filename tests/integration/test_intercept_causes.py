@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -208,3 +209,59 @@ def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes)
             assert causes.cluster.get(*quota)["status"] == before
     finally:
         causes.cluster.kubectl_input(["delete", "-f", "-"], FULL)
+
+
+def ephemeral(cluster, namespace, label):
+    pods = cluster.get("pods", "-n", namespace, "-l", label)["items"]
+    assert pods
+    return sum(len(pod["spec"].get("ephemeralContainers", [])) for pod in pods)
+
+
+def test_what_a_client_does_not_refuse_the_manager_does(causes):
+    """Objects made without our client: pods on their node's network, and a system namespace."""
+    cluster = causes.cluster
+    with causes.intercept("db", "--port", "9000"):
+        mine = causes.objects()[0]
+        for namespace, workload, label, why in (
+            ("stage", "hostnet", "app=hostnet", "node's network"),
+            ("kube-system", "coredns", "k8s-app=kube-dns", "system namespace"),
+        ):
+            forged = {key: mine[key] for key in ("apiVersion", "kind")}
+            forged["metadata"] = {"name": "forged", "namespace": namespace}
+            forged["spec"] = {**mine["spec"], "name": "forged", "workload": workload, "kind": "Deployment"}
+            forged["spec"]["ports"] = [{"local": 9001, "containerPort": 18081}]
+            forged["spec"].pop("service", None)
+            cluster.apply(json.dumps(forged))
+
+            def status(namespace=namespace):
+                return cluster.get("intercept", "-n", namespace, "forged").get("status", {})
+
+            try:
+                wait_for("a verdict", lambda: status().get("state") == "ERROR", 10)
+                assert status()["reason"] == "Refused" and why in status()["message"], status()
+                assert ephemeral(cluster, namespace, label) == 0
+            finally:
+                cluster.kubectl("-n", namespace, "delete", "intercept", "forged")
+
+
+BYPASS = """
+table inet bypass {
+	chain prerouting {
+		type filter hook prerouting priority mangle - 10
+		tcp dport 8080 meta mark set 0x7439
+	}
+}
+"""
+
+
+def test_a_pod_whose_connections_do_not_pass_the_rules_is_not_active(untouched):
+    """As with a network plug-in that goes round them; what it says is no promise that was not kept."""
+    pod = untouched.pods("rs")[0]
+    enter = ["nsenter", "-t", untouched.pid(pod), "-n", "nft"]
+    subprocess.run([str(word) for word in [*enter, "-f", "-"]], input=BYPASS, text=True, check=True)
+    try:
+        _, said = untouched.refused("intercept", "rs", "--service", "rs-plain", "--port", "9000:90")
+        assert "bypassed by CNI" in said and pod["metadata"]["name"] in said, said
+        assert "telepresence" not in untouched.ruleset(pod)
+    finally:
+        run([*enter, "delete", "table", "inet", "bypass"])
