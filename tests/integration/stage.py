@@ -117,4 +117,4 @@ def set_up(cluster, laptop):
 
 
 def tear_down(cluster):
-    cluster.kubectl("delete", "-f", MANIFEST, "--wait=true", "--timeout=60s")
+    cluster.kubectl("delete", "-f", MANIFEST, "--wait=true", "--timeout=180s", timeout=200)

@@ -211,6 +211,24 @@ def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes)
         causes.cluster.kubectl_input(["delete", "-f", "-"], FULL)
 
 
+MIRROR = """
+apiVersion: v1
+kind: Pod
+metadata: {name: mirrored, namespace: causes, annotations: {kubernetes.io/config.mirror: "0"}}
+spec:
+  nodeName: elsewhere
+  containers: [{name: app, image: "node.local/busybox:1", ports: [{containerPort: 8080}]}]
+"""
+
+
+def test_a_static_pod_of_a_node_is_refused(untouched):
+    untouched.cluster.apply(MIRROR)
+    try:
+        assert "static pod" in refusal(untouched, "mirrored")
+    finally:
+        untouched.cluster.kubectl_input(["delete", "-f", "-"], MIRROR)
+
+
 def ephemeral(cluster, namespace, label):
     pods = cluster.get("pods", "-n", namespace, "-l", label)["items"]
     assert pods
