@@ -19,7 +19,7 @@
 #include "manager/pods.h"
 
 /* After this without a sign of a placed agent its kubelet is named as the cause. */
-#define START_MS 12000
+#define START_MS 10000
 /* An image may be large. */
 #define PULL_MS 120000
 /* A running agent that is not connected: it comes back within a second, or not at all. */
