@@ -29,9 +29,9 @@ UPSTREAM_RECORDS = [
 ]
 CLUSTER_RECORDS = [
     "--host-record=printer.shop.svc.cluster.local,10.96.0.60", "--host-record=a.private.example,10.96.0.61",
-    "--host-record=a.in.private.example,10.96.0.62",
+    "--host-record=a.in.private.example,10.97.0.62",
     f"--auth-server=ns.dns.cluster.local,{CLUSTER}", "--auth-zone=cluster.local,10.96.0.0/16",
-    "--auth-zone=in.private.example,10.96.0.0/16",
+    "--auth-zone=in.private.example,10.97.0.0/16",
     "--auth-ttl=30", "--auth-soa=1,hostmaster.cluster.local,1200,120,30",
     "--host-record=web.shop.svc.cluster.local,10.96.0.10",
     "--host-record=local.default.svc.cluster.local,10.96.0.11",

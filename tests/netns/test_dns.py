@@ -45,7 +45,7 @@ def test_settings(world):
     """Names and suffixes that a user takes from the cluster or gives to it (the driver's settings)."""
     assert world.short("printer.shop") == ["192.0.2.60"]
     assert world.short("a.private.example") == ["192.0.2.61"]
-    assert world.short("a.in.private.example") == ["10.96.0.62"]
+    assert world.short("a.in.private.example") == ["10.97.0.62"]
     assert world.short("b.in.private.example") == ["192.0.2.62"]
 
 
@@ -65,7 +65,7 @@ def test_mappings(world):
     world.resolver.tell("down")
     try:
         assert world.short("fixed.corp") == ["192.0.2.77"] and "192.0.2.10" in world.short("www.corp")
-        assert rcode(world.ask(query("db.corp"))) == 2
+        assert rcode(world.ask(query("db.corp"))) in (2, 5)
     finally:
         world.resolver.tell("up")
 

@@ -54,9 +54,6 @@ const struct connect_args *session_args(const struct session *session);
 struct kube_client *session_client(const struct session *session);
 struct intercepts *session_intercepts(const struct session *session);
 const struct uplink *session_uplink(const struct session *session);
-/* As network_explain_name(); *ret NULL: not a name. -ENOTCONN while there is no network. */
-NODISCARD int session_explain_name(
-	const struct session *session, const char *name, json_object **ret_object);
 const char *session_namespace(const struct session *session);
 
 #endif /* CLIENT_USERD_SESSION_H */

@@ -8,6 +8,7 @@
 #include "client/userd/proto.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
+#include "client/userd/session_requests.h"
 #include "client/userd/session_steps.h"
 #include "cluster/client.h"
 #include "core/alloc.h"

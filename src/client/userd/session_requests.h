@@ -7,6 +7,9 @@
 
 #include <json-c/json.h>
 
+#include "core/attr.h"
+
+struct session;
 struct userd;
 struct userd_peer;
 
@@ -16,5 +19,9 @@ void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *requ
 void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request);
+
+/* As network_explain_name(); *ret_object NULL: not a name. -ENOTCONN while there is no network. */
+NODISCARD int session_explain_name(
+	const struct session *session, const char *name, json_object **ret_object);
 
 #endif /* CLIENT_USERD_SESSION_REQUESTS_H */
