@@ -173,6 +173,11 @@ struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel)
 	return tunnel->reverse ? NULL : tunnel->h2;
 }
 
+size_t tunnel_client_streams(const struct tunnel_client *tunnel)
+{
+	return tunnel->h2 ? h2_session_streams(tunnel->h2) : 0;
+}
+
 uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel)
 {
 	return pipe_rtt_us(tunnel->pipe);

@@ -357,6 +357,11 @@ int h2_session_recv(struct h2_session *session, const uint8_t *data, size_t len,
 	return 0;
 }
 
+size_t h2_session_streams(const struct h2_session *session)
+{
+	return session->stream_count;
+}
+
 uv_loop_t *h2_session_loop(const struct h2_session *session)
 {
 	return session->idle.loop;

@@ -33,6 +33,8 @@ NODISCARD int h2_session_new(uv_loop_t *loop, struct pipe *pipe, enum h2_role ro
 	struct err *err);
 NODISCARD int h2_session_recv(
 	struct h2_session *session, const uint8_t *data, size_t len, struct err *err);
+/* Streams that are not over in both directions. */
+size_t h2_session_streams(const struct h2_session *session);
 uv_loop_t *h2_session_loop(const struct h2_session *session);
 void h2_session_wake(struct h2_session *session);
 void h2_session_free(struct h2_session *session); /* NULL-safe; deferred */

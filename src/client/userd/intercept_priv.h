@@ -67,6 +67,9 @@ struct intercepts {
 	struct reverse *reverse;
 	struct intercept_serve serve;
 	struct intercept *list;
+	bool stopping; /* takes no connection any more */
+	uv_timer_t drain; /* stopping: until those that are open have ended */
+	unsigned int drain_steps, quiet_steps;
 	void (*on_stopped)(void *user);
 	void *user;
 };

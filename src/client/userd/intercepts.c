@@ -13,15 +13,25 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "tunnel/reason.h"
+#include "tunnel/reply.h"
 
 /* One laptop's; each is a watch and a handful of objects. */
 #define INTERCEPTS_MAX 64
+/* At the end: most requests are over in this time, and who disconnects does not notice it. */
+#define DRAIN_STEP_MS 10
+#define DRAIN_STEPS   20
+/* What the last stream said has left this process by then. */
+#define QUIET_STEPS 2
 
 static void on_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
 {
 	struct intercepts *set = user;
 
-	intercept_serve(&set->serve, set, stream, head);
+	if (set->stopping)
+		reply_reason(stream, REASON_NO_CLIENT);
+	else
+		intercept_serve(&set->serve, set, stream, head);
 }
 
 static void on_reverse_ready(void *user)
@@ -50,7 +60,14 @@ struct intercepts *intercepts_new(const struct intercepts_config *config)
 	set->config = *config;
 	set->reverse = reverse_new(&reverse);
 	intercept_serve_init(&set->serve, config->loop);
+	(void)uv_timer_init(config->loop, &set->drain);
+	set->drain.data = set;
 	return set;
+}
+
+static void on_drain_closed(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void intercepts_free(struct intercepts *set)
@@ -67,7 +84,7 @@ void intercepts_free(struct intercepts *set)
 	free(set->owner);
 	free(set->session);
 	free(set->session_uid);
-	free(set);
+	uv_close((uv_handle_t *)&set->drain, on_drain_closed);
 }
 
 void intercepts_session(
@@ -89,14 +106,41 @@ void intercepts_session(
 		intercept_renew(intercept);
 }
 
+static void check_stopped(struct intercepts *set)
+{
+	void (*on_stopped)(void *user);
+
+	if (set->list || uv_is_active((uv_handle_t *)&set->drain))
+		return;
+	on_stopped = TAKE_PTR(set->on_stopped);
+	if (on_stopped)
+		on_stopped(set->user);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+	struct intercepts *set = timer->data;
+
+	set->quiet_steps = reverse_streams(set->reverse) == 0 ? set->quiet_steps + 1 : 0;
+	if (++set->drain_steps < DRAIN_STEPS && set->quiet_steps < QUIET_STEPS)
+		return;
+	(void)uv_timer_stop(timer);
+	reverse_session(set->reverse, NULL);
+	check_stopped(set);
+}
+
 bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user)
 {
 	struct intercept *intercept = NULL, *next = NULL;
 
+	set->stopping = true;
 	DL_FOREACH_SAFE (set->list, intercept, next)
 		intercept_end(intercept);
-	reverse_session(set->reverse, NULL);
-	if (!set->list)
+	if (!reverse_is_ready(set->reverse))
+		reverse_session(set->reverse, NULL);
+	else
+		(void)uv_timer_start(&set->drain, on_drain, DRAIN_STEP_MS, DRAIN_STEP_MS);
+	if (!set->list && !uv_is_active((uv_handle_t *)&set->drain))
 		return false;
 	set->on_stopped = on_stopped;
 	set->user = user;
@@ -117,11 +161,7 @@ void intercepts_gone(struct intercept *intercept)
 		wait->on_done(wait->user, 0, NULL, NULL, NULL);
 	}
 	intercept_free(intercept);
-	if (!set->list && set->on_stopped) {
-		void (*on_stopped)(void *user) = TAKE_PTR(set->on_stopped);
-
-		on_stopped(set->user);
-	}
+	check_stopped(set);
 }
 
 static struct intercept *find(const struct intercepts *set, const char *name)

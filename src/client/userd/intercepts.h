@@ -53,7 +53,8 @@ void intercepts_free(struct intercepts *set);
 /* The Session and its maker, each time that the connection is up. */
 void intercepts_session(
 	struct intercepts *set, const char *owner, const char *name, const char *uid);
-/* Deletes every object; false when there is none, else on_stopped once they are gone. */
+/* Takes no connection any more and deletes every object. False when there was nothing, else
+ * on_stopped once they are gone and what was being served has ended, or a moment has passed. */
 bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user);
 
 bool intercepts_has(const struct intercepts *set, const char *name);

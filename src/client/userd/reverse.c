@@ -126,6 +126,11 @@ void reverse_want(struct reverse *reverse)
 	restart(reverse);
 }
 
+size_t reverse_streams(const struct reverse *reverse)
+{
+	return reverse->tunnel ? tunnel_client_streams(reverse->tunnel) : 0;
+}
+
 bool reverse_is_ready(const struct reverse *reverse)
 {
 	return reverse->ready;

@@ -36,6 +36,8 @@ void reverse_free(struct reverse *reverse); /* resets what it carries; NULL-safe
 void reverse_session(struct reverse *reverse, const char *uid);
 /* From now on it is wanted. */
 void reverse_want(struct reverse *reverse);
+/* Connections that are served now. */
+size_t reverse_streams(const struct reverse *reverse);
 bool reverse_is_ready(const struct reverse *reverse);
 
 #endif /* CLIENT_USERD_REVERSE_H */

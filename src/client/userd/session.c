@@ -190,9 +190,10 @@ static void enter_wait(struct session *session)
 	session->attempts++;
 }
 
+/* With the Session the manager ends what it carries, so that goes last. */
 static void on_intercepts_stopped(void *user)
 {
-	session_undone(user);
+	session_unregister(user);
 }
 
 static void enter_closing(struct session *session)
@@ -201,10 +202,9 @@ static void enter_closing(struct session *session)
 	/* Names and routes first: what the person asked to be gone is gone at once. */
 	network_free(TAKE_PTR(session->network));
 	session->closing = 1;
-	if (intercepts_stop(session->intercepts, on_intercepts_stopped, session))
-		session->closing++;
 	session_drop_tunnel(session);
-	session_unregister(session);
+	if (!intercepts_stop(session->intercepts, on_intercepts_stopped, session))
+		session_unregister(session);
 }
 
 void session_undone(struct session *session)

@@ -14,7 +14,6 @@
 #include "core/log.h"
 #include "tunnel/key.h"
 
-#define SESSION_API "telepresence.io/v1alpha1"
 /* generateName adds five characters; a label has 63. */
 #define HOST_LABEL_BYTES 48
 /* How long the manager keeps the Session of a laptop that sleeps. */
@@ -65,6 +64,14 @@ void session_identify(struct session *session)
 	post(session, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body, on_identity);
 }
 
+void session_host(char out[static SESSION_HOST_BYTES])
+{
+	struct utsname uts = {.nodename = ""};
+
+	(void)uname(&uts);
+	(void)snprintf(out, SESSION_HOST_BYTES, "%s", uts.nodename);
+}
+
 /* The host's name as a part of an object's name (RFC 1123). */
 static void host_label(const char *host, char out[static HOST_LABEL_BYTES])
 {
@@ -87,18 +94,21 @@ static json_object *session_object(struct session *session)
 	json_object *object = json_object_new_object(), *meta = json_object_new_object();
 	json_object *spec = json_object_new_object(), *client = json_object_new_object();
 	uint8_t public_key[SESSION_KEY_BYTES];
-	struct utsname uts = {.nodename = ""};
-	char label[HOST_LABEL_BYTES], key[45];
+	struct utsname uts = {.sysname = ""};
+	char label[HOST_LABEL_BYTES], key[45], host[SESSION_HOST_BYTES], place[SESSION_PLACE_BYTES];
 
 	(void)uname(&uts);
-	host_label(uts.nodename, label);
+	session_host(host);
+	host_label(host, label);
 	session_key_public(session->key, public_key);
 	session_key_encode(public_key, key);
 	json_put_string(object, "apiVersion", SESSION_API);
 	json_put_string(object, "kind", "Session");
 	json_put_string(meta, "generateName", label);
 	json_object_object_add(object, "metadata", meta);
-	json_put_string(client, "host", uts.nodename);
+	json_put_string(client, "host", host);
+	if (session_place(place) == 0)
+		json_put_string(client, "place", place);
 	json_put_string(client, "version", TP_VERSION);
 	json_put_string(client, "os", uts.sysname);
 	json_put_string(spec, "owner", session->owner);
@@ -123,6 +133,8 @@ static void take_session(struct session *session, json_object *body)
 	}
 	session->name = xstrdup(name);
 	session->uid = xstrdup(uid);
+	if (!session->established)
+		session_drop_stale(session);
 	session_enter(session, SESSION_OPEN);
 }
 
