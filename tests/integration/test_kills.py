@@ -7,14 +7,21 @@ of, tells how late this machine itself is meanwhile; that is added to what is al
 """
 
 import contextlib
+import os
+import pathlib
+import re
+import select
+import socket
+import threading
+import time
 
 import pytest
 
 from conftest import wait_for
-from kills import CARRIES, World, kill
+from kills import CARRIES, Death, World, kill
 from load import Load, Server
 from localcluster import plan
-from nets import pids_of
+from nets import CLONE_NEWNET, LIBC, pids_of
 
 NAMESPACE = "kills"
 RATE = 200
@@ -175,3 +182,55 @@ def test_connecting_again_ends_what_a_killed_daemon_left(connected, cluster, sho
     connected.telepresence("intercept", "second", *args)
     assert not set(left) & set(sessions(cluster))
     connected.telepresence("leave", "second")
+
+
+def hold(net, address, count, held):
+    """Opens connections from a network namespace and says nothing."""
+
+    def work():
+        handle = os.open(net, os.O_RDONLY | os.O_CLOEXEC)
+        LIBC.setns(handle, CLONE_NEWNET)
+        os.close(handle)
+        for _ in range(count):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex((address, 8080))
+            held.append(one)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_an_agent_without_memory_leaves_the_port_to_the_app(connected, cluster, shop):
+    """Killed by the kernel: its container has little more than it uses, then come connections that need it."""
+    args = ["--namespace", NAMESPACE, "--workload", "shop", "--port", "8080"]
+    pod, held = shop.pods[0], []
+    load, control = shop.loads(pod["status"]["podIP"], 8080)
+    with Server(laptop_net(cluster), "127.0.0.1", 8080, "laptop"), load, control, contextlib.ExitStack() as stack:
+        connected.telepresence("intercept", "shop", *args)
+        load.wait_answered_by("laptop", 10)
+        (pid,) = pids_of(pod["metadata"]["uid"], "/traffic-agent")
+        handle = os.pidfd_open(pid)
+        stack.callback(os.close, handle)
+        stack.callback(lambda: [one.close() for one in held])
+        memory = re.search(r":memory:(.*)", pathlib.Path(f"/proc/{pid}/cgroup").read_text())[1]
+        group = pathlib.Path("/sys/fs/cgroup/memory") / memory.lstrip("/")
+        used = int((group / "memory.usage_in_bytes").read_text())
+        (group / "memory.limit_in_bytes").write_text(f"{used + (256 << 10)}\n")
+        begun = time.monotonic()
+        hold(shop.client, pod["status"]["podIP"], 3000, held)
+        assert select.select([handle], [], [], 20)[0], "it lives"
+        death = Death("agent", begun, time.monotonic())
+        wait_for("requests after it", lambda: load.read() and len(load.since(death.dead)) > RATE, 10)
+        load.stop()
+        control.stop()
+    later = load.since(death.dead)
+    assert len(later) > RATE / 2
+    bad = [
+        one
+        for one in later
+        if one.failed or one.took > AT_ONCE + lateness(control.requests, one.begun, one.ended)
+    ]
+    assert not bad, bad[:20]
+    connected.telepresence("leave", "shop")
