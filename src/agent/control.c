@@ -67,6 +67,12 @@ static int on_env(struct control *control, json_object *line)
 	return 0;
 }
 
+static int on_reach(struct control *control, json_object *line UNUSED)
+{
+	control->events->on_reach(control->user);
+	return 0;
+}
+
 static int on_exit_message(struct control *control, json_object *line)
 {
 	control->events->on_exit(control->user, json_text_or(line, "reason", ""));
@@ -80,6 +86,7 @@ static const struct {
 	{"config", on_config},
 	{"expect", on_expect},
 	{"env", on_env},
+	{"reach", on_reach},
 	{"exit", on_exit_message},
 };
 

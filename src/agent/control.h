@@ -38,6 +38,7 @@ struct control_events {
 	void (*on_config)(void *user, const struct control_config *config);
 	void (*on_expect)(void *user, const struct control_expect *expect);
 	void (*on_env)(void *user, int64_t id);
+	void (*on_reach)(void *user); /* open the connection on which this serves */
 	void (*on_exit)(void *user, const char *reason);
 	void (*on_over)(void *user, const struct err *err);
 };

@@ -2,6 +2,7 @@
 #include "agent/gateways.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -75,4 +76,17 @@ int gateways_get(struct ip_addr *ret_addrs, size_t max, size_t *ret_count, struc
 		return err_wrap(err, r, "gateways of this pod");
 	*ret_count = gateways.count;
 	return 0;
+}
+
+void gateways_add(struct ip_addr *list, size_t *count, size_t max, const struct ip_addr *more,
+	size_t more_count)
+{
+	for (size_t i = 0; i < more_count; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < *count; k++)
+			known = known || ip_addr_equal(&list[k], &more[i]);
+		if (!known && *count < max)
+			list[(*count)++] = more[i];
+	}
 }

@@ -17,4 +17,8 @@ struct err;
 NODISCARD int gateways_get(
 	struct ip_addr *ret_addrs, size_t max, size_t *ret_count, struct err *err);
 
+/* Appends those of more that are not in the list yet, as far as there is room. */
+void gateways_add(struct ip_addr *list, size_t *count, size_t max, const struct ip_addr *more,
+	size_t more_count);
+
 #endif /* AGENT_GATEWAYS_H */

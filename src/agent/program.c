@@ -19,6 +19,7 @@
 #include "agent/environment.h"
 #include "agent/gateways.h"
 #include "agent/options.h"
+#include "agent/reach.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
@@ -42,6 +43,7 @@ struct program {
 	struct engine *engine; /* NULL: stopped */
 	struct agent_credentials *credentials;
 	struct agent_link *link;
+	struct reach *reach;
 	struct control *control; /* NULL: alone */
 	struct control_config config; /* the last one that the engine took */
 	struct ip_addr gateways[INTERCEPT_NODES];
@@ -76,8 +78,10 @@ static void on_count_due(uv_timer_t *timer)
 	send_counts(program);
 }
 
-static void count_changed(struct program *program, const char *intercept)
+static void count_changed(void *user, const char *intercept)
 {
+	struct program *program = user;
+
 	for (size_t i = 0; i < program->changed_count; i++) {
 		if (strcmp(program->changed[i], intercept) == 0)
 			return;
@@ -88,11 +92,6 @@ static void count_changed(struct program *program, const char *intercept)
 		program->changed[program->changed_count++], ENGINE_UID_BYTES, "%s", intercept);
 	if (!uv_is_active((uv_handle_t *)&program->count))
 		(void)uv_timer_start(&program->count, on_count_due, 0, 0);
-}
-
-static void on_engine_count(void *user, const char *intercept)
-{
-	count_changed(user, intercept);
 }
 
 static void on_engine_captured(void *user, uint32_t probe_id)
@@ -128,16 +127,6 @@ static void watch_idle(struct program *program, uint32_t idle_s)
 		(void)uv_timer_start(&program->idle, on_idle, (uint64_t)idle_s * 1000, 0);
 }
 
-static void add_node(struct engine_config *engine, const struct ip_addr *addr)
-{
-	for (size_t i = 0; i < engine->node_count; i++) {
-		if (ip_addr_equal(&engine->nodes[i], addr))
-			return;
-	}
-	if (engine->node_count < ARRAY_SIZE(engine->nodes))
-		engine->nodes[engine->node_count++] = *addr;
-}
-
 static void on_config(void *user, const struct control_config *config)
 {
 	struct program *program = user;
@@ -147,10 +136,10 @@ static void on_config(void *user, const struct control_config *config)
 
 	if (program->draining)
 		return;
-	for (size_t i = 0; i < program->options->node_count; i++)
-		add_node(&mine.engine, &program->options->nodes[i]);
-	for (size_t i = 0; i < program->gateway_count; i++)
-		add_node(&mine.engine, &program->gateways[i]);
+	gateways_add(mine.engine.nodes, &mine.engine.node_count, INTERCEPT_NODES,
+		program->options->nodes, program->options->node_count);
+	gateways_add(mine.engine.nodes, &mine.engine.node_count, INTERCEPT_NODES, program->gateways,
+		program->gateway_count);
 	/* The engine forgets the counts of what has ended. */
 	send_counts(program);
 	r = engine_configure(program->engine, &mine.engine, &err);
@@ -188,6 +177,13 @@ static void on_env(void *user, int64_t id)
 	if (left_out > 0)
 		log_warn("the environment is too large", "left_out=%zu", left_out);
 	control_send_env(program->control, id, env);
+}
+
+static void on_reach(void *user)
+{
+	const struct program *program = user;
+
+	reach_open(program->reach);
 }
 
 static void on_exit_told(void *user, const char *reason)
@@ -257,6 +253,7 @@ static void on_ready(void *user)
 		.on_config = on_config,
 		.on_expect = on_expect,
 		.on_env = on_env,
+		.on_reach = on_reach,
 		.on_exit = on_exit_told,
 		.on_over = on_over,
 	};
@@ -322,7 +319,7 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 	struct program **ret_program, struct err *err)
 {
 	static const struct engine_events events = {
-		.on_captured = on_engine_captured, .on_count = on_engine_count};
+		.on_captured = on_engine_captured, .on_count = count_changed};
 	struct program *program = XNEW(struct program);
 	int r;
 
@@ -342,6 +339,7 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 		return r;
 	}
 	init_timers(program);
+	program->reach = reach_new(loop, &options->manager, program->credentials);
 	(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
 	(void)uv_timer_start(&program->retry, on_retry, 0, 0);
 	watch_idle(program, IDLE_S);
@@ -356,6 +354,7 @@ void program_stop(struct program *program)
 	engine_free(TAKE_PTR(program->engine));
 	control_free(TAKE_PTR(program->control));
 	agent_link_free(TAKE_PTR(program->link));
+	reach_stop(program->reach);
 	uv_close((uv_handle_t *)&program->retry, NULL);
 	uv_close((uv_handle_t *)&program->alone, NULL);
 	uv_close((uv_handle_t *)&program->idle, NULL);
@@ -395,6 +394,7 @@ void program_free(struct program *program)
 {
 	if (!program)
 		return;
+	reach_free(program->reach);
 	agent_credentials_free(program->credentials);
 	free(program);
 }

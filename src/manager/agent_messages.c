@@ -60,6 +60,12 @@ void agent_send_exit(struct agent_conn *conn, const char *reason)
 	send_line(conn, line);
 }
 
+/* The agent shall open the connection on which it serves. */
+void agent_send_reach(struct agent_conn *conn)
+{
+	send_line(conn, message_new("reach"));
+}
+
 static const char *protocol_name(int protocol)
 {
 	return protocol == IPPROTO_UDP ? "UDP" : "TCP";

@@ -43,7 +43,7 @@ static void on_sweep(uv_timer_t *timer)
 	struct agent_env *env = NULL, *next_env = NULL;
 	struct agent_conn *conn = NULL, *next_conn = NULL;
 	uint64_t now_ms = uv_now(agents->loop);
-	bool left = false;
+	bool left = agent_reach_sweep(agents, now_ms);
 
 	DL_FOREACH_SAFE (agents->envs, env, next_env) {
 		if (!env->pod || now_ms >= env->deadline_ms)
@@ -62,7 +62,7 @@ static void on_sweep(uv_timer_t *timer)
 		(void)uv_timer_stop(timer);
 }
 
-static void arm(struct agents *agents)
+void agents_arm(struct agents *agents)
 {
 	if (!agents->closing && !uv_is_active((uv_handle_t *)&agents->sweep))
 		(void)uv_timer_start(&agents->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
@@ -74,7 +74,7 @@ void agent_conn_exit(struct agent_conn *conn, const char *reason)
 		return;
 	agent_send_exit(conn, reason);
 	conn->close_ms = uv_now(conn->agents->loop) + EXIT_MS;
-	arm(conn->agents);
+	agents_arm(conn->agents);
 }
 
 static bool has_address(const struct agent_pod *pod, const struct ip_addr *addr)
@@ -121,8 +121,8 @@ static void on_agent(void *user, struct agent_peer *peer)
 	struct agent_pod *pod = agents_find(agents, agent_peer_pod_uid(peer));
 	struct agent_conn *conn;
 
-	if (!pod || agent_peer_h2(peer)) {
-		agent_peer_close(peer, pod ? "nothing is asked of agents" : "not wanted");
+	if (!pod || (agent_peer_h2(peer) && !pod->conn)) {
+		agent_peer_close(peer, pod ? "nothing was asked" : "not wanted");
 		return;
 	}
 	conn = XNEW(struct agent_conn);
@@ -131,6 +131,12 @@ static void on_agent(void *user, struct agent_peer *peer)
 	conn->peer = peer;
 	DL_APPEND(agents->conns, conn);
 	agent_peer_set_user(peer, conn);
+	if (!agent_peer_h2(peer))
+		return;
+	if (pod->reverse)
+		agent_peer_close(pod->reverse->peer, "connected again");
+	pod->reverse = conn;
+	agent_reach_open(pod);
 }
 
 static void on_agent_gone(void *user, struct agent_peer *peer)
@@ -143,9 +149,13 @@ static void on_agent_gone(void *user, struct agent_peer *peer)
 		return;
 	lines_free(conn->control);
 	DL_DELETE(agents->conns, conn);
+	if (pod && pod->reverse == conn)
+		pod->reverse = NULL;
 	if (pod && pod->conn == conn) {
 		log_info("agent lost", "pod=%s agent=%s", pod->name, conn->name);
 		pod->conn = NULL;
+		if (pod->reverse)
+			agent_peer_close(pod->reverse->peer, "its agent is lost");
 		agent_pod_lose_expects(pod);
 		agents->events.on_lost(agents->user, pod->uid);
 	}
@@ -213,8 +223,9 @@ static void remove_pod(struct agent_pod *pod)
 		if (conn->pod == pod)
 			conn->pod = NULL;
 	}
-	pod->conn = NULL;
+	pod->conn = pod->reverse = NULL;
 	agent_pod_lose_expects(pod);
+	agent_reach_check(agents, pod->uid);
 	DL_FOREACH (agents->envs, env) {
 		if (env->pod == pod)
 			env->pod = NULL;
@@ -234,6 +245,7 @@ void agents_free(struct agents *agents)
 		return;
 	agents->closing = true;
 	agent_streams_forget(agents);
+	agent_reach_forget(agents);
 	HASH_ITER (hh, agents->pods, pod, next)
 		remove_pod(pod);
 	while (agents->envs)
@@ -315,6 +327,9 @@ void agents_configure(struct agents *agents, const char *pod_uid, json_object *i
 	pod->configured = true;
 	pod->generation++;
 	agent_send_config(pod);
+	agent_reach_check(agents, pod_uid);
+	if (pod->reverse && json_object_array_length(pod->intercepts) == 0)
+		agent_peer_close(pod->reverse->peer, "nothing is intercepted");
 }
 
 void agents_env(struct agents *agents, const char *pod_uid,
@@ -331,7 +346,7 @@ void agents_env(struct agents *agents, const char *pod_uid,
 	DL_APPEND(agents->envs, env);
 	if (pod)
 		agent_send_env(pod, env->id);
-	arm(agents);
+	agents_arm(agents);
 }
 
 static bool is_idle(const struct agent_pod *pod)

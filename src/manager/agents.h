@@ -68,6 +68,14 @@ void agents_configure(struct agents *agents, const char *pod_uid, json_object *i
  * Called once, not from within; at the latest by agents_free(). */
 void agents_env(struct agents *agents, const char *pod_uid,
 	void (*on_env)(void *user, json_object *env), void *user);
+struct agents_reach_target {
+	uint16_t port; /* of the pod's 127.0.0.1 */
+	bool udp;
+};
+/* The stream of a client becomes a connection inside the pod, for as long as the pod's
+ * configuration has the intercept. Answers the stream, now or later. */
+void agents_reach(struct agents *agents, const char *pod_uid, const char *intercept,
+	const struct agents_reach_target *target, struct h2_stream *stream);
 /* Every idle agent of these pods ends; pod_uid NULL: of all. Returns how many were told. */
 unsigned int agents_exit(struct agents *agents, const char *pod_uid, const char *reason);
 

@@ -3,7 +3,8 @@
  * manager/agents_impl.h - the table behind agents.h, for the files that work on it
  *
  * agents.c owns pods and connections, agent_messages.c reads and writes control lines,
- * agent_streams.c serves intercepted connections, prober.c announces probes. Internal to them.
+ * agent_streams.c serves intercepted connections, agent_reach.c those into a pod, prober.c
+ * announces probes. Internal to them.
  */
 #ifndef MANAGER_AGENTS_IMPL_H
 #define MANAGER_AGENTS_IMPL_H
@@ -26,6 +27,7 @@
 struct agent_ask;
 struct agent_conn;
 struct agent_pod;
+struct agent_reach;
 
 enum agent_expect_event { AGENT_EXPECTING, AGENT_CAPTURED, AGENT_LOST };
 
@@ -67,6 +69,7 @@ struct agent_pod {
 	size_t addr_count;
 	struct agent_tokens tokens;
 	struct agent_conn *conn; /* the newest that said hello */
+	struct agent_conn *reverse; /* on which its agent is the server; NULL: not asked for */
 	bool configured;
 	json_object *intercepts, *node_addresses; /* arrays, once configured */
 	int64_t generation;
@@ -87,11 +90,13 @@ struct agents {
 	struct agent_conn *conns; /* owns */
 	struct agent_env *envs; /* owns */
 	struct agent_ask *asks; /* open intercepted connections */
+	struct agent_reach *reaches; /* open connections into pods */
 	bool closing, sweep_closed;
 	struct refusals refusals; /* whose hostile lines were logged */
 };
 
 struct agent_pod *agents_find(const struct agents *agents, const char *pod_uid);
+void agents_arm(struct agents *agents); /* something has a deadline */
 /* Lets go of a stopped table when nothing refers to it any more. */
 void agents_release(struct agents *agents);
 /* The agent shall end; its connection is closed soon in any case. */
@@ -104,6 +109,7 @@ extern const struct lines_events agent_lines_events; /* user: the agent_conn */
 void agent_send_config(struct agent_pod *pod);
 void agent_send_env(struct agent_pod *pod, uint32_t id);
 void agent_send_exit(struct agent_conn *conn, const char *reason);
+void agent_send_reach(struct agent_conn *conn);
 /* Whether the pod's configuration has the intercept, with this port of this protocol (0: any). */
 bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol);
 /* False when the pod has no agent now. Filled: on_event by the caller. */
@@ -115,5 +121,12 @@ void agent_expect_stop(struct agent_expect *expect); /* also when it is over */
 void agent_streams_serve(
 	struct agent_conn *conn, struct h2_stream *stream, const struct h2_head *head);
 void agent_streams_forget(struct agents *agents); /* no open connection uses the table any more */
+
+/* agent_reach.c */
+void agent_reach_open(struct agent_pod *pod); /* pod->reverse is there now */
+bool agent_reach_sweep(struct agents *agents, uint64_t now_ms); /* whether some still wait */
+/* The pod's configuration is another one, or the pod is gone. */
+void agent_reach_check(struct agents *agents, const char *pod_uid);
+void agent_reach_forget(struct agents *agents);
 
 #endif /* MANAGER_AGENTS_IMPL_H */

@@ -8,10 +8,12 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/buf.h"
+#include "manager/agents.h"
 #include "manager/intercepts.h"
 #include "manager/sessions.h"
 #include "tunnel/h2.h"
 #include "tunnel/reply.h"
+#include "tunnel/target.h"
 
 #define JSON_TYPE "application/json"
 #define UID_BYTES 64
@@ -107,6 +109,28 @@ void intercept_route_env(struct intercepts *set, const struct peer *peer, struct
 		return;
 	}
 	h2_stream_set_events(stream, &env_events, request);
+}
+
+/* Loopback only: everything else of a pod is reached by its address. */
+void intercept_route_reach(struct intercepts *set, const struct peer *peer,
+	struct h2_stream *stream, const struct h2_head *head)
+{
+	static const struct ip_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
+	struct agents_reach_target to = {.udp = head->protocol != NULL};
+	struct target target;
+	int r = to.udp ? target_parse_udp(head->path ? head->path : "", &target)
+		       : target_parse(head->authority ? head->authority : "", &target);
+
+	if (r < 0 || !set) {
+		reply_status(stream, r < 0 ? 400 : 503);
+		return;
+	}
+	if (!ip_addr_equal(&target.addr, &loopback)) {
+		reply_reason(stream, REASON_FORBIDDEN);
+		return;
+	}
+	to.port = target.port;
+	intercepts_reach(set, h2_head_get(head, INTERCEPT_FIELD), peer->session_uid, &to, stream);
 }
 
 struct exit_request {

@@ -17,7 +17,9 @@
 #include "core/attr.h"
 #include "net/addr.h"
 
+struct agents_reach_target;
 struct err;
+struct h2_stream;
 struct identity;
 struct intercepts;
 struct kube_client;
@@ -43,6 +45,10 @@ typedef void (*intercepts_env_fn)(void *user, json_object *env);
  * agent yet), or 0: on_env follows, with NULL when none came in time. */
 NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
 	intercepts_env_fn on_env, void *user);
+/* A client's stream into a pod of an intercept that is ACTIVE, for the Session that has it; the
+ * stream is answered, now or later. */
+void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,
+	const struct agents_reach_target *target, struct h2_stream *stream);
 /* Idle agents end: of one namespace (NULL: all) and of these workloads (count 0: all). Returns how
  * many were told. */
 unsigned int intercepts_exit(struct intercepts *set, const char *namespace, json_object *workloads);

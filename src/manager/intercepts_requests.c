@@ -8,6 +8,7 @@
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
 #include "manager/pods.h"
+#include "tunnel/reply.h"
 
 int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
 	intercepts_env_fn on_env, void *user)
@@ -29,6 +30,39 @@ int intercepts_env(struct intercepts *set, const char *uid, const char *session_
 		return 0;
 	}
 	return -EAGAIN;
+}
+
+/* Always the same pod while it is there: what a client opens in turn is one place. */
+static const struct member *reachable(const struct intercept *intercept)
+{
+	const struct member *member = NULL, *found = NULL;
+
+	DL_FOREACH (intercept->members, member) {
+		if (member->state != MEMBER_ACTIVE || member->seat->state != SEAT_CONNECTED)
+			continue;
+		if (!found || strcmp(pod_name(member->seat->pod), pod_name(found->seat->pod)) < 0)
+			found = member;
+	}
+	return found;
+}
+
+void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,
+	const struct agents_reach_target *target, struct h2_stream *stream)
+{
+	struct intercept *intercept = NULL;
+	const struct member *member = NULL;
+
+	HASH_FIND_STR(set->table, uid, intercept);
+	if (!intercept || strcmp(intercept->spec->session_uid, session_uid) != 0 ||
+		intercept->state != INTERCEPT_ACTIVE) {
+		reply_reason(stream, REASON_FORBIDDEN);
+		return;
+	}
+	member = reachable(intercept);
+	if (member)
+		agents_reach(set->agents, member->seat->uid, uid, target, stream);
+	else
+		reply_reason(stream, REASON_NO_CLIENT);
 }
 
 static bool listed(json_object *names, const char *name)

@@ -16,13 +16,19 @@ typedef void (*route_fn)(const struct routes *routes, struct peer *peer, struct 
 static void serve_dial(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
 	const struct h2_head *head)
 {
-	dial_start(&routes->dial, &peer->dials, stream, head);
+	if (h2_head_get(head, INTERCEPT_FIELD))
+		intercept_route_reach(routes->intercepts, peer, stream, head);
+	else
+		dial_start(&routes->dial, &peer->dials, stream, head);
 }
 
 static void serve_udp(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
 	const struct h2_head *head)
 {
-	datagram_start_udp(&routes->dial, &peer->associations, stream, head);
+	if (h2_head_get(head, INTERCEPT_FIELD))
+		intercept_route_reach(routes->intercepts, peer, stream, head);
+	else
+		datagram_start_udp(&routes->dial, &peer->associations, stream, head);
 }
 
 static void serve_icmp(const struct routes *routes, struct peer *peer, struct h2_stream *stream,

@@ -274,7 +274,7 @@ static const struct argp_option options[] = {
 		0},
 	{"on-refuse", KEY_ON_REFUSE, "app|close", 0,
 		"Who gets a connection that this machine refuses (default app)", 0},
-	{"to-pod", KEY_TO_POD, "PORT[/udp]", 0,
+	{"to-pod", KEY_TO_POD, "PORT[/UDP]", 0,
 		"Make this port of the pod's localhost one of this machine's (repeatable)", 0},
 	{"detailed-output", KEY_DETAILED, NULL, 0,
 		"With --output json: the whole description, without envelope", 0},

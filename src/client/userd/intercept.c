@@ -20,6 +20,7 @@
 
 void intercept_halt(struct intercept *intercept)
 {
+	to_pod_close(intercept->to_pod);
 	resolve_cancel(TAKE_PTR(intercept->resolve));
 	if (intercept->request)
 		kube_request_cancel(TAKE_PTR(intercept->request));
@@ -44,6 +45,7 @@ static void on_timer_closed(uv_handle_t *handle)
 void intercept_free(struct intercept *intercept)
 {
 	intercept_halt(intercept);
+	to_pod_free(TAKE_PTR(intercept->to_pod));
 	uv_close((uv_handle_t *)&intercept->timer, on_timer_closed);
 }
 
@@ -228,24 +230,35 @@ void intercept_renew(struct intercept *intercept)
 	intercept_create(intercept);
 }
 
+/* Whether the other one gets connections at this port, or leads from there into its pod. */
+static bool uses(const struct intercept *other, const char *address, uint16_t port, bool udp)
+{
+	for (size_t i = 0; i < other->target.port_count; i++) {
+		if (other->target.ports[i].local == port && other->target.ports[i].udp == udp &&
+			strcmp(other->args.address, address) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < other->args.to_pod_count; i++) {
+		if (other->args.to_pod[i].port == port && other->args.to_pod[i].udp == udp &&
+			intercept_is_loopback(address))
+			return true;
+	}
+	return false;
+}
+
 /* A port of the laptop serves one intercept. */
-static bool port_is_used(
-	const struct intercept *intercept, const struct intercept_port *port, struct err *err)
+static bool port_is_used(const struct intercept *intercept, const char *address, uint16_t port,
+	bool udp, struct err *err)
 {
 	const struct intercept *other = NULL;
 
 	DL_FOREACH (intercept->set->list, other) {
-		if (other == intercept || strcmp(other->args.address, intercept->args.address) != 0)
+		if (other == intercept || !uses(other, address, port, udp))
 			continue;
-		for (size_t i = 0; i < other->target.port_count; i++) {
-			if (other->target.ports[i].local != port->local ||
-				other->target.ports[i].udp != port->udp)
-				continue;
-			err_set(err, -EADDRINUSE, ERR_CONFLICT,
-				"Port %s:%u is already in use by intercept %s",
-				intercept->args.address, port->local, other->args.name);
-			return true;
-		}
+		err_set(err, -EADDRINUSE, ERR_CONFLICT,
+			"Port %s:%u is already in use by intercept %s", address, port,
+			other->args.name);
+		return true;
 	}
 	return false;
 }
@@ -258,7 +271,7 @@ static int check_ports(
 	for (size_t i = 0; i < target->port_count; i++) {
 		const struct intercept_port *port = &target->ports[i];
 
-		if (port_is_used(intercept, port, err))
+		if (port_is_used(intercept, intercept->args.address, port->local, port->udp, err))
 			return -EADDRINUSE;
 		if (port->udp && ip_addr_parse(intercept->args.address, &addr) < 0)
 			return err_set(err, -EINVAL, ERR_USAGE,
@@ -284,6 +297,21 @@ static void on_resolved(
 		intercept->target = *target;
 		intercept_create(intercept);
 	}
+}
+
+int intercept_open_ports(struct intercept *intercept, struct err *err)
+{
+	const struct intercept_args *args = &intercept->args;
+
+	for (size_t i = 0; i < args->to_pod_count; i++) {
+		if (port_is_used(
+			    intercept, "127.0.0.1", args->to_pod[i].port, args->to_pod[i].udp, err))
+			return -EADDRINUSE;
+	}
+	if (args->to_pod_count == 0)
+		return 0;
+	return to_pod_new(intercept->set->config.loop, intercept->set->config.uplink, args->to_pod,
+		args->to_pod_count, &intercept->to_pod, err);
 }
 
 void intercept_start(struct intercept *intercept)

@@ -150,6 +150,52 @@ static int take_names(json_object *request, struct intercept_args *args, struct 
 	return r;
 }
 
+bool intercept_is_loopback(const char *address)
+{
+	return strcmp(address, "localhost") == 0 || strcmp(address, "::1") == 0 ||
+	       strncmp(address, "127.", 4) == 0;
+}
+
+/* A port leads one way: what comes to 127.0.0.1:8080 would go back to the pod. */
+static int check_to_pod(
+	const struct intercept_args *args, const struct to_pod_port *port, struct err *err)
+{
+	for (size_t i = 0; i < args->to_pod_count; i++) {
+		if (args->to_pod[i].port == port->port && args->to_pod[i].udp == port->udp)
+			return err_set(err, -EINVAL, ERR_USAGE, "--to-pod %u%s is given twice",
+				port->port, port->udp ? "/UDP" : "");
+	}
+	for (size_t i = 0; i < args->port_count && !port->udp; i++) {
+		if (args->ports[i].local == port->port && intercept_is_loopback(args->address))
+			return err_set(err, -EINVAL, ERR_USAGE,
+				"--to-pod %u: that port of this machine is where the intercepted "
+				"connections go (--port)",
+				port->port);
+	}
+	return 0;
+}
+
+static int take_to_pod(json_object *array, struct intercept_args *args, struct err *err)
+{
+	size_t count = array ? json_object_array_length(array) : 0;
+
+	if (count > INTERCEPT_PORTS_MAX)
+		return err_set(err, -E2BIG, ERR_USAGE, "--to-pod: more than %d ports",
+			INTERCEPT_PORTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(array, i));
+		struct to_pod_port port;
+		int r = to_pod_parse(text ? text : "", &port, err);
+
+		if (r == 0)
+			r = check_to_pod(args, &port, err);
+		if (r < 0)
+			return r;
+		args->to_pod[args->to_pod_count++] = port;
+	}
+	return 0;
+}
+
 /* The rule of the names: with a namespace and no workload, NAME is the workload and NAME-NS the
  * intercept. */
 static void settle_names(struct intercept_args *args, const char *namespace)
@@ -171,7 +217,6 @@ int intercept_args_parse(json_object *request, const char *namespace,
 	struct intercept_args *ret_args, struct err *err)
 {
 	struct intercept_args args = {.name = NULL};
-	json_object *to_pod = json_get(request, "to-pod", json_type_array);
 	int r = take_names(request, &args, err);
 
 	if (r == 0)
@@ -180,8 +225,8 @@ int intercept_args_parse(json_object *request, const char *namespace,
 		r = take_address(request, &args, err);
 	if (r == 0)
 		r = take_refusal(request, &args, err);
-	if (r == 0 && to_pod && json_object_array_length(to_pod) > 0)
-		r = err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED, "--to-pod is not there yet");
+	if (r == 0)
+		r = take_to_pod(json_get(request, "to-pod", json_type_array), &args, err);
 	if (r < 0) {
 		intercept_args_done(&args);
 		return r;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/userd/to_pod.h"
 #include "core/attr.h"
 
 struct err;
@@ -34,12 +35,15 @@ struct intercept_args {
 	bool close_on_refuse, environment;
 	struct intercept_port_arg ports[INTERCEPT_PORTS_MAX];
 	size_t port_count; /* at least 1: the default is 8080 */
+	struct to_pod_port to_pod[INTERCEPT_PORTS_MAX];
+	size_t to_pod_count;
 };
 
 /* namespace: the connection's. On failure nothing is to be freed. */
 NODISCARD int intercept_args_parse(json_object *request, const char *namespace,
 	struct intercept_args *ret_args, struct err *err);
 void intercept_args_done(struct intercept_args *args);
+bool intercept_is_loopback(const char *address); /* of --address: this machine itself */
 NODISCARD int intercept_port_parse(
 	const char *text, struct intercept_port_arg *ret_port, struct err *err);
 

@@ -234,6 +234,8 @@ void intercept_follow(struct intercept *intercept, json_object *object)
 		"%s?fieldSelector=metadata.name%%3D%s", collection, intercept->object_name);
 
 	intercept->state = INTERCEPT_FOLLOW;
+	if (intercept->to_pod)
+		to_pod_open(intercept->to_pod, intercept->uid);
 	intercept->tries = 0;
 	intercept->watch =
 		kube_watch_start(intercept->set->config.client, path, &events, intercept);

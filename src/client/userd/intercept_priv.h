@@ -44,6 +44,7 @@ struct intercept {
 	char *object_name, *uid; /* uid NULL: no object that we know of */
 	json_object *object; /* as last seen */
 	json_object *environment;
+	struct to_pod *to_pod; /* NULL: none asked for */
 
 	/* At most one of each is under way. */
 	struct resolve *resolve;
@@ -75,6 +76,8 @@ struct intercepts {
 };
 
 /* intercept.c */
+/* The laptop's ends of --to-pod; before anything changes in the cluster. */
+NODISCARD int intercept_open_ports(struct intercept *intercept, struct err *err);
 void intercept_start(struct intercept *intercept);
 void intercept_create(struct intercept *intercept);
 /* Answers whoever asked; takes the result. */

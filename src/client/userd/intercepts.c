@@ -191,6 +191,7 @@ int intercepts_add(struct intercepts *set, struct intercept_args *args, struct i
 {
 	struct intercept *intercept = NULL, *each = NULL;
 	unsigned int count = 0;
+	int r;
 
 	if (find(set, args->name))
 		return err_set(err, -EEXIST, ERR_CONFLICT,
@@ -209,6 +210,11 @@ int intercepts_add(struct intercepts *set, struct intercept_args *args, struct i
 	intercept->object_name = xstrdup(intercept->args.name);
 	(void)uv_timer_init(set->config.loop, &intercept->timer);
 	intercept->timer.data = intercept;
+	r = intercept_open_ports(intercept, err);
+	if (r < 0) {
+		intercept_free(intercept);
+		return r;
+	}
 	DL_APPEND(set->list, intercept);
 	add_wait(intercept, wait);
 	reverse_want(set->reverse);

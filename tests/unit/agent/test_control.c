@@ -22,7 +22,7 @@ struct manager {
 	int64_t env_id;
 	char reason[64];
 	bool free_in_callback;
-	int requests, lines, configs, expects, envs, exits, overs, closes;
+	int requests, lines, configs, expects, envs, reaches, exits, overs, closes;
 	struct err err;
 };
 
@@ -99,6 +99,13 @@ static void on_env(void *user, int64_t id)
 	manager->envs++;
 }
 
+static void on_reach(void *user)
+{
+	struct manager *manager = user;
+
+	manager->reaches++;
+}
+
 static void on_exit_told(void *user, const char *reason)
 {
 	struct manager *manager = user;
@@ -121,6 +128,7 @@ static void start(struct manager *manager)
 	static const struct control_events events = {.on_config = on_config,
 		.on_expect = on_expect,
 		.on_env = on_env,
+		.on_reach = on_reach,
 		.on_exit = on_exit_told,
 		.on_over = on_over};
 	int status = manager->status;

@@ -81,6 +81,27 @@ static void everything_given_is_taken(void **state)
 	intercept_args_done(&args);
 }
 
+static void ports_of_the_pod_are_taken(void **state)
+{
+	struct intercept_args args;
+
+	(void)state;
+	assert_int_equal(
+		parse("{\"name\":\"a\",\"to-pod\":[\"80\",\"80/UDP\",\"8080/udp\",\"443/tcp\"]}",
+			&args, NULL),
+		0);
+	assert_int_equal(args.to_pod_count, 4);
+	assert_int_equal(args.to_pod[1].port, 80);
+	assert_true(args.to_pod[1].udp);
+	assert_false(args.to_pod[3].udp);
+	intercept_args_done(&args);
+	/* The port that connections go to is another host's. */
+	assert_int_equal(parse("{\"name\":\"a\",\"address\":\"10.0.0.1\",\"to-pod\":[\"8080\"]}",
+				 &args, NULL),
+		0);
+	intercept_args_done(&args);
+}
+
 static void ports_are_parsed_strictly(void **state)
 {
 	static const char *const wrong[] = {"", "0", "65536", "99999999999", "http", "80:", ":80",
@@ -112,7 +133,12 @@ static void wrong_requests_are_refused(void **state)
 		"{\"name\":\"a\",\"address\":\"\"}",
 		"{\"name\":\"a\",\"address\":\"1.2.3.4/8\"}",
 		"{\"name\":\"a\",\"on-refuse\":\"maybe\"}",
-		"{\"name\":\"a\",\"to-pod\":[\"80\"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"0\"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"65536\"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"80/sctp\"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"80 \"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"80\",\"80/TCP\"]}",
+		"{\"name\":\"a\",\"to-pod\":[\"8080\"]}",
 	};
 	struct intercept_args args;
 
@@ -127,6 +153,7 @@ int main(void)
 		cmocka_unit_test(names_follow_the_rule),
 		cmocka_unit_test(defaults_are_8080_on_this_machine),
 		cmocka_unit_test(everything_given_is_taken),
+		cmocka_unit_test(ports_of_the_pod_are_taken),
 		cmocka_unit_test(ports_are_parsed_strictly),
 		cmocka_unit_test(wrong_requests_are_refused),
 	};

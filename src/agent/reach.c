@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/reach.h"
+
+#include <string.h>
+
+#include "core/alloc.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "netfilter/intercept_rules.h"
+#include "tunnel/agent_link.h"
+#include "tunnel/datagram.h"
+#include "tunnel/dial.h"
+#include "tunnel/reply.h"
+#include "tunnel/target.h"
+
+#define LOOPBACK "127.0.0.1"
+
+struct reach {
+	uv_loop_t *loop;
+	struct ip_endpoint manager;
+	struct agent_credentials *credentials;
+	struct agent_link *link; /* NULL: not asked for, or lost */
+	struct dial_env env;
+	unsigned int dials, associations;
+};
+
+static bool is_loopback(const struct target *target)
+{
+	static const struct ip_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
+
+	return ip_addr_equal(&target->addr, &loopback);
+}
+
+static void on_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct reach *reach = user;
+	bool udp = head->protocol && strcmp(head->protocol, "connect-udp") == 0;
+	struct ip_endpoint endpoint;
+	struct target target;
+	int r;
+
+	if (strcmp(head->method, "CONNECT") != 0 || (head->protocol && !udp)) {
+		reply_status(stream, 405);
+		return;
+	}
+	r = udp ? target_parse_udp(head->path ? head->path : "", &target)
+		: target_parse(head->authority ? head->authority : "", &target);
+	if (r < 0 || !is_loopback(&target)) {
+		reply_reason(stream, REASON_FORBIDDEN);
+		return;
+	}
+	endpoint = (struct ip_endpoint){.addr = target.addr, .port = target.port};
+	if (udp)
+		datagram_start_endpoint(&reach->env, &reach->associations, stream, &endpoint);
+	else
+		dial_host(&reach->env, &reach->dials, stream, LOOPBACK, target.port);
+}
+
+static void on_ready(void *user UNUSED)
+{
+	log_debug("serving the laptop", "where=%s", LOOPBACK);
+}
+
+/* The manager asks again when somebody wants in. */
+static void on_closed(void *user, const struct err *err)
+{
+	struct reach *reach = user;
+
+	log_debug("not serving the laptop any more", "why=\"%s\"", err->msg);
+	agent_link_free(TAKE_PTR(reach->link));
+}
+
+struct reach *reach_new(
+	uv_loop_t *loop, const struct ip_endpoint *manager, struct agent_credentials *credentials)
+{
+	struct reach *reach = XNEW(struct reach);
+
+	reach->loop = loop;
+	reach->manager = *manager;
+	reach->credentials = credentials;
+	reach->env = (struct dial_env){.loop = loop};
+	return reach;
+}
+
+void reach_open(struct reach *reach)
+{
+	static const struct agent_link_events events = {
+		.on_ready = on_ready, .on_stream = on_stream, .on_closed = on_closed};
+	const struct agent_link_config config = {
+		.manager = reach->manager,
+		.credentials = reach->credentials,
+		.role = AGENT_SERVER,
+		.mark = INTERCEPT_MARK,
+	};
+
+	agent_link_free(reach->link);
+	reach->link = agent_link_new(reach->loop, &config, &events, reach);
+}
+
+void reach_stop(struct reach *reach)
+{
+	agent_link_free(TAKE_PTR(reach->link));
+}
+
+void reach_free(struct reach *reach)
+{
+	free(reach);
+}
