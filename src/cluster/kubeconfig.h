@@ -40,6 +40,9 @@ struct kube_config {
 	bool insecure_skip_tls_verify;
 	struct kube_exec *exec;
 	struct dns_settings dns; /* of the cluster entry's extension telepresence.io */
+	/* Of the cluster's extension "telepresence.io": subnets as text, NULL-terminated or NULL.
+	 */
+	char **also_proxy, **never_proxy, **allow_conflicting;
 };
 
 NODISCARD int kube_config_load(

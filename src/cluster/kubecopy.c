@@ -72,6 +72,9 @@ void kube_config_copy(struct kube_config *copy, const struct kube_config *config
 		.as_groups = copy_list(config->as_groups),
 		.insecure_skip_tls_verify = config->insecure_skip_tls_verify,
 		.exec = copy_exec(config->exec),
+		.also_proxy = copy_list(config->also_proxy),
+		.never_proxy = copy_list(config->never_proxy),
+		.allow_conflicting = copy_list(config->allow_conflicting),
 	};
 	dns_settings_copy(&copy->dns, &config->dns);
 }
@@ -95,5 +98,8 @@ void kube_config_done(struct kube_config *config)
 	strings_free(config->as_groups);
 	kube_exec_free(config->exec);
 	dns_settings_done(&config->dns);
+	strings_free(config->also_proxy);
+	strings_free(config->never_proxy);
+	strings_free(config->allow_conflicting);
 	*config = (struct kube_config){.context = NULL};
 }

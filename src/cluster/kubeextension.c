@@ -141,11 +141,9 @@ static int read_timeout(
 		"lookup-timeout: \"%.40s\" is not a duration like 8s, from 100ms to 60s", text);
 }
 
-int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
-	const yaml_node_t *cluster, struct err *err)
+static int read_dns(struct kubefile *file, const yaml_node_t *dns, struct dns_settings *settings,
+	struct err *err)
 {
-	const yaml_node_t *dns = kubefile_get(file, find_extension(file, cluster), "dns");
-	struct dns_settings *settings = &config->dns;
 	int r;
 
 	if (!dns || dns->type != YAML_MAPPING_NODE)
@@ -159,5 +157,21 @@ int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
 		r = read_mappings(file, dns, &settings->mappings, err);
 	if (r == 0)
 		r = read_timeout(file, dns, &settings->lookup_timeout_ms, err);
+	return r;
+}
+
+int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
+	const yaml_node_t *cluster, struct err *err)
+{
+	const yaml_node_t *extension = find_extension(file, cluster);
+	int r = kubefile_strings(file, extension, "also-proxy", &config->also_proxy, err);
+
+	if (r == 0)
+		r = kubefile_strings(file, extension, "never-proxy", &config->never_proxy, err);
+	if (r == 0)
+		r = kubefile_strings(file, extension, "allow-conflicting-subnets",
+			&config->allow_conflicting, err);
+	if (r == 0)
+		r = read_dns(file, kubefile_get(file, extension, "dns"), &config->dns, err);
 	return r;
 }

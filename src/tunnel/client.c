@@ -168,6 +168,12 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 	return tunnel;
 }
 
+void tunnel_client_check(struct tunnel_client *tunnel)
+{
+	if (tunnel->state == READY)
+		pipe_check(tunnel->pipe);
+}
+
 struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel)
 {
 	return tunnel->reverse ? NULL : tunnel->h2;

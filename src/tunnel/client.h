@@ -47,6 +47,9 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel);
 /* Streams that are open now, whoever opened them. */
 size_t tunnel_client_streams(const struct tunnel_client *tunnel);
+/* The path may have changed: silence from now on ends it within PIPE_CHECK_MS, or four round trips.
+ */
+void tunnel_client_check(struct tunnel_client *tunnel);
 /* Round-trip time of the last heartbeat in microseconds, 0 before the first. */
 uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel);
 const char *tunnel_client_carrier(const struct tunnel_client *tunnel);

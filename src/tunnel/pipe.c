@@ -133,9 +133,23 @@ static void arm_timer(struct pipe *pipe, uint64_t now)
 
 	if (pipe->config.ping_ms > 0)
 		due = MIN(due, pipe->last_ping_ms + pipe->config.ping_ms);
+	if (pipe->check_due_ms > 0)
+		due = MIN(due, pipe->check_due_ms);
 	pipe->timer_due_ms = MAX(due, now + 1);
 	uv_update_time(pipe->timer.loop);
 	uv_timer_start(&pipe->timer, on_timer, pipe->timer_due_ms - now, 0);
+}
+
+void pipe_check(struct pipe *pipe)
+{
+	uint64_t now = now_ms();
+
+	if (!pipe->open || pipe->dead)
+		return;
+	pipe->check_due_ms = now + MAX((uint64_t)PIPE_CHECK_MS, pipe->rtt_us / 250);
+	send_ping(pipe, now);
+	if (!pipe->dead)
+		arm_timer(pipe, now);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -145,6 +159,15 @@ static void on_timer(uv_timer_t *timer)
 	bool late = now > pipe->timer_due_ms + pipe->config.silence_ms / LATE_PART;
 	struct err err = ERR_INIT;
 
+	if (pipe->check_due_ms > 0 && now >= pipe->check_due_ms) {
+		if (!late) {
+			err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
+				"the other end of the tunnel is silent after the network changed");
+			pipe_fail(pipe, &err);
+			return;
+		}
+		pipe_check(pipe);
+	}
 	if (now >= pipe->last_rx_ms + pipe->config.silence_ms) {
 		if (!late) {
 			err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
@@ -168,6 +191,7 @@ static void on_carrier_data(void *user, const uint8_t *data, size_t len)
 	ssize_t r = 0;
 
 	pipe->last_rx_ms = now_ms();
+	pipe->check_due_ms = 0;
 	pipe->heard_ms = uv_now(pipe->timer.loop);
 	while (len > 0 && !pipe->dead) {
 		r = pipe_take(pipe, data, len, &err);

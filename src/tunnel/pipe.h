@@ -17,6 +17,8 @@
 
 struct carrier;
 struct err;
+#define PIPE_CHECK_MS 1000
+
 struct pipe;
 
 enum pipe_record {
@@ -70,6 +72,9 @@ size_t pipe_room(const struct pipe *pipe);
 /* record[PIPE_DATA_HEADER_BYTES..] holds len bytes of the stream, at most PIPE_DATA_MAX_BYTES; the
  * header is filled in. */
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
+/* Asks for a sign of life now: without one the pipe is closed after PIPE_CHECK_MS or four round
+ * trips, whichever is longer. For when the path may have changed. */
+void pipe_check(struct pipe *pipe);
 /* uv_now() when the peer's last byte came; 0: none yet. */
 uint64_t pipe_heard_ms(const struct pipe *pipe);
 uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */

@@ -40,6 +40,9 @@ const struct connect_field connect_fields[] = {
 		"Route this subnet to the cluster too (repeatable)"),
 	FIELD("never-proxy", 270, FIELD_PREFIXES, never_proxy, "CIDR",
 		"Never route this subnet to the cluster (repeatable)"),
+	FIELD("allow-conflicting-subnets", 280, FIELD_PREFIXES, allow_conflicting, "CIDR",
+		"Route this subnet to the cluster though a route of the laptop overlaps with it "
+		"(repeatable)"),
 	FIELD("image", 271, FIELD_STRING, image, "IMAGE", NULL),
 };
 const size_t connect_field_count = ARRAY_SIZE(connect_fields);

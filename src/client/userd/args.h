@@ -17,7 +17,7 @@
 
 struct err;
 
-#define CONNECT_PREFIXES 64 /* of --also-proxy and --never-proxy, each */
+#define CONNECT_PREFIXES 64 /* of --also-proxy, --never-proxy and so on, each */
 
 struct prefix_list {
 	struct ip_prefix items[CONNECT_PREFIXES];
@@ -29,7 +29,7 @@ struct connect_args {
 	char *certificate_authority, *client_certificate, *client_key, *tls_server_name;
 	char *manager_namespace, *image;
 	bool insecure_skip_tls_verify;
-	struct prefix_list also_proxy, never_proxy;
+	struct prefix_list also_proxy, never_proxy, allow_conflicting;
 };
 
 enum connect_field_type {

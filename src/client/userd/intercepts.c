@@ -129,6 +129,11 @@ static void on_drain(uv_timer_t *timer)
 	check_stopped(set);
 }
 
+void intercepts_check(struct intercepts *set)
+{
+	reverse_check(set->reverse);
+}
+
 bool intercepts_stop(struct intercepts *set, void (*on_stopped)(void *user), void *user)
 {
 	struct intercept *intercept = NULL, *next = NULL;

@@ -50,6 +50,8 @@ struct intercepts_config {
 struct intercepts *intercepts_new(const struct intercepts_config *config);
 /* Forgets them all without a request; waits are not told. NULL-safe, deferred. */
 void intercepts_free(struct intercepts *set);
+/* The path to the cluster may have changed. */
+void intercepts_check(struct intercepts *set);
 /* The Session and its maker, each time that the connection is up. */
 void intercepts_session(
 	struct intercepts *set, const char *owner, const char *name, const char *uid);

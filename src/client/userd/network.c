@@ -17,8 +17,7 @@
 #include "dns/resolver.h"
 #include "flow/flow.h"
 
-#define NETWORK_MTU 1500
-#define DNS_PORT    53
+#define DNS_PORT 53
 
 DEFINE_AUTO(network, network_free);
 
@@ -106,24 +105,23 @@ static const struct dns_events dns_events = {
 	.query = on_dns_query, .upstream_socket = on_upstream_socket};
 
 static int plan(const struct network *network, const struct cluster_info *info,
-	const struct route_list *routes, struct prefix_set *ret_routes, struct err *err)
+	const struct route_list *routes, struct plan *ret_plan, struct err *err)
 {
 	const struct plan_input input = {
 		.info = info,
-		.also_proxy = &network->also_proxy,
-		.never_proxy = &network->never_proxy,
+		.lists = &network->lists,
 		.direct = &network->direct,
 		.routes = routes,
 		.own_device = network->tun.name,
 	};
 
-	return plan_routes(&input, ret_routes, err);
+	return plan_routes(&input, ret_plan, err);
 }
 
 /* Addresses that no route, host of the laptop or subnet of the cluster has. */
 static int pick_addresses(struct network *network, const struct route_list *routes, struct err *err)
 {
-	struct prefix_set taken = network->routes;
+	struct prefix_set taken = network->plan.routes;
 	uint8_t random[5];
 	int r = 0;
 
@@ -230,15 +228,17 @@ static int add_direct(struct network *network, struct err *err)
 static int set_up(struct network *network, const struct cluster_info *info,
 	const struct route_list *routes, struct err *err)
 {
-	int r = plan(network, info, routes, &network->routes, err);
+	int r = plan(network, info, routes, &network->plan, err);
 
+	if (r == 0 && network->plan.conflict_count > 0)
+		r = plan_conflict_error(&network->plan.conflicts[0], err);
 	if (r == 0)
 		r = pick_addresses(network, routes, err);
 	if (r == 0)
 		r = open_device(network, err);
 	if (r == 0)
-		r = root_client_routes(
-			network->config.root, network->routes.items, network->routes.count, err);
+		r = root_client_routes(network->config.root, network->plan.routes.items,
+			network->plan.routes.count, err);
 	return r < 0 ? r : open_dns(network, info, err);
 }
 
@@ -252,8 +252,7 @@ int network_new(const struct network_config *config, const struct cluster_info *
 	network->config = *config;
 	network->tun.fd = -1;
 	network->namespace = xstrdup(config->namespace);
-	network->also_proxy = *config->also_proxy;
-	network->never_proxy = *config->never_proxy;
+	network->lists = *config->lists;
 	r = resolv_conf_read(NULL, &network->resolv, err);
 	if (r == 0)
 		r = add_direct(network, err);
@@ -268,22 +267,59 @@ int network_new(const struct network_config *config, const struct cluster_info *
 	return 0;
 }
 
+static bool same_set(const struct prefix_set *a, const struct prefix_set *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		if (a->items[i].len != b->items[i].len ||
+			!ip_addr_equal(&a->items[i].addr, &b->items[i].addr))
+			return false;
+	}
+	return true;
+}
+
+/* What is new about conflicts is said once. */
+static void log_plan(const struct plan *before, const struct plan *now)
+{
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < now->conflict_count && now->conflict_count > before->conflict_count;
+		i++) {
+		(void)plan_conflict_error(&now->conflicts[i], &err);
+		log_warn("a subnet is not routed to the cluster", "reason=%s", err.msg);
+	}
+	log_info("routes follow", "subnets=%zu conflicts=%zu", now->routes.count,
+		now->conflict_count);
+}
+
 int network_update(struct network *network, const struct cluster_info *info, struct err *err)
 {
 	struct route_list routes = {.items = NULL};
-	struct prefix_set wanted;
+	struct plan *wanted = XNEW(struct plan);
+	bool changed;
 	int r = routes_read(&routes, err);
 
 	if (r == 0)
-		r = plan(network, info, &routes, &wanted, err);
+		r = plan(network, info, &routes, wanted, err);
 	routes_done(&routes);
-	if (r == 0)
-		r = root_client_routes(network->config.root, wanted.items, wanted.count, err);
-	if (r < 0)
-		return r;
-	network->routes = wanted;
-	set_cluster(network, info);
-	return 0;
+	changed = r == 0 && !same_set(&wanted->routes, &network->plan.routes);
+	if (changed)
+		r = root_client_routes(
+			network->config.root, wanted->routes.items, wanted->routes.count, err);
+	if (r == 0) {
+		if (changed)
+			log_plan(&network->plan, wanted);
+		network->plan = *wanted;
+		set_cluster(network, info);
+	}
+	free(wanted);
+	return r;
+}
+
+const char *network_device(const struct network *network)
+{
+	return network->tun.name;
 }
 
 void network_free(struct network *network)

@@ -21,6 +21,7 @@ struct cluster_info;
 struct dns_settings;
 struct err;
 struct network;
+struct proxy_lists;
 struct root_client;
 struct uplink;
 
@@ -30,7 +31,7 @@ struct network_config {
 	const struct uplink *uplink; /* borrowed */
 	const char *namespace; /* copied */
 	const struct dns_settings *dns; /* borrowed */
-	const struct prefix_list *also_proxy, *never_proxy; /* copied */
+	const struct proxy_lists *lists; /* copied */
 	const struct ip_addr *direct; /* API server and proxy: never routed; copied */
 	size_t direct_count;
 	/* Somebody took the device away: nothing works any more. network_free() is allowed. */
@@ -41,9 +42,11 @@ struct network_config {
 NODISCARD int network_new(const struct network_config *config, const struct cluster_info *info,
 	struct network **ret_network, struct err *err);
 void network_free(struct network *network); /* NULL-safe */
-/* New subnets or namespaces. On failure everything stays as it was. */
+/* New subnets or namespaces, or other routes on the laptop: ours are set anew, without those that
+ * conflict. On failure everything stays as it was. */
 NODISCARD int network_update(
 	struct network *network, const struct cluster_info *info, struct err *err);
+const char *network_device(const struct network *network);
 /* Adds device, subnets, DNS and counters to the status of the root daemon. */
 void network_describe(const struct network *network, json_object *root_daemon);
 /* Who would answer for a name, by which rule, as an object; NULL: it is not a name. */

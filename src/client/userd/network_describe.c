@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/userd/assoc.h"
@@ -34,6 +35,25 @@ static json_object *describe_names(char *const *list, bool dotted)
 		auto_free char *text = xasprintf("%s%s", dotted && **list != '.' ? "." : "", *list);
 
 		json_object_array_add(array, json_object_new_string(text));
+	}
+	return array;
+}
+
+/* Subnets that are not routed to the cluster, each with the route that stands in the way. */
+static json_object *describe_conflicts(const struct plan *plan)
+{
+	json_object *array = json_object_new_array();
+	char text[ADDR_TEXT_BYTES], line[ADDR_TEXT_BYTES + IF_NAMESIZE + 8];
+
+	for (size_t i = 0; i < plan->conflict_count; i++) {
+		const struct plan_conflict *conflict = &plan->conflicts[i];
+		json_object *entry = json_object_new_object();
+
+		json_put_string(entry, "subnet", ip_prefix_format(&conflict->subnet, text));
+		(void)snprintf(line, sizeof(line), "%s dev %s",
+			ip_prefix_format(&conflict->route.prefix, text), conflict->route.device);
+		json_put_string(entry, "route", line);
+		json_object_array_add(array, entry);
 	}
 	return array;
 }
@@ -137,12 +157,17 @@ void network_describe(const struct network *network, json_object *root_daemon)
 {
 	json_put_string(root_daemon, "device", network->tun.name);
 	json_object_object_add(root_daemon, "dns", describe_dns(network));
-	json_object_object_add(
-		root_daemon, "subnets", describe_set(network->routes.items, network->routes.count));
+	json_object_object_add(root_daemon, "subnets",
+		describe_set(network->plan.routes.items, network->plan.routes.count));
 	json_object_object_add(root_daemon, "also_proxy_subnets",
-		describe_set(network->also_proxy.items, network->also_proxy.count));
+		describe_set(network->lists.also.items, network->lists.also.count));
 	json_object_object_add(root_daemon, "never_proxy_subnets",
-		describe_set(network->never_proxy.items, network->never_proxy.count));
+		describe_set(network->lists.never.items, network->lists.never.count));
+	json_object_object_add(root_daemon, "allow_conflicting_subnets",
+		describe_set(network->lists.allow_conflicting.items,
+			network->lists.allow_conflicting.count));
+	json_object_object_add(root_daemon, "conflicts", describe_conflicts(&network->plan));
+	json_object_object_add(root_daemon, "mtu", json_object_new_int(NETWORK_MTU));
 	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
 }
 

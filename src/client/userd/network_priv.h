@@ -8,9 +8,12 @@
 #include <stdbool.h>
 
 #include "client/userd/network.h"
+#include "client/userd/plan.h"
 #include "client/userd/subnets.h"
 #include "ipc/root_client.h"
 #include "resolv/resolvconf.h"
+
+#define NETWORK_MTU 1500
 
 struct assoc_table;
 struct dialer;
@@ -21,12 +24,12 @@ struct flow_engine;
 struct network {
 	struct network_config config;
 	char *namespace;
-	struct prefix_list also_proxy, never_proxy;
+	struct proxy_lists lists;
 	struct prefix_set direct; /* direct hosts and nameservers */
 	struct resolv_conf resolv;
 	struct root_tun tun; /* fd: the engine's, once there is one */
 	struct ip_prefix own4, own6;
-	struct prefix_set routes;
+	struct plan plan; /* in force */
 	struct dialer *dialer;
 	struct assoc_table *assocs;
 	struct flow_engine *engine;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/userd/info.h"
+#include "core/alloc.h"
 #include "core/err.h"
 
 static int add_all(
@@ -25,7 +26,7 @@ static int cluster_part(const struct plan_input *input, struct prefix_set *ret_s
 	int r = add_all(&wanted, info->pods.items, info->pods.count, err);
 
 	if (r == 0)
-		r = add_all(&never, input->never_proxy->items, input->never_proxy->count, err);
+		r = add_all(&never, input->lists->never.items, input->lists->never.count, err);
 	return r < 0 ? r : prefix_set_subtract(&wanted, &never, ret_set, err);
 }
 
@@ -33,13 +34,13 @@ static int add_also(const struct plan_input *input, struct prefix_set *set, stru
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < input->also_proxy->count; i++) {
-		const struct ip_prefix *also = &input->also_proxy->items[i];
+	for (size_t i = 0; r == 0 && i < input->lists->also.count; i++) {
+		const struct ip_prefix *also = &input->lists->also.items[i];
 		struct prefix_set one = {.items = {*also}, .count = 1}, never = {.count = 0}, rest;
 
-		for (size_t k = 0; r == 0 && k < input->never_proxy->count; k++) {
-			if (input->never_proxy->items[k].len > also->len)
-				r = prefix_set_add(&never, &input->never_proxy->items[k], err);
+		for (size_t k = 0; r == 0 && k < input->lists->never.count; k++) {
+			if (input->lists->never.items[k].len > also->len)
+				r = prefix_set_add(&never, &input->lists->never.items[k], err);
 		}
 		if (r == 0)
 			r = prefix_set_subtract(&one, &never, &rest, err);
@@ -64,28 +65,119 @@ static int hosts_to_avoid(
 	return r;
 }
 
-int plan_routes(const struct plan_input *input, struct prefix_set *ret_routes, struct err *err)
+static bool covers(const struct ip_prefix *outer, const struct ip_prefix *inner)
 {
-	struct prefix_set set = {.count = 0}, avoid;
-	char text[ADDR_TEXT_BYTES], route_text[ADDR_TEXT_BYTES];
-	const struct route *conflict;
-	struct ip_prefix prefix;
-	int r = cluster_part(input, &set, err);
+	return outer->len <= inner->len && ip_prefix_contains(outer, &inner->addr);
+}
+
+/* Of a route and a subnet that overlap, one contains the other: the overlap is the longer one. */
+static bool is_allowed(const struct plan_input *input, const struct ip_prefix *subnet,
+	const struct ip_prefix *route)
+{
+	const struct ip_prefix *overlap = subnet->len > route->len ? subnet : route;
+
+	for (size_t i = 0; i < input->lists->allow_conflicting.count; i++) {
+		if (covers(&input->lists->allow_conflicting.items[i], overlap))
+			return true;
+	}
+	return false;
+}
+
+/* The subnet as the cluster or a flag names it, of which `piece` may be what holes have left. */
+static struct ip_prefix named_subnet(const struct plan_input *input, const struct ip_prefix *piece)
+{
+	const struct prefix_set *const sets[] = {&input->info->services, &input->info->pods};
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		for (size_t k = 0; k < sets[i]->count; k++) {
+			if (covers(&sets[i]->items[k], piece))
+				return sets[i]->items[k];
+		}
+	}
+	for (size_t i = 0; i < input->lists->also.count; i++) {
+		if (covers(&input->lists->also.items[i], piece))
+			return input->lists->also.items[i];
+	}
+	return *piece;
+}
+
+static void note_conflict(const struct plan_input *input, const struct ip_prefix *piece,
+	const struct route *route, struct plan *plan)
+{
+	if (plan->conflict_count == PLAN_CONFLICTS)
+		return;
+	plan->conflicts[plan->conflict_count++] =
+		(struct plan_conflict){.subnet = named_subnet(input, piece), .route = *route};
+}
+
+static void resolve_route(
+	const struct plan_input *input, const struct route *route, struct plan *plan)
+{
+	struct prefix_set *set = &plan->routes;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct ip_prefix piece = set->items[i];
+		bool conflict = ip_prefix_overlaps(&piece, &route->prefix) &&
+				!is_allowed(input, &piece, &route->prefix);
+
+		if (conflict)
+			note_conflict(input, &piece, route, plan);
+		if (!conflict || !covers(&route->prefix, &piece))
+			set->items[kept++] = piece;
+	}
+	set->count = kept;
+}
+
+/* The kernel keeps one route of a prefix and metric; two halves of it are longer and win. */
+static int outdo_equal(const struct plan_input *input, struct plan *plan, struct err *err)
+{
+	struct prefix_set *set = &plan->routes;
+
+	for (size_t i = 0; i < input->routes->count; i++) {
+		const struct route *route = &input->routes->items[i];
+
+		if (strcmp(route->device, input->own_device) == 0)
+			continue;
+		if (prefix_set_halve(set, &route->prefix) < 0)
+			return err_set(err, -E2BIG, ERR_UNSUPPORTED, "too many subnets");
+	}
+	return 0;
+}
+
+int plan_conflict_error(const struct plan_conflict *conflict, struct err *err)
+{
+	char text[ADDR_TEXT_BYTES], route[ADDR_TEXT_BYTES];
+
+	return err_set(err, -EEXIST, ERR_CONFLICT,
+		"subnet %s overlaps with existing route \"%s dev %s\" "
+		"(--allow-conflicting-subnets %s connects all the same)",
+		ip_prefix_format(&conflict->subnet, text),
+		ip_prefix_format(&conflict->route.prefix, route), conflict->route.device, text);
+}
+
+int plan_routes(const struct plan_input *input, struct plan *ret_plan, struct err *err)
+{
+	struct plan *plan = XNEW(struct plan);
+	struct prefix_set avoid;
+	int r = cluster_part(input, &plan->routes, err);
 
 	if (r == 0)
-		r = add_also(input, &set, err);
+		r = add_also(input, &plan->routes, err);
 	if (r == 0)
 		r = hosts_to_avoid(input, &avoid, err);
 	if (r == 0)
-		r = prefix_set_subtract(&set, &avoid, &set, err);
-	if (r < 0)
-		return r;
-	conflict = routes_conflict(input->routes, &set, input->own_device, &prefix);
-	if (conflict)
-		return err_set(err, -EEXIST, ERR_CONFLICT,
-			"subnet %s overlaps with existing route \"%s dev %s\"",
-			ip_prefix_format(&prefix, text),
-			ip_prefix_format(&conflict->prefix, route_text), conflict->device);
-	*ret_routes = set;
-	return 0;
+		r = prefix_set_subtract(&plan->routes, &avoid, &plan->routes, err);
+	for (size_t i = 0; r == 0 && i < input->routes->count; i++) {
+		const struct route *route = &input->routes->items[i];
+
+		if (!route_is_default(route) && strcmp(route->device, input->own_device) != 0)
+			resolve_route(input, route, plan);
+	}
+	if (r == 0)
+		r = outdo_equal(input, plan, err);
+	if (r == 0)
+		*ret_plan = *plan;
+	free(plan);
+	return r;
 }

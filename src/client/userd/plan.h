@@ -5,7 +5,7 @@
 #ifndef CLIENT_USERD_PLAN_H
 #define CLIENT_USERD_PLAN_H
 
-#include "client/userd/args.h"
+#include "client/userd/proxy_lists.h"
 #include "client/userd/routes.h"
 #include "client/userd/subnets.h"
 #include "core/attr.h"
@@ -15,18 +15,36 @@ struct err;
 
 struct plan_input {
 	const struct cluster_info *info;
-	const struct prefix_list *also_proxy, *never_proxy;
+	const struct proxy_lists *lists;
 	const struct prefix_set *direct; /* hosts that are never routed */
 	const struct route_list *routes;
 	const char *own_device;
 };
 
+/* As many are shown; more are more of the same. */
+#define PLAN_CONFLICTS 16
+
+struct plan_conflict {
+	struct ip_prefix subnet; /* of the cluster, or of --also-proxy */
+	struct route route; /* of the laptop */
+};
+
+struct plan {
+	struct prefix_set routes;
+	struct plan_conflict conflicts[PLAN_CONFLICTS];
+	size_t conflict_count;
+};
+
 /*
  * Cluster subnets without never-proxy, and also-proxy without the longer never-proxy ones (the
- * most specific wins), without the direct hosts and the default gateways. -EEXIST when a route of
- * the laptop overlaps.
+ * most specific wins), without the direct hosts and the default gateways.
+ *
+ * A route of the laptop that overlaps is a conflict unless allow_conflicting has the overlap. What
+ * such a route covers is left out; one that is longer than ours needs nothing, as the kernel takes
+ * the longest. An allowed one that is the same as ours is outdone by our two halves of it.
  */
-NODISCARD int plan_routes(
-	const struct plan_input *input, struct prefix_set *ret_routes, struct err *err);
+NODISCARD int plan_routes(const struct plan_input *input, struct plan *ret_plan, struct err *err);
+/* -EEXIST with both routes and the flag named. */
+int plan_conflict_error(const struct plan_conflict *conflict, struct err *err);
 
 #endif /* CLIENT_USERD_PLAN_H */

@@ -131,6 +131,14 @@ size_t reverse_streams(const struct reverse *reverse)
 	return reverse->tunnel ? tunnel_client_streams(reverse->tunnel) : 0;
 }
 
+void reverse_check(struct reverse *reverse)
+{
+	if (reverse->tunnel)
+		tunnel_client_check(reverse->tunnel);
+	else
+		restart(reverse);
+}
+
 bool reverse_is_ready(const struct reverse *reverse)
 {
 	return reverse->ready;

@@ -38,6 +38,8 @@ void reverse_session(struct reverse *reverse, const char *uid);
 void reverse_want(struct reverse *reverse);
 /* Connections that are served now. */
 size_t reverse_streams(const struct reverse *reverse);
+/* The path may have changed (tunnel_client_check()). */
+void reverse_check(struct reverse *reverse);
 bool reverse_is_ready(const struct reverse *reverse);
 
 #endif /* CLIENT_USERD_REVERSE_H */

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/userd/subnets.h"
 #include "core/alloc.h"
 #include "core/err.h"
 
@@ -186,22 +185,4 @@ void routes_done(struct route_list *list)
 bool route_is_default(const struct route *route)
 {
 	return route->prefix.len <= 1;
-}
-
-const struct route *routes_conflict(const struct route_list *list, const struct prefix_set *set,
-	const char *own_device, struct ip_prefix *ret_prefix)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		const struct route *route = &list->items[i];
-		const struct ip_prefix *overlap;
-
-		if (route_is_default(route) || strcmp(route->device, own_device) == 0)
-			continue;
-		overlap = prefix_set_overlap(set, &route->prefix);
-		if (overlap) {
-			*ret_prefix = *overlap;
-			return route;
-		}
-	}
-	return NULL;
 }

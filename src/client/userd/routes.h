@@ -12,7 +12,6 @@
 #include "net/addr.h"
 
 struct err;
-struct prefix_set;
 
 #define ROUTES_MAX 4096
 
@@ -35,8 +34,5 @@ bool routes_parse4(const char *line, struct route *ret_route);
 bool routes_parse6(const char *line, struct route *ret_route);
 /* Default routes, and their halves as VPNs add them, say nothing about a subnet's use. */
 bool route_is_default(const struct route *route);
-/* The first route (not a default, not on this device) that overlaps a member of the set. */
-const struct route *routes_conflict(const struct route_list *list, const struct prefix_set *set,
-	const char *own_device, struct ip_prefix *ret_prefix);
 
 #endif /* CLIENT_USERD_ROUTES_H */

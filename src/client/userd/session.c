@@ -10,6 +10,7 @@
 #include "client/userd/backoff.h"
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
+#include "client/userd/netwatch.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
@@ -169,6 +170,15 @@ void session_retry(struct session *session, const struct err *err, const char *h
 	session_enter(session, SESSION_WAIT);
 }
 
+void session_reopen(struct session *session)
+{
+	session->attempts = 0;
+	if (session->state != SESSION_WAIT)
+		session_enter(session, SESSION_WAIT);
+	else
+		(void)uv_timer_start(&session->timer, on_timer, 0, 0);
+}
+
 static void enter_connected(struct session *session)
 {
 	bool first = !session->established;
@@ -200,6 +210,7 @@ static void enter_closing(struct session *session)
 {
 	cancel_step(session);
 	/* Names and routes first: what the person asked to be gone is gone at once. */
+	netwatch_free(TAKE_PTR(session->netwatch));
 	network_free(TAKE_PTR(session->network));
 	session->closing = 1;
 	session_drop_tunnel(session);
@@ -223,8 +234,11 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	struct kube_client *client = NULL;
 	struct session *session;
 	json_object *copy;
+	struct proxy_lists lists;
 	int r = kube_config_load(&overrides, &kube, err);
 
+	if (r == 0)
+		r = proxy_lists_make(args, kube, &lists, err);
 	if (r == 0)
 		r = session_key_new(&key, err);
 	if (r == 0)
@@ -238,6 +252,7 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	r = connect_args_from_json(copy, &session->args, err);
 	json_object_put(copy);
 	assert(r == 0);
+	session->lists = lists;
 	session->loop = loop;
 	session->root = root;
 	session->events = *events;
@@ -290,6 +305,7 @@ void session_free(struct session *session)
 		return;
 	session->state = SESSION_CLOSED;
 	cancel_step(session);
+	netwatch_free(TAKE_PTR(session->netwatch));
 	network_free(TAKE_PTR(session->network));
 	session_drop_tunnel(session);
 	intercepts_free(TAKE_PTR(session->intercepts));

@@ -5,6 +5,7 @@
 
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
+#include "client/userd/netwatch.h"
 #include "client/userd/proto.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
@@ -12,6 +13,7 @@
 #include "client/userd/session_steps.h"
 #include "cluster/client.h"
 #include "core/alloc.h"
+#include "core/log.h"
 #include "ipc/root_client.h"
 #include "tunnel/client.h"
 
@@ -43,6 +45,43 @@ static void on_lost(void *user)
 	session_stop(user);
 }
 
+static const char *status_text(const struct session *session)
+{
+	if (session->state >= SESSION_CLOSING)
+		return "Disconnecting";
+	if (session->state == SESSION_CONNECTED)
+		return "Connected";
+	return session->established ? "Reconnecting" : "Connecting";
+}
+
+/* Of the laptop's own links, addresses or routes: a VPN, another Wi-Fi, the end of a sleep. */
+static void on_network_change(void *user)
+{
+	struct session *session = user;
+	struct err err = ERR_INIT;
+
+	if (session->state >= SESSION_CLOSING || !session->established)
+		return;
+	log_info("the laptop's network has changed", "state=%s", status_text(session));
+	if (session->network && network_update(session->network, &session->info, &err) < 0)
+		log_warn("routes stay as they were", "error=%s", err.msg);
+	intercepts_check(session->intercepts);
+	if (session->state == SESSION_CONNECTED)
+		tunnel_client_check(session->tunnel);
+	else
+		session_reopen(session);
+}
+
+static void watch_network(struct session *session)
+{
+	struct err err = ERR_INIT;
+
+	if (netwatch_new(session->loop, on_network_change, session, &session->netwatch, &err) < 0)
+		log_warn("changes of the laptop's network are not seen", "error=%s", err.msg);
+	else
+		netwatch_ignore(session->netwatch, network_device(session->network));
+}
+
 void session_network(struct session *session)
 {
 	const struct network_config config = {
@@ -51,8 +90,7 @@ void session_network(struct session *session)
 		.uplink = &session->uplink,
 		.namespace = session->kube->namespace,
 		.dns = &session->kube->dns,
-		.also_proxy = &session->args.also_proxy,
-		.never_proxy = &session->args.never_proxy,
+		.lists = &session->lists,
 		.direct = session->direct,
 		.direct_count = session->direct_count,
 		.on_lost = on_lost,
@@ -66,12 +104,14 @@ void session_network(struct session *session)
 	r = network_new(&config, &session->info, &session->network, &err);
 	if (r == -EEXIST)
 		session_fail(session, &err,
-			"Leave that subnet out with --never-proxy, or disconnect the VPN that has "
-			"it");
+			"--allow-conflicting-subnets routes that subnet to the cluster all the "
+			"same; --never-proxy leaves it out; or disconnect the VPN that has it");
 	else if (r < 0)
 		session_fail(session, &err, NULL);
-	else
-		session_enter(session, SESSION_TEST);
+	if (r < 0)
+		return;
+	watch_network(session);
+	session_enter(session, SESSION_TEST);
 }
 
 /* Why the name was not found, by what came to our resolver, or not reached. */
@@ -136,25 +176,16 @@ static bool same(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-static bool same_list(const struct prefix_list *a, const struct prefix_list *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++) {
-		if (a->items[i].len != b->items[i].len ||
-			!ip_addr_equal(&a->items[i].addr, &b->items[i].addr))
-			return false;
-	}
-	return true;
-}
-
 int session_compare(const struct session *session, const struct connect_args *args, bool *ret_same,
 	struct err *err)
 {
 	const struct kube_overrides overrides = connect_args_overrides(args);
 	AUTO(kube_config) kube = NULL;
+	struct proxy_lists lists;
 	int r = kube_config_load(&overrides, &kube, err);
 
+	if (r == 0)
+		r = proxy_lists_make(args, kube, &lists, err);
 	if (r < 0)
 		return r;
 	*ret_same = same(kube->server, session->kube->server) &&
@@ -163,18 +194,8 @@ int session_compare(const struct session *session, const struct connect_args *ar
 		    same(kube->as, session->kube->as) &&
 		    same(connect_args_manager_namespace(args), session->manager_namespace) &&
 		    dns_settings_equal(&kube->dns, &session->kube->dns) &&
-		    same_list(&args->also_proxy, &session->args.also_proxy) &&
-		    same_list(&args->never_proxy, &session->args.never_proxy);
+		    proxy_lists_equal(&lists, &session->lists);
 	return 0;
-}
-
-static const char *status_text(const struct session *session)
-{
-	if (session->state >= SESSION_CLOSING)
-		return "Disconnecting";
-	if (session->state == SESSION_CONNECTED)
-		return "Connected";
-	return session->established ? "Reconnecting" : "Connecting";
 }
 
 void session_describe(const struct session *session, json_object *user_daemon,

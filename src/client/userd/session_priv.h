@@ -17,6 +17,7 @@
 #include "client/userd/args.h"
 #include "client/userd/hosts.h"
 #include "client/userd/info.h"
+#include "client/userd/proxy_lists.h"
 #include "client/userd/session.h"
 #include "client/userd/uplink.h"
 #include "core/attr.h"
@@ -46,6 +47,7 @@ struct intercepts;
 struct kube_carrier_open;
 struct kube_install;
 struct kube_request;
+struct netwatch;
 
 struct session {
 	uv_loop_t *loop;
@@ -56,6 +58,7 @@ struct session {
 	uv_timer_t timer; /* the state's deadline, or the pause of WAIT */
 
 	struct connect_args args;
+	struct proxy_lists lists;
 	char *manager_namespace;
 	struct kube_config *kube;
 	struct kube_client *client;
@@ -78,6 +81,7 @@ struct session {
 	struct ip_addr direct[HOSTS_ADDRESSES];
 	size_t direct_count;
 	struct network *network;
+	struct netwatch *netwatch; /* from NETWORK on; NULL: could not be had */
 	struct intercepts *intercepts;
 
 	bool established; /* was CONNECTED: failures lead to WAIT */
@@ -96,6 +100,9 @@ void session_say(struct session *session, const char *fmt, ...) PRINTF(2, 3);
 void session_fail(struct session *session, const struct err *err, const char *hint);
 /* A failure that passes by itself: WAIT while there is time, else as session_fail(). */
 void session_retry(struct session *session, const struct err *err, const char *hint);
+
+/* Established and without a tunnel: the next try is now, on whatever network there is. */
+void session_reopen(struct session *session);
 
 /* session_retry() in a moment, unless the state has changed by then. */
 void session_defer(struct session *session, const struct err *err);

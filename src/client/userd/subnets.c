@@ -59,6 +59,23 @@ static struct ip_prefix half_of(const struct ip_prefix *prefix, bool upper)
 	return half;
 }
 
+int prefix_set_halve(struct prefix_set *set, const struct ip_prefix *prefix)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		struct ip_prefix *item = &set->items[i];
+
+		if (item->len != prefix->len || !ip_addr_equal(&item->addr, &prefix->addr) ||
+			item->len == 8 * ip_addr_len(&item->addr))
+			continue;
+		if (set->count == ARRAY_SIZE(set->items))
+			return -E2BIG;
+		set->items[set->count++] = half_of(item, true);
+		*item = half_of(item, false);
+		return 0;
+	}
+	return 0;
+}
+
 /* Walks down from the prefix to the hole and keeps the half beside the path at each step. */
 static int add_around(struct prefix_set *set, struct ip_prefix prefix, const struct ip_prefix *hole,
 	struct err *err)

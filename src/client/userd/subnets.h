@@ -32,6 +32,8 @@ const struct ip_prefix *prefix_set_overlap(
 /* wanted without excluded: a prefix with a hole is split into the halves beside it. */
 NODISCARD int prefix_set_subtract(const struct prefix_set *wanted,
 	const struct prefix_set *excluded, struct prefix_set *ret_set, struct err *err);
+/* Makes a member that equals the prefix its two halves; a single host stays. -E2BIG when full. */
+NODISCARD int prefix_set_halve(struct prefix_set *set, const struct ip_prefix *prefix);
 /* A free /30 of 198.18.0.0/15 (RFC 2544), else of 100.64.0.0/10 (RFC 6598): its first host. */
 NODISCARD int subnets_pick4(
 	const struct prefix_set *taken, struct ip_prefix *ret_prefix, struct err *err);

@@ -87,7 +87,7 @@ struct world {
 	struct route routes[ARRAY_SIZE(lines4)];
 	struct route_list list;
 	struct cluster_info info;
-	struct prefix_list also, never;
+	struct proxy_lists lists;
 	struct prefix_set direct;
 	struct plan_input input;
 };
@@ -108,8 +108,7 @@ static void set_up(struct world *world, const char *services, const char *pods)
 	world->info.services = (struct prefix_set){.items = {prefix(services)}, .count = 1};
 	world->info.pods = (struct prefix_set){.items = {prefix(pods)}, .count = 1};
 	world->input = (struct plan_input){.info = &world->info,
-		.also_proxy = &world->also,
-		.never_proxy = &world->never,
+		.lists = &world->lists,
 		.direct = &world->direct,
 		.routes = &world->list,
 		.own_device = "tel0"};
@@ -126,75 +125,135 @@ static bool routed(const struct prefix_set *set, const char *host)
 static void routes_the_cluster(void **state)
 {
 	struct world world;
-	struct prefix_set set;
+	struct plan plan;
 
 	(void)state;
 	/* 10.100.0.0/16 is on our own device already. */
 	set_up(&world, "10.100.0.0/16", "10.128.0.0/16");
-	assert_int_equal(plan_routes(&world.input, &set, NULL), 0);
-	assert_int_equal(set.count, 2);
-	assert_true(routed(&set, "10.100.0.1") && routed(&set, "10.128.9.9"));
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_int_equal(plan.routes.count, 2);
+	assert_true(routed(&plan.routes, "10.100.0.1") && routed(&plan.routes, "10.128.9.9"));
 }
 
 static void names_both_sides_of_a_conflict(void **state)
 {
 	struct world world;
-	struct prefix_set set;
+	struct plan plan;
 	struct err err = ERR_INIT;
 
 	(void)state;
 	set_up(&world, "10.96.0.0/12", "10.128.0.0/16");
-	assert_int_equal(plan_routes(&world.input, &set, &err), -EEXIST);
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_int_equal(plan.conflict_count, 1);
+	assert_int_equal(plan_conflict_error(&plan.conflicts[0], &err), -EEXIST);
 	assert_string_equal(err.msg,
-		"subnet 10.96.0.0/12 overlaps with existing route \"10.96.0.0/16 dev vpn0\"");
+		"subnet 10.96.0.0/12 overlaps with existing route \"10.96.0.0/16 dev vpn0\" "
+		"(--allow-conflicting-subnets 10.96.0.0/12 connects all the same)");
 	assert_int_equal(err.kind, ERR_CONFLICT);
+	/* The kernel prefers the longer one of the VPN: ours may stay. */
+	assert_true(routed(&plan.routes, "10.97.0.1"));
+}
+
+/* A VPN that came up while connected has what it says, unless that is allowed to be ours. */
+static void what_a_route_covers_is_withdrawn(void **state)
+{
+	static const char *const covering[] = {"10.96.0.0/16", "10.96.0.0/20"};
+	struct world world;
+	struct plan plan;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(covering); i++) {
+		set_up(&world, covering[i], "10.128.0.0/16");
+		assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+		assert_int_equal(plan.conflict_count, 1);
+		assert_false(routed(&plan.routes, "10.96.0.1"));
+		assert_true(routed(&plan.routes, "10.128.0.1"));
+	}
+}
+
+static void allowed_conflicts_are_routed(void **state)
+{
+	static const struct {
+		const char *services, *allowed;
+		bool ok;
+	} cases[] = {
+		{"10.96.0.0/20", "10.96.0.0/20", true},
+		{"10.96.0.0/20", "10.0.0.0/8", true},
+		{"10.96.0.0/20", "10.96.0.0/21", false},
+		{"10.96.0.0/12", "10.96.0.0/12", true},
+		{"10.96.0.0/12", "10.96.0.0/16", true}, /* the overlap */
+		{"10.96.0.0/16", "10.96.0.0/16", true},
+		{"10.96.0.0/16", "10.128.0.0/16", false},
+	};
+	struct world world;
+	struct plan plan;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		set_up(&world, cases[i].services, "10.128.0.0/16");
+		world.lists.allow_conflicting =
+			(struct prefix_list){.items = {prefix(cases[i].allowed)}, .count = 1};
+		assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+		assert_int_equal(plan.conflict_count, cases[i].ok ? 0 : 1);
+		if (cases[i].ok)
+			assert_true(routed(&plan.routes, "10.96.0.1"));
+	}
+	/* The kernel would refuse the same route twice; the halves are longer than the VPN's. */
+	set_up(&world, "10.96.0.0/16", "10.128.0.0/16");
+	world.lists.allow_conflicting =
+		(struct prefix_list){.items = {prefix("10.96.0.0/16")}, .count = 1};
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_int_equal(plan.routes.count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(plan.routes.items[i].len == 17 ||
+			    plan.routes.items[i].addr.bytes[1] == 128);
 }
 
 static void never_proxy_resolves_a_conflict(void **state)
 {
 	struct world world;
-	struct prefix_set set;
+	struct plan plan;
 
 	(void)state;
 	set_up(&world, "10.96.0.0/12", "10.128.0.0/16");
-	world.never = (struct prefix_list){.items = {prefix("10.96.0.0/16")}, .count = 1};
-	assert_int_equal(plan_routes(&world.input, &set, NULL), 0);
-	assert_false(routed(&set, "10.96.0.10"));
-	assert_true(routed(&set, "10.97.0.10"));
+	world.lists.never = (struct prefix_list){.items = {prefix("10.96.0.0/16")}, .count = 1};
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_false(routed(&plan.routes, "10.96.0.10"));
+	assert_true(routed(&plan.routes, "10.97.0.10"));
 }
 
 static void gateways_and_direct_hosts_are_left_out(void **state)
 {
 	struct world world;
-	struct prefix_set set;
+	struct plan plan;
 	struct ip_addr api;
 
 	(void)state;
 	/* A cluster whose pods have the range of the default gateway, but for the laptop's LAN. */
 	set_up(&world, "10.100.0.0/16", "192.168.0.0/16");
-	world.never = (struct prefix_list){.items = {prefix("192.168.10.0/24")}, .count = 1};
+	world.lists.never = (struct prefix_list){.items = {prefix("192.168.10.0/24")}, .count = 1};
 	assert_int_equal(ip_addr_parse("192.168.77.7", &api), 0);
 	assert_int_equal(prefix_set_add_host(&world.direct, &api, NULL), 0);
-	assert_int_equal(plan_routes(&world.input, &set, NULL), 0);
-	assert_false(routed(&set, "192.168.10.1"));
-	assert_false(routed(&set, "192.168.77.7"));
-	assert_true(routed(&set, "192.168.77.8"));
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_false(routed(&plan.routes, "192.168.10.1"));
+	assert_false(routed(&plan.routes, "192.168.77.7"));
+	assert_true(routed(&plan.routes, "192.168.77.8"));
 }
 
 static void the_most_specific_flag_wins(void **state)
 {
 	struct world world;
-	struct prefix_set set;
+	struct plan plan;
 
 	(void)state;
 	set_up(&world, "10.100.0.0/16", "10.128.0.0/16");
-	world.never = (struct prefix_list){
+	world.lists.never = (struct prefix_list){
 		.items = {prefix("172.16.0.0/12"), prefix("172.20.5.0/24")}, .count = 2};
-	world.also = (struct prefix_list){.items = {prefix("172.20.0.0/16")}, .count = 1};
-	assert_int_equal(plan_routes(&world.input, &set, NULL), 0);
-	assert_true(routed(&set, "172.20.1.1"));
-	assert_false(routed(&set, "172.20.5.1"));
-	assert_false(routed(&set, "172.17.0.1"));
+	world.lists.also = (struct prefix_list){.items = {prefix("172.20.0.0/16")}, .count = 1};
+	assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+	assert_true(routed(&plan.routes, "172.20.1.1"));
+	assert_false(routed(&plan.routes, "172.20.5.1"));
+	assert_false(routed(&plan.routes, "172.17.0.1"));
 }
 
 int main(void)
@@ -205,6 +264,8 @@ int main(void)
 		cmocka_unit_test(reads_ipv6_routes),
 		cmocka_unit_test(routes_the_cluster),
 		cmocka_unit_test(names_both_sides_of_a_conflict),
+		cmocka_unit_test(what_a_route_covers_is_withdrawn),
+		cmocka_unit_test(allowed_conflicts_are_routed),
 		cmocka_unit_test(never_proxy_resolves_a_conflict),
 		cmocka_unit_test(gateways_and_direct_hosts_are_left_out),
 		cmocka_unit_test(the_most_specific_flag_wins),

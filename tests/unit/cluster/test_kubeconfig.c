@@ -33,6 +33,13 @@ static const char main_file[] =
 	"    certificate-authority: ca.pem\n"
 	"    tls-server-name: api.one\n"
 	"    proxy-url: socks5://127.0.0.1:1080\n"
+	"    extensions:\n"
+	"    - {name: other.io, extension: {also-proxy: [10.9.0.0/16]}}\n"
+	"    - name: telepresence.io\n"
+	"      extension:\n"
+	"        also-proxy: [10.1.0.0/16, 10.2.0.0/16]\n"
+	"        never-proxy: [10.3.0.0/16]\n"
+	"        allow-conflicting-subnets: [10.4.0.0/16]\n"
 	"- name: two\n"
 	"  cluster: {server: 'https://two.example', certificate-authority-data: Q0EgVFdP}\n"
 	"users:\n"
@@ -112,6 +119,22 @@ static void test_current_context(void **state UNUSED)
 	assert_string_equal(config->as_groups[1], "ops");
 	assert_null(config->as_groups[2]);
 	assert_null(config->exec);
+}
+
+static void test_extension(void **state UNUSED)
+{
+	auto_free char *ca = write_file("ca.pem", "CA ONE");
+	auto_free char *path = write_file("config", main_file);
+	AUTO(kube_config) config = load(&(struct kube_overrides){.kubeconfig = path});
+	AUTO(kube_config) without =
+		load(&(struct kube_overrides){.kubeconfig = path, .context = "other"});
+
+	assert_string_equal(config->also_proxy[0], "10.1.0.0/16");
+	assert_string_equal(config->also_proxy[1], "10.2.0.0/16");
+	assert_null(config->also_proxy[2]);
+	assert_string_equal(config->never_proxy[0], "10.3.0.0/16");
+	assert_string_equal(config->allow_conflicting[0], "10.4.0.0/16");
+	assert_null(without->also_proxy);
 }
 
 static void test_exec_user(void **state UNUSED)
@@ -311,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_current_context),
+		cmocka_unit_test(test_extension),
 		cmocka_unit_test(test_exec_user),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_merge),
