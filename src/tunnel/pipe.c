@@ -244,7 +244,7 @@ struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pip
 	uv_timer_init(loop, &pipe->timer);
 	uv_timer_init(loop, &pipe->ack_timer);
 	pipe->handles = 2;
-	inflight_init(&pipe->tx, uv_hrtime() / 1000);
+	flight_init(&pipe->tx, uv_hrtime() / 1000);
 	carrier_start(carrier, &carrier_events, pipe);
 	return pipe;
 }
@@ -262,7 +262,7 @@ void pipe_open(struct pipe *pipe)
 
 size_t pipe_room(const struct pipe *pipe)
 {
-	return pipe->dead ? 0 : MIN(inflight_room(&pipe->tx), carrier_room(pipe->carrier));
+	return pipe->dead ? 0 : MIN(flight_room(&pipe->tx), carrier_room(pipe->carrier));
 }
 
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
@@ -274,7 +274,7 @@ void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
 		return;
 	wire_put_u32(&wire, (uint32_t)PIPE_DATA << 24 | (uint32_t)(len + PIPE_OFFSET_BYTES));
 	wire_put_u64(&wire, pipe->tx.sent);
-	inflight_sent(&pipe->tx, len, uv_hrtime() / 1000);
+	flight_sent(&pipe->tx, len, uv_hrtime() / 1000);
 	carrier_send(pipe->carrier, record, PIPE_DATA_HEADER_BYTES + len);
 }
 

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "tunnel/inflight.h"
+#include "tunnel/flight.h"
 #include "tunnel/pipe.h"
 
 /* Type and length; the offset of a DATA record. */
@@ -30,7 +30,7 @@ struct pipe {
 	size_t body_len;
 	size_t data_left; /* of the DATA record that is coming in */
 
-	struct inflight tx;
+	struct flight tx;
 	uint64_t rx_offset, rx_acked;
 
 	uint64_t heard_ms; /* uv_now of the peer's last byte */

@@ -13,19 +13,19 @@ static int on_pong(struct pipe *pipe, uint64_t token)
 	if (token == pipe->ping_ns && token != 0) {
 		pipe->rtt_us = (uint32_t)MIN((now - token) / 1000 + 1, UINT32_MAX);
 		pipe->ping_ns = 0;
-		inflight_round_trip(&pipe->tx, pipe->rtt_us);
+		flight_round_trip(&pipe->tx, pipe->rtt_us);
 	}
 	return 0;
 }
 
 static int on_ack(struct pipe *pipe, uint64_t offset, struct err *err)
 {
-	bool held = inflight_room(&pipe->tx) == 0;
+	bool held = flight_room(&pipe->tx) == 0;
 
 	if (offset < pipe->tx.acked || offset > pipe->tx.sent)
 		return err_set(err, -EPROTO, ERR_INTERNAL,
 			"tunnel: acknowledgement of bytes that are not under way");
-	inflight_acked(&pipe->tx, offset, uv_hrtime() / 1000);
+	flight_acked(&pipe->tx, offset, uv_hrtime() / 1000);
 	if (held && pipe_room(pipe) > 0)
 		pipe->events.on_writable(pipe->user);
 	return 0;

@@ -2,7 +2,7 @@
 /* The limit against a path that is computed (a rate, a delay, a queue without an end), and within a
  * pipe. */
 #include "tunnel/fixture_pipe.h"
-#include "tunnel/inflight.h"
+#include "tunnel/flight.h"
 
 #define RECORD_BYTES (64 * 1024)
 /* An ACK is sent every 2 ms, as pipe.c does. */
@@ -13,7 +13,7 @@
 #define MS(n)   ((n) * 1000)
 
 struct path {
-	struct inflight inflight;
+	struct flight flight;
 	double bytes_per_us;
 	uint64_t delay_us; /* both ways */
 	uint64_t offsets[ON_WAY], due_us[ON_WAY]; /* when the sender hears of it */
@@ -27,13 +27,13 @@ static void send_all(struct path *path)
 {
 	uint64_t ready_us;
 
-	while (inflight_room(&path->inflight) > 0 && path->tail - path->head < ON_WAY) {
-		inflight_sent(&path->inflight, RECORD_BYTES, path->now_us);
+	while (flight_room(&path->flight) > 0 && path->tail - path->head < ON_WAY) {
+		flight_sent(&path->flight, RECORD_BYTES, path->now_us);
 		if (path->free_us < (double)path->now_us)
 			path->free_us = (double)path->now_us;
 		path->free_us += RECORD_BYTES / path->bytes_per_us;
 		ready_us = (uint64_t)path->free_us + path->delay_us;
-		path->offsets[path->tail % ON_WAY] = path->inflight.sent;
+		path->offsets[path->tail % ON_WAY] = path->flight.sent;
 		path->due_us[path->tail++ % ON_WAY] = (ready_us / ACK_US + 1) * ACK_US;
 	}
 }
@@ -49,8 +49,8 @@ static void run(struct path *path, uint64_t for_us)
 			path->due_us[path->head % ON_WAY] <= path->now_us)
 			offset = path->offsets[path->head++ % ON_WAY];
 		if (offset > 0) {
-			path->delivered += offset - path->inflight.acked;
-			inflight_acked(&path->inflight, offset, path->now_us);
+			path->delivered += offset - path->flight.acked;
+			flight_acked(&path->flight, offset, path->now_us);
 		}
 		send_all(path);
 		path->ticks++;
@@ -62,7 +62,7 @@ static void run(struct path *path, uint64_t for_us)
 static void path_init(struct path *path, double bytes_per_us, uint64_t delay_us)
 {
 	*path = (struct path){.bytes_per_us = bytes_per_us, .delay_us = delay_us, .now_us = SECOND};
-	inflight_init(&path->inflight, path->now_us);
+	flight_init(&path->flight, path->now_us);
 	send_all(path);
 }
 
@@ -128,16 +128,16 @@ static void test_sparse_use(void **state)
 	(void)state;
 	path_init(&path, MBIT(1000), MS(20));
 	run(&path, (uint64_t)2 * SECOND);
-	before = path.inflight.window;
+	before = path.flight.window;
 	run(&path, 0);
 	path.now_us += SECOND;
-	inflight_acked(&path.inflight, path.inflight.sent, path.now_us);
+	flight_acked(&path.flight, path.flight.sent, path.now_us);
 	for (int i = 0; i < 100; i++) {
-		inflight_sent(&path.inflight, 100, path.now_us);
+		flight_sent(&path.flight, 100, path.now_us);
 		path.now_us += MS(20);
-		inflight_acked(&path.inflight, path.inflight.sent, path.now_us);
+		flight_acked(&path.flight, path.flight.sent, path.now_us);
 	}
-	assert_true(path.inflight.window >= before / 2);
+	assert_true(path.flight.window >= before / 2);
 }
 
 /* What comes within 2 ms of an ACK has its own soon after, with nothing more that comes: a peer

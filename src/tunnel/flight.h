@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/inflight.h - how many bytes of a pipe may be under way, so that they queue nowhere
+ * tunnel/flight.h - how many bytes of a pipe may be under way, so that they queue nowhere
  *
  * A plain structure with the times given: nothing here reads a clock. Offsets are those of the
  * pipe's DATA and ACK records.
  */
-#ifndef TUNNEL_INFLIGHT_H
-#define TUNNEL_INFLIGHT_H
+#ifndef TUNNEL_FLIGHT_H
+#define TUNNEL_FLIGHT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Records whose time of sending is remembered: with more under way only each so many'th is. */
-#define INFLIGHT_MARKS 128
+#define FLIGHT_MARKS 128
 /* Round trips whose least one counts, so that one late ACK says nothing. */
-#define INFLIGHT_ROUNDS 3
+#define FLIGHT_ROUNDS 3
 
-struct inflight_mark {
+struct flight_mark {
 	uint64_t offset, sent_us;
 };
 
-struct inflight {
+struct flight {
 	uint64_t sent, acked;
 	size_t window;
 	bool slow_start;
@@ -31,19 +31,19 @@ struct inflight {
 	/* The round trip that runs: from its first byte to the ACK of what was sent then. */
 	uint64_t round_end, round_acked, round_us;
 	bool round_open; /* it began with nothing under way: its end comes with the first ACK */
-	uint64_t round_rtt_us[INFLIGHT_ROUNDS]; /* least of each one's second half */
+	uint64_t round_rtt_us[FLIGHT_ROUNDS]; /* least of each one's second half */
 	size_t round_peak; /* most bytes under way */
-	struct inflight_mark marks[INFLIGHT_MARKS];
+	struct flight_mark marks[FLIGHT_MARKS];
 	size_t mark_head, mark_count;
 };
 
-void inflight_init(struct inflight *inflight, uint64_t now_us);
+void flight_init(struct flight *flight, uint64_t now_us);
 /* Bytes that may be sent now; 0: after the next ACK. */
-size_t inflight_room(const struct inflight *inflight);
-void inflight_sent(struct inflight *inflight, size_t len, uint64_t now_us);
+size_t flight_room(const struct flight *flight);
+void flight_sent(struct flight *flight, size_t len, uint64_t now_us);
 /* offset must be between `acked` and `sent`. */
-void inflight_acked(struct inflight *inflight, uint64_t offset, uint64_t now_us);
+void flight_acked(struct flight *flight, uint64_t offset, uint64_t now_us);
 /* A round trip that was measured by other means. */
-void inflight_round_trip(struct inflight *inflight, uint64_t rtt_us);
+void flight_round_trip(struct flight *flight, uint64_t rtt_us);
 
-#endif /* TUNNEL_INFLIGHT_H */
+#endif /* TUNNEL_FLIGHT_H */
