@@ -99,7 +99,7 @@ def test_runs_as_nobody_and_is_small(cluster, manager):
     assert status["Uid"].split()[0] == "65532"
     assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     # Idle: once what only starting up needed is given back.
-    wait_for("8 MB", lambda: resident_kb(pid) <= 8192, 10)
+    wait_for("8 MB", lambda: resident_kb(pid) <= 8192, 30)
 
 
 def resident_kb(pid):
