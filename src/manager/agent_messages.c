@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control lines of docs/agent.md, section 3: what the manager says, and what it hears. */
+#include "manager/agent_messages.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>

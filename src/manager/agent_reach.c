@@ -15,6 +15,7 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
+#include "manager/agent_messages.h"
 #include "tunnel/reply.h"
 #include "tunnel/splice.h"
 

@@ -11,6 +11,7 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
+#include "manager/agent_messages.h"
 #include "manager/agents_impl.h"
 #include "manager/sessions.h"
 #include "tunnel/reply.h"

@@ -9,6 +9,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "manager/agent_messages.h"
 #include "manager/agents_impl.h"
 
 /* Deadlines here are of seconds. */

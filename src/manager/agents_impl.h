@@ -2,7 +2,7 @@
 /*
  * manager/agents_impl.h - the table behind agents.h, for the files that work on it
  *
- * agents.c owns pods and connections, agent_messages.c reads and writes control lines,
+ * agents.c owns pods and connections, agent_messages.h has the control lines,
  * agent_streams.c serves intercepted connections, agent_reach.c those into a pod, prober.c
  * announces probes. Internal to them.
  */
@@ -103,19 +103,6 @@ void agents_release(struct agents *agents);
 void agent_conn_exit(struct agent_conn *conn, const char *reason);
 /* Every announced probe at the pod's agent is lost. */
 void agent_pod_lose_expects(struct agent_pod *pod);
-
-/* agent_messages.c */
-extern const struct lines_events agent_lines_events; /* user: the agent_conn */
-void agent_send_config(struct agent_pod *pod);
-void agent_send_env(struct agent_pod *pod, uint32_t id);
-void agent_send_exit(struct agent_conn *conn, const char *reason);
-void agent_send_reach(struct agent_conn *conn);
-/* Whether the pod's configuration has the intercept, with this port of this protocol (0: any). */
-bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol);
-/* False when the pod has no agent now. Filled: on_event by the caller. */
-bool agent_expect_start(struct agents *agents, const char *pod_uid, struct agent_expect *expect,
-	const struct ip_endpoint *source, uint16_t port, int protocol);
-void agent_expect_stop(struct agent_expect *expect); /* also when it is over */
 
 /* agent_streams.c */
 void agent_streams_serve(

@@ -13,6 +13,7 @@
 
 #include "core/alloc.h"
 #include "core/err.h"
+#include "manager/agent_messages.h"
 #include "manager/agents_impl.h"
 
 /* "captured" travels beside the answer of the connection: it may be this much later. */

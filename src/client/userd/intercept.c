@@ -6,6 +6,7 @@
 
 #include "client/userd/backoff.h"
 #include "client/userd/fetch.h"
+#include "client/userd/intercept_follow.h"
 #include "client/userd/intercept_priv.h"
 #include "client/userd/resolve.h"
 #include "cluster/client.h"

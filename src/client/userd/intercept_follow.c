@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An intercept whose object exists: what is seen of it, until it serves, and after. */
+#include "client/userd/intercept_follow.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

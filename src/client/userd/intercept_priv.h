@@ -93,12 +93,6 @@ void intercept_renew(struct intercept *intercept);
 void intercept_halt(struct intercept *intercept);
 void intercept_free(struct intercept *intercept);
 
-/* intercept_follow.c */
-/* The object exists now. */
-void intercept_follow(struct intercept *intercept, json_object *object);
-/* Answers whoever asked if everything is there by now. */
-void intercept_check_ready(struct intercept *intercept);
-
 /* intercept_taken.c: CREATE found another object of that name. */
 void intercept_taken(struct intercept *intercept);
 

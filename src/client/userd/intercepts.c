@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <utlist.h>
 
+#include "client/userd/intercept_follow.h"
 #include "client/userd/intercept_priv.h"
 #include "client/userd/kinds.h"
 #include "client/userd/proto.h"

@@ -7,6 +7,7 @@
 
 #include "client/userd/proto.h"
 #include "client/userd/session_priv.h"
+#include "client/userd/session_stale.h"
 #include "client/userd/session_steps.h"
 #include "cluster/client.h"
 #include "cluster/install.h"

@@ -8,6 +8,8 @@
  * whatever the manager knows.
  * The API server proves the owner again. Nobody waits for it, and a failure changes nothing.
  */
+#include "client/userd/session_stale.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "client/userd/session_stale.h"
 #include "client/userd/session_steps.h"
 
 #define BOOT  "01234567-89ab-cdef-0123-456789abcdef"

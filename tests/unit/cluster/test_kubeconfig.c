@@ -123,7 +123,7 @@ static void test_current_context(void **state UNUSED)
 
 static void test_extension(void **state UNUSED)
 {
-	auto_free char *ca = write_file("ca.pem", "CA ONE");
+	auto_free char *ca UNUSED = write_file("ca.pem", "CA ONE");
 	auto_free char *path = write_file("config", main_file);
 	AUTO(kube_config) config = load(&(struct kube_overrides){.kubeconfig = path});
 	AUTO(kube_config) without =
