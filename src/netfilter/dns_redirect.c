@@ -177,15 +177,15 @@ static void put_redirect(struct dns_redirect *redirect, uint8_t family, uint8_t 
 }
 
 /*
- * ... ct original zone set MARK. A program may get a source port that a marked socket had a moment
+ * ... ct original zone set PORT. A program may get a source port that a marked socket had a moment
  * ago; conntrack would take its query for that flow, which is not redirected (or the other way
  * round). In a zone of their own the redirected flows meet no other, and queries that were under
- * way when the redirect came or went start a flow of the right kind at once.
+ * way when the redirect came or went start a flow of the right kind at once. The resolver's port as
+ * the zone keeps flows to an earlier resolver apart, which conntrack remembers for half a minute.
  */
-static void put_zone(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
+static void put_zone(struct dns_redirect *redirect, uint8_t family, uint8_t protocol, uint16_t zone)
 {
 	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_ZONE, protocol);
-	uint16_t zone = (uint16_t)redirect->mark;
 
 	nft_rule_load(rule, NFT_REG_1, &zone, sizeof(zone));
 	nft_rule_zone(rule, NFT_REG_1);
@@ -220,8 +220,8 @@ static bool put_family(struct dns_redirect *redirect, bool v6, const struct ip_a
 		put_map(redirect, family);
 		put_chain(redirect, family, CHAIN_ZONE, "filter", PRIORITY_ZONE);
 		put_chain(redirect, family, CHAIN_NAT, "nat", PRIORITY_NAT);
-		put_zone(redirect, family, IPPROTO_UDP);
-		put_zone(redirect, family, IPPROTO_TCP);
+		put_zone(redirect, family, IPPROTO_UDP, port);
+		put_zone(redirect, family, IPPROTO_TCP, port);
 		put_redirect(redirect, family, IPPROTO_UDP);
 		put_redirect(redirect, family, IPPROTO_TCP);
 	}

@@ -112,6 +112,18 @@ def test_queries_under_way_are_redirected_at_once(lan):
     assert answers == ["lan:q", "ours:q", "lan:q"]
 
 
+def test_next_resolver_is_not_taken_for_the_last(lan):
+    """conntrack remembers flows to the resolver of an earlier connection, whose port nobody has any more."""
+    lan.serve(lan.host, "later", "127.0.0.1", 5454)
+    ask = TAKE_TURNS.replace("range(6)", "range(1, 2)")
+    answers = []
+    for port in ("5353", "5454", "5353"):
+        lan.client.ok(f"dns {port} 192.0.2.1")
+        answers += lan.host.run("/usr/bin/python3", "-c", ask, "192.0.2.1", "0").stdout.split()
+        lan.client.ok("dns 0")
+    assert answers == ["ours:q", "later:q", "ours:q"]
+
+
 def test_queries_go_home_when_the_daemon_is_killed(lan):
     lan.client.ok("dns 5353 192.0.2.1")
     assert lan.ask("udp", "192.0.2.1") == "ours:q"
