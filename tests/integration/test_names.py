@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of the cluster and of everybody else, asked by every kind of resolver through a connected laptop."""
+
+import json
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import LONG
+
+HERE = pathlib.Path(__file__).parent
+PUBLIC = ["www.example.com", "example.org", "static.example.net"]
+# Endpoints with host names are what a StatefulSet's pods have.
+MANIFEST = """
+{"apiVersion":"v1","kind":"List","items":[
+ {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"names"}},
+ {"apiVersion":"v1","kind":"Service","metadata":{"name":"api","namespace":"names"},
+  "spec":{"ports":[{"name":"http","port":80}]}},
+ {"apiVersion":"v1","kind":"Service","metadata":{"name":"db","namespace":"names"},
+  "spec":{"clusterIP":"None","ports":[{"name":"sql","port":5432}]}},
+ {"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice",
+  "metadata":{"name":"db-1","namespace":"names","labels":{"kubernetes.io/service-name":"db"}},
+  "addressType":"IPv4","ports":[{"name":"sql","port":5432}],
+  "endpoints":[{"addresses":["10.99.0.1"],"hostname":"db-0"},{"addresses":["10.99.0.2"],"hostname":"db-1"}]},
+ {"apiVersion":"v1","kind":"Service","metadata":{"name":"outside","namespace":"names"},
+  "spec":{"type":"ExternalName","externalName":"www.example.com"}}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def names(cluster):
+    cluster.apply(MANIFEST)
+    yield "names"
+    cluster.kubectl("delete", "namespace", "names", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory):
+    """Programs that look names up, one for each resolver."""
+    folder = tmp_path_factory.mktemp("clients")
+    go = next(path for path in ("/usr/local/go/bin/go", "/usr/bin/go") if pathlib.Path(path).exists())
+    source = str(HERE / "lookups.c")
+    builds = [
+        ["gcc", "-O2", "-D_GNU_SOURCE", "-o", folder / "glibc", source],
+        ["musl-gcc", "-O2", "-D_GNU_SOURCE", "-static", "-o", folder / "musl", source],
+        [go, "build", "-tags", "netgo", "-o", folder / "go", HERE / "lookups.go"],
+    ]
+    for argv in builds:
+        subprocess.run([str(arg) for arg in argv], check=True, timeout=300)
+    python = ["/usr/bin/python3", str(HERE / "lookups.py")]
+    return {name: [str(folder / name)] for name in ("glibc", "musl", "go")} | {"python": python}
+
+
+def look_up(laptop, client, count, names):
+    lines = laptop.run(*client, str(count), *names, timeout=300).stdout.splitlines()
+    found = {words[0]: words[1:] for words in (line.split() for line in lines[: len(names)])}
+    return found, [int(us) / 1000 for us in lines[len(names)].split()] if count else []
+
+
+def percentile(times, share):
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))]
+
+
+def short(laptop, *args):
+    return laptop.run("dig", "+short", "+tries=1", "+time=8", *args).stdout.split()
+
+
+def with_dns(cluster, folder, dns):
+    """The cluster's kubeconfig with settings of ours, as a file."""
+    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
+    config["clusters"][0]["cluster"]["extensions"] = [{"name": "telepresence.io", "extension": {"dns": dns}}]
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+def test_names_of_every_kind(laptop, cluster, names):
+    laptop.connect("--namespace", names)
+    ip = cluster.cluster_ip(names, "api")
+    for name in ("api", "api.names", "api.names.svc", "api.names.svc.cluster.local", "API.Names.SVC"):
+        for transport in ("+notcp", "+tcp", "+noedns", "+bufsize=512"):
+            assert short(laptop, transport, name) == [ip], (name, transport)
+    for name in ("db", "db.names", "db.names.svc", "db.names.svc.cluster.local"):
+        assert sorted(short(laptop, name)) == ["10.99.0.1", "10.99.0.2"], name
+    for suffix in ("names", "names.svc", "names.svc.cluster.local"):
+        assert short(laptop, f"db-0.db.{suffix}") == ["10.99.0.1"]
+    assert short(laptop, "outside.names")[:1] == ["www.example.com."]
+    assert short(laptop, "outside.names", "CNAME") == ["www.example.com."]
+    assert "api.names.svc.cluster.local." in short(laptop, "-x", ip)
+    srv = short(laptop, "_sql._tcp.db.names.svc", "SRV")
+    assert "5432" in srv and "db-0.db.names.svc.cluster.local." in srv
+    assert short(laptop, "_http._tcp.api.names", "SRV")[2:] == ["80", "api.names.svc.cluster.local."]
+    assert short(laptop, "cluster.local", "NS")
+    for kind in ("AAAA", "MX", "TXT"):
+        assert "status: NOERROR" in laptop.run("dig", "+noall", "+comments", "api.names.svc", kind).stdout
+    pod = cluster.pods("demo", "web")[0]["status"]["podIP"].replace(".", "-")
+    trace = json.loads(laptop.telepresence("dns", "trace", f"{pod}.demo.pod", "--output", "json").stdout)
+    assert trace["rule"] == "pod" and trace["asked_as"] == f"{pod}.demo.pod.cluster.local"
+    assert trace["rcode"] in ("NOERROR", "NXDOMAIN")  # CoreDNS may have pod names off
+
+
+def test_every_resolver_agrees(laptop, cluster, names, clients):
+    """Before and after connect: the same answers to everybody, and public names at the same speed."""
+    before = {name: look_up(laptop, client, 100, PUBLIC) for name, client in clients.items()}
+    laptop.connect("--namespace", names)
+    ip = cluster.cluster_ip(names, "api")
+    wanted = {name: [ip] for name in ("api", "api.names", "api.names.svc", "api.names.svc.cluster.local")}
+    wanted |= {"db.names": ["10.99.0.1", "10.99.0.2"], "db-1.db.names": ["10.99.0.2"], "absent.names.svc": []}
+    count = 1000 if LONG else 100
+    for name, client in clients.items():
+        assert look_up(laptop, client, 0, wanted)[0] == wanted, name
+        found, times = look_up(laptop, client, count // len(PUBLIC) + 1, PUBLIC)
+        assert found == before[name][0], name
+        was, now = percentile(before[name][1], 0.99), percentile(times, 0.99)
+        print(f"{name}: public name, p99 {was:.2f} ms before, {now:.2f} ms connected")
+        assert now <= was + 5 or percentile(times, 0.5) <= percentile(before[name][1], 0.5) + 2, name
+
+
+def test_settings_of_the_kubeconfig(laptop, cluster, names, tmp_path):
+    ip = cluster.cluster_ip(names, "api")
+    dns = {
+        "include-suffixes": [".in.example.org"],
+        "exclude-suffixes": [".io", ".example.org"],
+        "excludes": ["api.names"],
+        "mappings": [{"name": "api.corp", "aliasFor": "api.names.svc"}, {"name": "old.corp", "aliasFor": "192.0.2.9"}],
+        "lookup-timeout": "1500ms",
+    }
+    laptop.connect("--kubeconfig", with_dns(cluster, tmp_path, dns), "--namespace", names)
+    assert short(laptop, "api.names") == [] and short(laptop, "api.names.svc") == [ip]
+    assert short(laptop, "api.corp") == ["api.names.svc.", ip] and short(laptop, "old.corp") == ["192.0.2.9"]
+    told = laptop.status()["root_daemon"]["dns"]
+    assert told["include_suffixes"] == [".in.example.org"] and told["exclude_suffixes"] == [".io", ".example.org"]
+    assert told["excludes"] == ["api.names"] and told["mappings"] == dns["mappings"]
+    assert told["lookup_timeout"] == "1500ms" and told["loops"] == 0
+    text = laptop.telepresence("status").stdout
+    for line in ("Exclude suffixes: [.io .example.org]", "Excludes        : [api.names]", "old.corp -> 192.0.2.9"):
+        assert line in text, text
+    rules = {"wpad.x": "wpad", "api.names": "excludes", "api.corp": "mappings", "api": "search", "a.io": "exclude-suffixes"}
+    rules |= {"db.names": "namespace", "x.cluster.local": "cluster-domain", "example.com": "other"}
+    rules |= {"a.in.example.org": "include-suffixes", "a.example.org": "exclude-suffixes", "x.y.svc": "svc"}
+    for name, rule in rules.items():
+        trace = json.loads(laptop.telepresence("dns", "trace", name, "--output", "json").stdout)
+        assert (trace["rule"], trace["name"]) == (rule, name)
+    text = laptop.telepresence("dns", "trace", "api.corp").stdout
+    assert "mappings, stands for api.names.svc" in text and "asked for api.names.svc.cluster.local" in text
+    assert f" IN A {ip}\n" in text
+    for args in (["trace"], ["trace", "a b"], ["trace", "a", "NONSENSE"], ["look", "a"]):
+        assert laptop.telepresence("dns", *args, check=False).returncode == 2, args
+
+
+def test_broken_settings_are_named(laptop, cluster, tmp_path):
+    path = with_dns(cluster, tmp_path, {"mappings": [{"name": "x"}]})
+    done = laptop.telepresence("connect", "--kubeconfig", path, check=False)
+    assert done.returncode == 3 and "a mapping needs name and aliasFor" in done.stderr
+    done = laptop.telepresence("dns", "trace", "web.demo", check=False)
+    assert done.returncode == 7 and "connect" in done.stderr
+
+
+def test_speed_of_cluster_names(laptop, names, clients):
+    laptop.connect("--namespace", names)
+    rtt_ms = laptop.status()["traffic_manager"]["rtt_us"] / 1000
+    cold = min(look_up(laptop, clients["glibc"], 1, [f"absent-{i}.names.svc"])[1][0] for i in range(3))
+    warm = percentile(look_up(laptop, clients["glibc"], 50, ["api.names.svc"])[1], 0.5)
+    print(f"cluster name: cold {cold:.1f} ms (tunnel {rtt_ms:.1f} ms), warm {warm:.2f} ms")
+    assert cold <= rtt_ms + 20 and warm <= 1
+    before = laptop.status()["root_daemon"]["dns"]
+    assert short(laptop, "no.names.svc") == short(laptop, "no.names.svc") == []
+    after = laptop.status()["root_daemon"]["dns"]
+    assert after["queries"] - before["queries"] == 2
+
+
+def test_resolver_that_does_not_ask(laptop, tmp_path):
+    """An nsswitch.conf without dns: connect fails, says that, and what to do."""
+    broken = tmp_path / "nsswitch.conf"
+    broken.write_text("hosts: files\n")
+    script = f"mount --bind {broken} /etc/nsswitch.conf && telepresence connect"
+    done = laptop.run("unshare", "--mount", "sh", "-c", script, check=False)
+    assert done.returncode == 9, done.stderr
+    assert "did not ask the nameserver" in done.stderr and "nsswitch.conf" in done.stderr
+
+
+def test_command_is_documented(laptop):
+    for shown in ("help", "man"):
+        assert "trace NAME [TYPE]" in laptop.telepresence(*(["help", "dns"] if shown == "help" else ["man"])).stdout
+    assert "words='trace'" in laptop.telepresence("completion", "bash").stdout
