@@ -226,7 +226,8 @@ def test_a_static_pod_of_a_node_is_refused(untouched):
     try:
         assert "static pod" in refusal(untouched, "mirrored")
     finally:
-        untouched.cluster.kubectl_input(["delete", "-f", "-"], MIRROR)
+        # There is no kubelet to say that it is gone.
+        untouched.cluster.kubectl_input(["delete", "--force", "--grace-period=0", "-f", "-"], MIRROR)
 
 
 def ephemeral(cluster, namespace, label):
