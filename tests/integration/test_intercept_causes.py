@@ -57,6 +57,24 @@ spec:
   validationActions: [Deny]
   matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: causes}}}
 """
+LONE = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: lone, namespace: causes}
+spec:
+  serviceName: lone
+  selector: {matchLabels: {app: lone}}
+  template:
+    metadata: {labels: {app: lone}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers:
+        - name: app
+          image: node.local/busybox:1
+          imagePullPolicy: IfNotPresent
+          command: [httpd, -f, -p, "8080"]
+          ports: [{containerPort: 8080}]
+"""
 FULL = """
 apiVersion: v1
 kind: ResourceQuota
@@ -159,9 +177,16 @@ def test_a_manager_that_lacks_the_right(untouched):
     with without_right(untouched.cluster, "pods/ephemeralcontainers"):
         said = refusal(untouched, "near")
         assert "traffic-manager may not patch pods/ephemeralcontainers in namespace causes" in said, said
-    with without_right(untouched.cluster, "statefulsets"):
-        _, said = untouched.refused("intercept", "db", "--port", "9000")
-        assert "the traffic-manager cannot follow StatefulSet db" in said and "forbidden" in said, said
+    # One that no idle agent of an earlier intercept keeps the manager following.
+    untouched.cluster.apply(LONE)
+    try:
+        with without_right(untouched.cluster, "statefulsets"):
+            said = refusal(untouched, "lone")
+            assert "the traffic-manager cannot follow StatefulSet lone" in said and "forbidden" in said, said
+    finally:
+        untouched.cluster.kubectl("-n", "causes", "delete", "statefulset", "lone")
+        gone = ["-n", "causes", "wait", "--for=delete", "pod", "-l", "app=lone", "--timeout=60s"]
+        untouched.cluster.kubectl(*gone)
 
 
 def test_a_kubelet_that_does_not_start_it(untouched):
