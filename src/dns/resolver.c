@@ -155,8 +155,10 @@ static void forward(struct request *request)
 		refuse_loop(request);
 		return;
 	}
-	if (alias)
-		msg = own = dns_cluster_query(alias, request->type, &len);
+	if (alias) {
+		own = dns_cluster_query(alias, request->type, &len);
+		msg = own;
+	}
 	r = msg ? dns_forward(resolver->forwarder, msg, len,
 			  dns_peer_is_tcp(request->peer) || request->retried, on_forwarded, request,
 			  &request->forward)

@@ -48,10 +48,12 @@ static size_t list_count(char *const *list)
 
 static char **copy_list(char *const *list)
 {
-	size_t count = list_count(list);
-	char **copy = list ? xcalloc(count + 1, sizeof(*copy)) : NULL;
+	char **copy;
 
-	for (size_t i = 0; i < count; i++)
+	if (!list)
+		return NULL;
+	copy = xcalloc(list_count(list) + 1, sizeof(*copy));
+	for (size_t i = 0; list[i]; i++)
 		copy[i] = normal(list[i]);
 	return copy;
 }
@@ -65,15 +67,13 @@ static void free_list(char **list)
 
 static bool same_list(char *const *a, char *const *b)
 {
-	size_t count = list_count(a);
+	size_t i = 0;
 
-	if (count != list_count(b) || !a != !b)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if (strcasecmp(a[i], b[i]) != 0)
-			return false;
-	}
-	return true;
+	if (!a || !b)
+		return a == b;
+	while (a[i] && b[i] && strcasecmp(a[i], b[i]) == 0)
+		i++;
+	return !a[i] && !b[i];
 }
 
 void dns_settings_copy(struct dns_settings *copy, const struct dns_settings *settings)

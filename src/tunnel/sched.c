@@ -44,8 +44,8 @@ struct sched_entry *sched_next(struct sched *sched)
 	TAILQ_REMOVE(list_of(sched, entry->line), entry, entry);
 	if (entry->line == SCHED_BULK) {
 		/* Whoever comes a second time says that all others had their turn. */
-		if (entry->round == sched->round && ++sched->round == 0)
-			sched->round = 1;
+		if (entry->round == sched->round)
+			sched->round = sched->round == UINT32_MAX ? 1 : sched->round + 1;
 		entry->deficit = SCHED_QUANTUM_BYTES;
 	}
 	entry->round = sched->round;

@@ -2,6 +2,7 @@
 #include "client/userd/intercept_args.h"
 
 #include <ctype.h>
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -160,6 +161,7 @@ bool intercept_is_loopback(const char *address)
 static int check_to_pod(
 	const struct intercept_args *args, const struct to_pod_port *port, struct err *err)
 {
+	assert(args->address); /* read before */
 	for (size_t i = 0; i < args->to_pod_count; i++) {
 		if (args->to_pod[i].port == port->port && args->to_pod[i].udp == port->udp)
 			return err_set(err, -EINVAL, ERR_USAGE, "--to-pod %u%s is given twice",

@@ -215,8 +215,9 @@ int to_pod_udp_start(struct to_pod_socket *sock, const struct ip_endpoint *at)
 
 void to_pod_udp_close(struct to_pod_socket *sock)
 {
+	/* Each takes itself off the list, which the analyzer does not see. */
 	while (sock->flows)
-		drop_flow(sock->flows);
+		drop_flow(sock->flows); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 void to_pod_udp_stop(struct to_pod_socket *sock)
