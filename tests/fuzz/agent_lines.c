@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "manager/agent_messages.h"
 #include "manager/agents_impl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

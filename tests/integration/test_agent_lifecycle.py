@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -103,6 +104,27 @@ def pod_named(web, name):
     return next(pod for pod in web.pods() if pod["metadata"]["name"] == name)
 
 
+@contextlib.contextmanager
+def asked_beside(web):
+    """How long a pod that nobody intercepts takes to answer meanwhile: what the machine itself adds."""
+    address, took, over = web.pods("solo")[0]["status"]["podIP"], [], threading.Event()
+
+    def ask():
+        while not took or not over.is_set():
+            began = time.monotonic()
+            web.client.ask(address, 8080)
+            took.append(time.monotonic() - began)
+            over.wait(0.01)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield took
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(web):
     """As the kernel kills it when memory runs out."""
     with web.local(), web.intercept("web", "--port", "8080:http"):
@@ -112,15 +134,17 @@ def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(
             os.kill(agent.pid, signal.SIGKILL)
             # What it accepts until it is gone is cut with it.
             assert until(lambda agent=agent: not os.path.exists(f"/proc/{agent.pid}/ns/net"), 1, 0.001)
-            start = time.monotonic()
             answers = []
 
             def served(address=address, answers=answers):
                 answers.append(web.client.ask(address, 8080, timeout=1))
                 return answers[-1].startswith(("pod ", "laptop"))
 
-            assert until(served, 1, 0.005), answers
-            assert time.monotonic() - start < 0.1, answers
+            with asked_beside(web) as others:
+                start = time.monotonic()
+                assert until(served, 1, 0.005), answers
+                late = time.monotonic() - start
+            assert late < 0.1 + max(others), (late, others, answers)
         web.all_pods_say("laptop", seconds=10)
 
 

@@ -101,6 +101,10 @@ static void test_refusals(void **state UNUSED)
 		{409, "{}", -EAGAIN, "changed meanwhile"},
 		{422, "{\"message\":\"name too long\"}", -EINVAL, "name too long"},
 		{422,
+			"{\"message\":\"spec.ephemeralContainers: Forbidden: existing ephemeral "
+			"containers \\\"telepresence-agent-2\\\" may not be changed\"}",
+			-EAGAIN, "of that name by now"},
+		{422,
 			"{\"message\":\"pods is forbidden: ValidatingAdmissionPolicy 'p' with "
 			"binding 'p' denied request: not here\"}",
 			-EPERM, "admission forbids the agent in pod web-1"},
