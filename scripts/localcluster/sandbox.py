@@ -3,6 +3,7 @@
 /run, /tmp and /var, so that kubelet and containerd write to no place that others use
 """
 
+import errno
 import os
 import pathlib
 import socket
@@ -21,7 +22,12 @@ def _detach_below(folder):
     points = [line.split()[4] for line in read_text("/proc/self/mountinfo").splitlines()]
     for point in reversed(points):
         if point.startswith(folder + "/"):
-            linux.unmount(point.encode().decode("unicode_escape"))
+            try:
+                linux.unmount(point.encode().decode("unicode_escape"))
+            except OSError as error:
+                # Deleted by its owner since the list was read: the kernel took the mounts on it along.
+                if error.errno not in (errno.ENOENT, errno.EINVAL):
+                    raise
 
 
 def _replace_private_folders(keep):

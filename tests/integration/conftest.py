@@ -180,14 +180,16 @@ def product():
 @pytest.fixture(scope="session")
 def cluster(product):
     name = os.environ.get("TP_TEST_CLUSTER") or os.environ.get("TP_TEST_NEW_CLUSTER") or "test"
-    run([ROOT / "scripts/cluster", "up", name, "--nodes", "2", "--dual-stack"], timeout=1800)
     cluster = Cluster(name)
-    run([ROOT / "scripts/image", "--cluster", name], timeout=600)
-    cluster.kubectl("apply", "-f", ROOT / "scripts/demo/web.yaml")
-    cluster.kubectl("-n", "demo", "rollout", "status", "deployment/web", "--timeout=60s")
-    yield cluster
-    if not os.environ.get("TP_TEST_CLUSTER"):
-        run([ROOT / "scripts/cluster", "down", name], timeout=120)
+    try:
+        run([ROOT / "scripts/cluster", "up", name, "--nodes", "2", "--dual-stack"], timeout=1800)
+        run([ROOT / "scripts/image", "--cluster", name], timeout=600)
+        cluster.kubectl("apply", "-f", ROOT / "scripts/demo/web.yaml")
+        cluster.kubectl("-n", "demo", "rollout", "status", "deployment/web", "--timeout=60s")
+        yield cluster
+    finally:
+        if not os.environ.get("TP_TEST_CLUSTER"):
+            run([ROOT / "scripts/cluster", "down", name], timeout=120)
 
 
 @pytest.fixture(scope="session")
