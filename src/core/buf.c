@@ -28,7 +28,8 @@ static void make_room(struct buf *buf, size_t len)
 	size_t used = buf_len(buf);
 	size_t cap = buf->cap ? buf->cap : BUF_FIRST_BYTES;
 
-	if (buf->head > 0 && (used == 0 || used + len <= buf->cap)) {
+	/* Moving more than half of it would cost a copy of the whole for every few bytes. */
+	if (buf->head > 0 && (used == 0 || used + len <= buf->cap / 2)) {
 		memmove(buf->data, buf->data + buf->head, used);
 		buf->head = 0;
 		buf->tail = used;

@@ -32,6 +32,8 @@
 
 /* Tunnel: one HTTP/2 stream's credit (a fixed 64 KB window holds a peer to 20 Mbit/s at 20 ms). */
 #define LIMIT_STREAM_WINDOW_BYTES     (4 * 1024 * 1024)
+/* What it begins with: a reader that stands still holds no more. */
+#define LIMIT_STREAM_FIRST_BYTES      (256 * 1024)
 #define LIMIT_CONNECTION_WINDOW_BYTES (64 * 1024 * 1024)
 /* Of one HTTP/2 session: as many as a laptop's flows, and 10,000 idle intercepted connections of
  * each of three pods. One costs 1 KB at an end, 1.7 KB spliced

@@ -43,6 +43,13 @@ static uint64_t base_of(const struct flight *flight)
 	return MIN(flight->base_us[0], flight->base_us[1]);
 }
 
+uint32_t flight_base_us(const struct flight *flight)
+{
+	uint64_t base = base_of(flight);
+
+	return base == UINT64_MAX ? 0 : (uint32_t)MIN(base, (uint64_t)UINT32_MAX);
+}
+
 static uint64_t rtt_of(const struct flight *flight)
 {
 	uint64_t least = UINT64_MAX;

@@ -45,5 +45,7 @@ void flight_sent(struct flight *flight, size_t len, uint64_t now_us);
 void flight_acked(struct flight *flight, uint64_t offset, uint64_t now_us);
 /* A round trip that was measured by other means. */
 void flight_round_trip(struct flight *flight, uint64_t rtt_us);
+/* The least round trip seen lately; 0: none yet. */
+uint32_t flight_base_us(const struct flight *flight);
 
 #endif /* TUNNEL_FLIGHT_H */

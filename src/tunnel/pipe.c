@@ -285,7 +285,8 @@ uint64_t pipe_heard_ms(const struct pipe *pipe)
 
 uint32_t pipe_rtt_us(const struct pipe *pipe)
 {
-	return pipe->rtt_us;
+	/* A side that sends no PING knows what its own bytes and their ACKs took. */
+	return pipe->rtt_us ? pipe->rtt_us : flight_base_us(&pipe->tx);
 }
 
 const char *pipe_carrier(const struct pipe *pipe)

@@ -3,8 +3,7 @@
  * nghttp2 between the pipe and the streams.
  *
  * In: the carrier's bytes go through nghttp2 without a copy; a stream's on_data sees the read
- * buffer itself. The connection's window is opened as bytes come, a stream's only as they are used
- * up: a stalled reader holds one stream window and nobody else.
+ * buffer itself. How much may come is window.c's.
  *
  * Out: everything that one turn of the loop wants to send is collected in `out`, one DATA record
  * of the pipe. DATA frames are read by their owner straight into it, behind the space for their
@@ -28,8 +27,6 @@
 
 /* A DATA frame is not begun in less: send what is there first. */
 #define FRAME_MIN_BYTES (4 * 1024)
-/* One DATA frame and its header fill a record. */
-#define FRAME_MAX_BYTES (PIPE_DATA_MAX_BYTES - FRAME_HEADER_BYTES)
 /* Bytes sent in one turn of the loop before others have theirs. */
 #define TURN_BYTES (4 * LIMIT_PUMP_BYTES)
 /*
@@ -219,11 +216,12 @@ static int on_data_chunk(
 	(void)flags;
 	if (session->closing)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	(void)nghttp2_session_consume_connection(ng, len);
-	if (stream && stream->events.on_data && !stream->resetting)
+	if (stream && stream->events.on_data && !stream->resetting) {
+		window_came(stream, len);
 		stream->events.on_data(stream->user, data, len);
-	else
-		(void)nghttp2_session_consume_stream(ng, id, len);
+	} else {
+		(void)nghttp2_session_consume(ng, id, len);
+	}
 	return session->closing ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -291,28 +289,6 @@ out:
 	return r;
 }
 
-static int submit_settings(struct h2_session *session)
-{
-	const nghttp2_settings_entry entries[] = {
-		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, LIMIT_STREAM_WINDOW_BYTES},
-		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_MAX_BYTES},
-		{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_MAX_BYTES},
-		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_STREAMS},
-		{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
-	};
-	/* The last two are a server's to say (RFC 8441 3), ENABLE_PUSH a client's (RFC 9113 6.5.2).
-	 */
-	bool server = session->role == H2_SERVER;
-	int r = nghttp2_submit_settings(session->ng, NGHTTP2_FLAG_NONE, entries + server,
-		server ? ARRAY_SIZE(entries) - 1 : ARRAY_SIZE(entries) - 2);
-
-	if (r != 0)
-		return r;
-	return nghttp2_session_set_local_window_size(
-		session->ng, NGHTTP2_FLAG_NONE, 0, LIMIT_CONNECTION_WINDOW_BYTES);
-}
-
 int h2_session_new(uv_loop_t *loop, struct pipe *pipe, enum h2_role role,
 	const struct h2_session_events *events, void *user, struct h2_session **ret_session,
 	struct err *err)
@@ -328,7 +304,7 @@ int h2_session_new(uv_loop_t *loop, struct pipe *pipe, enum h2_role role,
 	sched_init(&session->sched);
 	r = new_nghttp2(session);
 	if (r == 0)
-		r = submit_settings(session);
+		r = window_open(session);
 	if (r != 0) {
 		nghttp2_session_del(session->ng);
 		free(session);

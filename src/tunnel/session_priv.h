@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/session_priv.h - what session.c (the connection), stream.c (its streams) and head.c share
+ * tunnel/session_priv.h - what session.c (the connection), stream.c (its streams), head.c and window.c
+ * share
  */
 #ifndef TUNNEL_SESSION_PRIV_H
 #define TUNNEL_SESSION_PRIV_H
@@ -10,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "core/buf.h"
+#include "tunnel/credit.h"
 #include "tunnel/pipe.h"
 #include "tunnel/sched.h"
 #include "tunnel/session.h"
@@ -19,11 +21,14 @@
 #define HEAD_MAX_COUNT 64
 /* What a DATA frame has before its bytes (RFC 9113 4.1). */
 #define FRAME_HEADER_BYTES 9
+/* One DATA frame and its header fill a record. */
+#define FRAME_MAX_BYTES (PIPE_DATA_MAX_BYTES - FRAME_HEADER_BYTES)
 
 struct h2_stream {
 	struct h2_session *session;
 	LIST_ENTRY(h2_stream) entry;
 	struct sched_entry sched;
+	struct credit credit;
 	int32_t id;
 	struct h2_stream_events events;
 	void *user;
@@ -47,6 +52,8 @@ struct h2_session {
 	struct h2_stream_list streams;
 	size_t stream_count;
 	struct sched sched;
+	struct credit_pool credit;
+	size_t first_window; /* what streams begin with, as the peer was told */
 	bool closing;
 	bool paused; /* the turn of the loop or the carrier's room ended in a stream's turn */
 	size_t sent_bytes; /* in this turn of the loop */
@@ -65,6 +72,14 @@ void stream_closed(struct h2_stream *stream, uint32_t code); /* tells the owner 
 void stream_free(struct h2_stream *stream);
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *user);
+
+/* window.c: settings of a new connection; 0 or nghttp2's error. */
+NODISCARD int window_open(struct h2_session *session);
+/* Bytes of the peer came for a stream that takes them: they count until h2_stream_consumed(). */
+void window_came(struct h2_stream *stream, size_t len);
+void window_end(struct h2_stream *stream); /* it is gone */
+/* Tells the peer what streams begin with, when their number asks for another amount. */
+void window_fit(struct h2_session *session);
 
 /* session.c */
 void session_schedule(struct h2_session *session);

@@ -19,14 +19,18 @@ struct h2_stream *stream_new(struct h2_session *session, int32_t id)
 	buf_init(&stream->head, HEAD_MAX_BYTES);
 	LIST_INSERT_HEAD(&session->streams, stream, entry);
 	session->stream_count++;
+	window_fit(session);
 	return stream;
 }
 
 void stream_free(struct h2_stream *stream)
 {
+	struct h2_session *session = stream->session;
+
 	LIST_REMOVE(stream, entry);
-	sched_remove(&stream->session->sched, &stream->sched);
-	stream->session->stream_count--;
+	sched_remove(&session->sched, &stream->sched);
+	session->stream_count--;
+	window_end(stream);
 	buf_done(&stream->head);
 	free(stream);
 }
@@ -191,16 +195,6 @@ void h2_stream_resume(struct h2_stream *stream)
 		return;
 	stream->waiting = false;
 	sched_ready(&session->sched, &stream->sched);
-	session_schedule(session);
-}
-
-void h2_stream_consumed(struct h2_stream *stream, size_t len)
-{
-	struct h2_session *session = stream->session;
-
-	if (session->closing || stream->resetting || len == 0)
-		return;
-	(void)nghttp2_session_consume_stream(session->ng, stream->id, len);
 	session_schedule(session);
 }
 

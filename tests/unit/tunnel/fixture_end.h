@@ -20,6 +20,7 @@ struct end {
 	uint8_t sum_sent, sum_received;
 	bool stalled; /* gives no credit */
 	bool hold; /* has nothing to send yet */
+	bool keep; /* more may follow what it sends: no EOF */
 	int status, heads, ended, closed;
 	uint32_t code;
 };
@@ -55,7 +56,7 @@ static ssize_t end_on_read(void *user, uint8_t *out, size_t len)
 	struct end *end = user;
 	size_t take = MIN(len, end->to_send - end->sent);
 
-	if (end->hold)
+	if (end->hold || (end->keep && end->sent == end->to_send))
 		return H2_READ_AGAIN;
 	if (end->sent == end->to_send)
 		return H2_READ_EOF;

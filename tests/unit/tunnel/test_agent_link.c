@@ -127,7 +127,7 @@ static void test_stalled_reader(void **state)
 	link_ready(fixture, &seen, AGENT_CLIENT);
 	open_end(agent_link_h2(seen.link), &near[0]);
 	started_ms = uv_now(&fixture->loop);
-	while (far[0].received < LIMIT_STREAM_WINDOW_BYTES) {
+	while (far[0].received < LIMIT_STREAM_FIRST_BYTES) {
 		uv_run(&fixture->loop, UV_RUN_ONCE);
 		assert_true(uv_now(&fixture->loop) - started_ms < AGENT_DEADLINE_MS);
 	}
@@ -135,7 +135,7 @@ static void test_stalled_reader(void **state)
 	agent_run_until(fixture, &near[1].closed, 1);
 	agent_run_until(fixture, &far[1].closed, 1);
 	assert_exchanged(&near[1], &far[1]);
-	assert_int_equal(far[0].received, LIMIT_STREAM_WINDOW_BYTES);
+	assert_int_equal(far[0].received, LIMIT_STREAM_FIRST_BYTES);
 	far[0].stalled = false;
 	h2_stream_consumed(far[0].stream, far[0].unconsumed);
 	agent_run_until(fixture, &far[0].closed, 1);

@@ -219,33 +219,6 @@ static void test_resets(void **state)
 	fixture_free(fixture);
 }
 
-/* No credit: exactly one window arrives. Credit: all of it does. */
-static void test_window(void **state)
-{
-	struct fixture *fixture = fixture_new();
-	struct end near = {.to_send = 2 * LIMIT_STREAM_WINDOW_BYTES};
-	struct end far = {.stalled = true}, other_near = {.to_send = BULK_BYTES}, other_far = {0};
-
-	(void)state;
-	fixture->on_stream = serve_end;
-	fixture->extra = &far;
-	open_stream(fixture_ready(fixture), &near);
-	run_until(fixture, &near.heads, 1);
-	fixture->extra = &other_far;
-	open_stream(tunnel_client_h2(fixture->client), &other_near);
-	run_until(fixture, &other_far.closed, 1);
-	assert_int_equal(other_far.received, BULK_BYTES);
-	for (int turn = 0; turn < 1000 && far.received < LIMIT_STREAM_WINDOW_BYTES; turn++)
-		uv_run(&fixture->loop, UV_RUN_NOWAIT);
-	assert_int_equal(far.received, LIMIT_STREAM_WINDOW_BYTES);
-	far.stalled = false;
-	h2_stream_consumed(far.stream, far.unconsumed);
-	run_until(fixture, &far.closed, 1);
-	assert_int_equal(far.received, 2 * LIMIT_STREAM_WINDOW_BYTES);
-	assert_int_equal(far.sum_received, near.sum_sent);
-	fixture_free(fixture);
-}
-
 struct crowd {
 	struct end far[BULKS + 1];
 	int count;
@@ -371,7 +344,6 @@ int main(void)
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_refused_connect),
 		cmocka_unit_test(test_resets),
-		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_sparse_first),
 		cmocka_unit_test(test_large_head),
 		cmocka_unit_test(test_free_in_callback),

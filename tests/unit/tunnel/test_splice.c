@@ -12,10 +12,10 @@
 
 #define BULK_BYTES (1024 * 1024)
 #define ANSWER_MS  10000
-/* All that may wait between the two: a window on either side. */
-#define WAITING_BYTES (2 * LIMIT_STREAM_WINDOW_BYTES)
+/* All that may wait between the two: a window on either side, and the nearer one may grow once. */
+#define WAITING_BYTES (3 * LIMIT_STREAM_FIRST_BYTES)
 /* And at least this does: credit is given back in pieces of at most half a window. */
-#define STALLED_BYTES (WAITING_BYTES - LIMIT_STREAM_WINDOW_BYTES / 2)
+#define STALLED_BYTES (2 * LIMIT_STREAM_FIRST_BYTES - LIMIT_STREAM_FIRST_BYTES / 2)
 
 struct rig {
 	struct fixture *fixture;
@@ -226,12 +226,12 @@ static void check_stalled(bool caller_stalls)
 	rig->far.to_send = caller_stalls ? SIZE_MAX : 0;
 	call(rig, caller_stalls ? 0 : SIZE_MAX);
 	run_until(rig->fixture, &rig->near.heads, 1);
-	while (reader->received < LIMIT_STREAM_WINDOW_BYTES || writer->sent < STALLED_BYTES) {
+	while (reader->received < LIMIT_STREAM_FIRST_BYTES || writer->sent < STALLED_BYTES) {
 		uv_run(&rig->fixture->loop, UV_RUN_ONCE);
 		assert_true(uv_now(&rig->fixture->loop) < end_ms);
 	}
 	turns(rig, 200);
-	assert_int_equal(reader->received, LIMIT_STREAM_WINDOW_BYTES);
+	assert_int_equal(reader->received, LIMIT_STREAM_FIRST_BYTES);
 	assert_true(writer->sent <= WAITING_BYTES);
 	writer->to_send = WAITING_BYTES + BULK_BYTES;
 	reader->stalled = false;

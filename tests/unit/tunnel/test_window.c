@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a peer may send ahead, and that it is never left waiting for nothing. */
+#include <nghttp2/nghttp2.h>
+
+#include "tunnel/fixture_client.h"
+#include "tunnel/fixture_end.h"
+
+#define BULK_BYTES (1024 * 1024)
+/* Enough for the least window, with room until it is given up again. */
+#define CROWD 600
+#define EACH_BYTES (50 * 1000)
+/* Less than half of the first window, more than the least one. */
+#define PART_BYTES (100 * 1000)
+
+static struct end *open_stream(struct h2_session *h2, struct end *end)
+{
+	const struct h2_head head = {.method = "CONNECT", .authority = "10.0.0.1:80"};
+
+	assert_int_equal(h2_request(h2, &head, &end_events, end, &end->stream), 0);
+	return end;
+}
+
+/* Server: answers with the end in fixture->extra. */
+static void serve_end(struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct end *end = fixture->extra;
+
+	assert_string_equal(head->method, "CONNECT");
+	assert_string_equal(head->authority, "10.0.0.1:80");
+	end->stream = stream;
+	h2_stream_set_events(stream, &end_events, end);
+	h2_respond(stream, 200, NULL, 0, true);
+}
+
+/* No credit: exactly one window arrives. Credit: all of it does. */
+static void test_window(void **state)
+{
+	struct fixture *fixture = fixture_new();
+	struct end near = {.to_send = 2 * LIMIT_STREAM_WINDOW_BYTES};
+	struct end far = {.stalled = true}, other_near = {.to_send = BULK_BYTES}, other_far = {0};
+
+	(void)state;
+	fixture->on_stream = serve_end;
+	fixture->extra = &far;
+	open_stream(fixture_ready(fixture), &near);
+	run_until(fixture, &near.heads, 1);
+	fixture->extra = &other_far;
+	open_stream(tunnel_client_h2(fixture->client), &other_near);
+	run_until(fixture, &other_far.closed, 1);
+	assert_int_equal(other_far.received, BULK_BYTES);
+	for (int turn = 0; turn < 1000 && far.received < LIMIT_STREAM_FIRST_BYTES; turn++)
+		uv_run(&fixture->loop, UV_RUN_NOWAIT);
+	assert_int_equal(far.received, LIMIT_STREAM_FIRST_BYTES);
+	far.stalled = false;
+	h2_stream_consumed(far.stream, far.unconsumed);
+	run_until(fixture, &far.closed, 1);
+	assert_int_equal(far.received, 2 * LIMIT_STREAM_WINDOW_BYTES);
+	assert_int_equal(far.sum_received, near.sum_sent);
+	fixture_free(fixture);
+}
+
+struct crowd {
+	struct end far[CROWD + 1];
+	int count;
+};
+
+static void serve_crowd(
+	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct crowd *crowd = fixture->extra;
+
+	fixture->extra = &crowd->far[crowd->count++];
+	serve_end(fixture, stream, head);
+	fixture->extra = crowd;
+}
+
+static void turns(struct fixture *fixture, int count)
+{
+	for (int turn = 0; turn < count; turn++)
+		uv_run(&fixture->loop, UV_RUN_NOWAIT);
+}
+
+/*
+ * Many streams: each begins with less. What was used up of the larger window before, too little for an
+ * update then, must not keep the peer from going on.
+ */
+static void test_smaller_windows(void **state)
+{
+	static struct crowd crowd;
+	static struct end near[CROWD];
+	struct fixture *fixture = fixture_new();
+	struct h2_session *h2 = fixture_ready(fixture);
+	struct end first = {.to_send = PART_BYTES, .keep = true};
+
+	(void)state;
+	fixture->on_stream = serve_crowd;
+	fixture->extra = &crowd;
+	open_stream(h2, &first);
+	while (crowd.far[0].received < PART_BYTES)
+		uv_run(&fixture->loop, UV_RUN_ONCE);
+	for (int i = 0; i < CROWD; i++) {
+		near[i] = (struct end){.to_send = EACH_BYTES};
+		crowd.far[i + 1] = (struct end){.stalled = true, .keep = true};
+		open_stream(h2, &near[i]);
+		run_until(fixture, &near[i].heads, 1);
+	}
+	turns(fixture, 400);
+	/* The last ones, when all knew it. */
+	assert_in_range(crowd.far[CROWD].received, 1, LIMIT_STREAM_FIRST_BYTES / 16);
+	first.to_send = 2 * PART_BYTES;
+	first.keep = false;
+	h2_stream_resume(first.stream);
+	while (crowd.far[0].received < 2 * PART_BYTES)
+		uv_run(&fixture->loop, UV_RUN_ONCE);
+	assert_int_equal(crowd.far[0].sum_received, first.sum_sent);
+	for (int i = 0; i < CROWD; i++) {
+		crowd.far[i + 1].stalled = crowd.far[i + 1].keep = false;
+		h2_stream_resume(crowd.far[i + 1].stream);
+		h2_stream_consumed(crowd.far[i + 1].stream, crowd.far[i + 1].unconsumed);
+	}
+	for (int i = 0; i < CROWD; i++)
+		run_until(fixture, &near[i].closed, 1);
+	for (int i = 0; i < CROWD; i++) {
+		assert_int_equal(crowd.far[i + 1].received, EACH_BYTES);
+		assert_int_equal(crowd.far[i + 1].sum_received, near[i].sum_sent);
+	}
+	fixture_free(fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_window),
+		cmocka_unit_test(test_smaller_windows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
