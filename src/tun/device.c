@@ -25,8 +25,8 @@
 #define TUN_F_USO6 0x40
 #endif
 /* Packets that wait while the reader is busy; each may be 64 KiB. The kernel's default for TUN is
- * half of Ethernet's 1000, which bursts of small UDP datagrams overflow. */
-#define TUN_QUEUE_PACKETS 1000
+ * 500: bursts of small UDP datagrams overflow that, and 64 busy TCP flows lose packets there. */
+#define TUN_QUEUE_PACKETS 4096
 #define TUN_NAME_PATTERN  "tel%d"
 
 struct tun_device {

@@ -156,6 +156,10 @@ static void set_window(struct flight *flight, uint64_t now_us)
 
 static void end_round(struct flight *flight, uint64_t now_us)
 {
+	uint64_t took_us = MAX(now_us - flight->round_us, 1U);
+	uint64_t rate = (flight->acked - flight->round_acked) * 1000000 / took_us;
+
+	flight->rate = (3 * flight->rate + rate) / 4;
 	/* A round that was held back says nothing of what the path carries. */
 	if (flight->draining)
 		flight->round_rtt_us[0] = UINT64_MAX;

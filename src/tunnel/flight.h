@@ -33,6 +33,7 @@ struct flight {
 	bool round_open; /* it began with nothing under way: its end comes with the first ACK */
 	uint64_t round_rtt_us[FLIGHT_ROUNDS]; /* least of each one's second half */
 	size_t round_peak; /* most bytes under way */
+	uint64_t rate; /* bytes acknowledged in a second, of the last rounds */
 	struct flight_mark marks[FLIGHT_MARKS];
 	size_t mark_head, mark_count;
 };

@@ -283,6 +283,11 @@ uint64_t pipe_heard_ms(const struct pipe *pipe)
 	return pipe->heard_ms;
 }
 
+uint64_t pipe_rate(const struct pipe *pipe)
+{
+	return pipe->tx.rate;
+}
+
 uint32_t pipe_rtt_us(const struct pipe *pipe)
 {
 	/* A side that sends no PING knows what its own bytes and their ACKs took. */

@@ -77,6 +77,7 @@ void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
 void pipe_check(struct pipe *pipe);
 /* uv_now() when the peer's last byte came; 0: none yet. */
 uint64_t pipe_heard_ms(const struct pipe *pipe);
+uint64_t pipe_rate(const struct pipe *pipe); /* bytes per second that the peer took lately */
 uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */
 const char *pipe_carrier(const struct pipe *pipe);
 void pipe_free(struct pipe *pipe);

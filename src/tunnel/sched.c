@@ -7,9 +7,17 @@
 
 void sched_init(struct sched *sched)
 {
-	*sched = (struct sched){.round = 1};
+	*sched = (struct sched){.round = 1, .quantum = SCHED_QUANTUM_BYTES};
 	TAILQ_INIT(&sched->sparse);
 	TAILQ_INIT(&sched->bulk);
+}
+
+void sched_set_rate(struct sched *sched, uint64_t bytes_per_second)
+{
+	uint64_t carried = bytes_per_second / 1000000 * SCHED_QUANTUM_US;
+
+	sched->quantum = (size_t)MIN(MAX(carried, (uint64_t)SCHED_QUANTUM_BYTES),
+		(uint64_t)SCHED_QUANTUM_MAX_BYTES);
 }
 
 static struct sched_list *list_of(struct sched *sched, enum sched_line line)
@@ -28,7 +36,7 @@ void sched_ready(struct sched *sched, struct sched_entry *entry)
 	if (entry->line != SCHED_NONE || entry == sched->turn)
 		return;
 	if (entry->round != sched->round)
-		entry->deficit = SCHED_QUANTUM_BYTES;
+		entry->deficit = sched->quantum;
 	line_up(sched, entry, entry->deficit > 0 ? SCHED_SPARSE : SCHED_BULK);
 }
 
@@ -46,7 +54,7 @@ struct sched_entry *sched_next(struct sched *sched)
 		/* Whoever comes a second time says that all others had their turn. */
 		if (entry->round == sched->round)
 			sched->round = sched->round == UINT32_MAX ? 1 : sched->round + 1;
-		entry->deficit = SCHED_QUANTUM_BYTES;
+		entry->deficit = sched->quantum;
 	}
 	entry->round = sched->round;
 	entry->line = SCHED_NONE;

@@ -28,7 +28,7 @@
 /* A DATA frame is not begun in less: send what is there first. */
 #define FRAME_MIN_BYTES (4 * 1024)
 /* Bytes sent in one turn of the loop before others have theirs. */
-#define TURN_BYTES (4 * LIMIT_PUMP_BYTES)
+#define TURN_BYTES LIMIT_PUMP_BYTES
 /*
  * Streams that the peer may reset: nghttp2's default (1000, then 33/s, against CVE-2023-44487)
  * would end the tunnel of a laptop whose programs open and abort connections. The peer has proven
@@ -116,6 +116,7 @@ static void on_idle(uv_idle_t *idle)
 	uv_idle_stop(idle);
 	session->sent_bytes = 0;
 	session->paused = false;
+	sched_set_rate(&session->sched, pipe_rate(session->pipe));
 	while (pipe_room(session->pipe) > 0 && session->sent_bytes < TURN_BYTES) {
 		n = nghttp2_session_mem_send(session->ng, &data);
 		if (n < 0 || (n == 0 && !give_turn(session)))

@@ -107,6 +107,38 @@ static void test_remove(void **state)
 	assert_null(sched_next(&sched));
 }
 
+/* Half a millisecond of the path, within bounds. */
+static void test_quantum_follows_the_rate(void **state)
+{
+	static const struct {
+		uint64_t rate;
+		size_t quantum;
+	} rows[] = {
+		{0, SCHED_QUANTUM_BYTES},
+		{12500000, SCHED_QUANTUM_BYTES}, /* 100 Mbit/s */
+		{60000000, 30000},
+		{1000000000, SCHED_QUANTUM_MAX_BYTES},
+		{UINT64_MAX, SCHED_QUANTUM_MAX_BYTES},
+	};
+	struct sched sched;
+	struct sched_entry bulk[2] = {{.round = 0}};
+
+	(void)state;
+	sched_init(&sched);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		sched_set_rate(&sched, rows[i].rate);
+		for (int turn = 0; turn < 4; turn++) {
+			sched_ready(&sched, &bulk[0]);
+			sched_ready(&sched, &bulk[1]);
+			(void)sched_next(&sched);
+			if (turn >= 2)
+				assert_int_equal(sched_quantum(&sched), rows[i].quantum);
+			sched_sent(&sched, SIZE_MAX);
+			assert_int_equal(sched_quantum(&sched), 0);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +146,7 @@ int main(void)
 		cmocka_unit_test(test_sparse_first),
 		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_remove),
+		cmocka_unit_test(test_quantum_follows_the_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
