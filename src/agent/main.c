@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <openssl/crypto.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -10,6 +9,7 @@
 #include "agent/sandbox.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/nofile.h"
 
 /* The rules are gone by then: what is left are goodbyes. */
 #define EXIT_DEADLINE_MS 200
@@ -50,17 +50,6 @@ static void start_signals(struct signals *signals, uv_loop_t *loop)
 	uv_unref((uv_handle_t *)&signals->interrupt);
 }
 
-/* An intercepted connection needs two to six: its own, the app's, and pipes between them. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 static int start(struct signals *signals, const struct agent_options *options, struct err *err)
 {
 	uv_loop_t *loop = uv_default_loop();
@@ -91,7 +80,8 @@ int main(int argc, char **argv)
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	/* There is no openssl.cnf in the image, and nothing of one is wanted. */
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-	raise_file_limit();
+	/* An intercepted connection needs two to six: its own, the app's, and pipes between them. */
+	(void)nofile_raise();
 	r = start(&signals, &options, &err);
 	if (r < 0)
 		log_error("start failed", "error=\"%s\"", err.msg);

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "cluster/client.h"
 #include "cluster/kubeconfig.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/nofile.h"
 #include "core/resident.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
@@ -123,18 +123,6 @@ static const struct tunnel_server_events server_events = {
 	.on_stream = on_stream,
 	.on_http = on_http,
 };
-
-/* Each flow is a descriptor; the soft limit of a container is often 1024. */
-static void raise_fd_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warn("descriptor limit not raised", "errno=%d", errno);
-}
 
 static int load_config(
 	const struct manager_options *options, struct kube_config **ret_config, struct err *err)
@@ -287,7 +275,8 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 	struct service *service = XNEW(struct service);
 	int r;
 
-	raise_fd_limit();
+	if (nofile_raise() < 0)
+		log_warn("descriptor limit not raised", "errno=%d", errno);
 	service->loop = loop;
 	service->options = options;
 	service->routes.dial.loop = loop;

@@ -11,6 +11,7 @@
 #include "client/userd/waits.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/nofile.h"
 
 /* What is closing after the loop was stopped gets this many turns of it. */
 #define DRAIN_TURNS 100
@@ -81,6 +82,8 @@ int userd_run(int ready_fd, struct err *err)
 	if (r < 0)
 		return err_set_errno(err, r, "event loop");
 	ignore_signals();
+	if (nofile_raise() < 0)
+		log_warn("descriptor limit not raised", "errno=%d", errno);
 	r = userd_server_new(&userd.loop, &events, &userd, &userd.server, err);
 	if (r < 0) {
 		(void)uv_loop_close(&userd.loop);

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that stay, with other people's clients and servers at both ends, and thousands of them."""
+
+import json
+import subprocess
+import time
+
+import pytest
+from conftest import LONG, ROOT, run, wait_for
+
+PROGRAM = ROOT / "tests/integration/held.py"
+# The machine's own Python and its libraries, in a pod: a node shows its files.
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: held, namespace: demo, labels: {app: held}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: held
+      image: node.local/busybox:1
+      imagePullPolicy: IfNotPresent
+      command: [chroot, /machine, /usr/bin/python3, -I, -B, /srv/held.py, serve]
+      readinessProbe: {tcpSocket: {port: 8002}, periodSeconds: 1}
+      volumeMounts:
+        - {name: machine, mountPath: /machine}
+        - {name: program, mountPath: /machine/srv}
+  volumes:
+    - {name: machine, hostPath: {path: /}}
+    - {name: program, configMap: {name: held}}
+"""
+HELD = ["/usr/bin/python3", "-I", "-B", PROGRAM]
+SECONDS = 600 if LONG else 5
+CROWD = 10_000
+# For each idle connection: a flow, a relay and a stream.
+KB_EACH = 6
+
+
+@pytest.fixture(scope="module")
+def held(cluster):
+    cluster.kubectl("create", "configmap", "held", "-n", "demo", f"--from-file={PROGRAM}")
+    cluster.apply(POD)
+    cluster.kubectl("wait", "-n", "demo", "--for=condition=Ready", "pod/held", "--timeout=60s")
+    yield cluster.pod_ip("demo", "held")
+    cluster.kubectl("delete", "pod", "-n", "demo", "held", "--wait=false")
+    cluster.kubectl("delete", "configmap", "-n", "demo", "held")
+
+
+def test_streams_are_held(connected, held):
+    seen = json.loads(connected.run(*HELD, "hold", SECONDS, held, timeout=SECONDS + 60).stdout)
+    assert set(seen) == {"events", "rpc", "socket"}
+    for name, stream in seen.items():
+        assert stream["wrong"] is None, (name, stream)
+        assert stream["count"] >= SECONDS * 5, (name, stream)
+        assert stream["longest_s"] < 3, (name, stream)
+
+
+def resident_kb(pid):
+    text = open(f"/proc/{pid}/status", encoding="ascii").read()
+    return int(text.split("VmRSS:")[1].split()[0])
+
+
+def descriptors(pid):
+    return int(run(["sh", "-c", f"ls /proc/{pid}/fd | wc -l"]).stdout)
+
+
+def test_ten_thousand_connections_stay_open(laptop, cluster, held):
+    # As a shell on a laptop: with few descriptors. The daemons raise it for themselves.
+    laptop.run("sh", "-c", "ulimit -S -n 1024; exec telepresence connect")
+    pids = {**laptop.daemons(), "manager": cluster.manager_pid()}
+    before = {name: (resident_kb(pid), descriptors(pid)) for name, pid in pids.items()}
+    crowd = laptop.popen(*HELD, "crowd", CROWD, held, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert crowd.stdout.readline().strip() == "open"
+        for name, pid in pids.items():
+            assert resident_kb(pid) - before[name][0] < CROWD * KB_EACH, name
+        started = time.monotonic()
+        assert "pod" in laptop.curl("http://web.demo/")
+        assert time.monotonic() - started < 2
+        said, _ = crowd.communicate("\n", timeout=60)
+        assert json.loads(said)["answered"] == CROWD
+    finally:
+        crowd.kill()
+        crowd.wait()
+    for name, pid in pids.items():
+        wait_for(f"descriptors of {name}", lambda pid=pid, name=name: descriptors(pid) <= before[name][1] + 20, 20)
