@@ -2,11 +2,13 @@
 """binaries - what a cluster needs here: Debian packages, and Kubernetes built from source
 
 kubenode is etcd, kubectl and Kubernetes' own components in one program. It and CoreDNS are built
-once and kept in a folder named by a hash of all that goes into them.
+once and kept in a folder named by a hash of all that goes into them. A machine without Go uses what
+is there.
 """
 
 import fcntl
 import hashlib
+import mmap
 import os
 import pathlib
 import platform
@@ -19,6 +21,8 @@ from .shell import Failure, run, say, step
 
 VERSION = "1.36.3"
 GO_NEEDED = (1, 26)
+GO_VERSION = re.compile(rb"go1\.[0-9]+(?:\.[0-9]+)?(?:rc[0-9]+)?")
+KEY_LENGTH = 16
 SOURCES = pathlib.Path(__file__).resolve().parent
 PROGRAMS = ("kubenode", "coredns")
 NAMES = (
@@ -84,7 +88,7 @@ def _key(go_version):
     for program in PROGRAMS:
         for name in ("go.mod", "go.sum", "main.go"):
             digest.update((SOURCES / program / name).read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:KEY_LENGTH]
 
 
 def _build(go, program, output, flags):
@@ -111,9 +115,31 @@ def _build_all(go, output):
         (output / name).symlink_to("kubenode")
 
 
+def built_before():
+    """A folder with all programs, made of these very sources by whatever Go; None: there is none."""
+    for folder in sorted(cache_root().glob("?" * KEY_LENGTH)):
+        program = folder / "kubenode"
+        if not program.is_file():
+            continue
+        with open(program, "rb") as stream:
+            data = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
+            versions = {match.decode() for match in GO_VERSION.findall(data)}
+        # A program says by which Go it was made, among much else that looks like a version.
+        if any(_key(version) == folder.name for version in versions):
+            return folder
+    return None
+
+
 def ensure():
     """The folder with all programs, built first where it does not exist yet."""
-    go, version = find_go()
+    try:
+        go, version = find_go()
+    except Failure:
+        # What has been built needs no compiler any more.
+        folder = built_before()
+        if folder is None:
+            raise
+        return folder
     folder = cache_root() / _key(version)
     if folder.is_dir():
         return folder
