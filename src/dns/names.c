@@ -12,11 +12,17 @@
 #include "core/alloc.h"
 #include "dns/arpa.h"
 
+/* Owned strings in lower case. */
+struct list {
+	char **items;
+	size_t count;
+};
+
 struct dns_names {
 	char *domain; /* lower case, no dots at the ends; "" when unknown */
 	char *namespace; /* NULL: single labels are not the cluster's */
-	char **namespaces; /* sorted */
-	size_t namespace_count;
+	struct list namespaces; /* sorted */
+	struct list further; /* where single labels are looked up after `namespace` */
 	struct ip_prefix *subnets;
 	size_t subnet_count;
 	struct dns_settings settings;
@@ -42,9 +48,10 @@ static int compare_names(const void *a, const void *b)
 
 static bool is_namespace(const struct dns_names *names, const char *label)
 {
-	return names->namespace_count > 0 &&
-	       bsearch(&label, names->namespaces, names->namespace_count,
-		       sizeof(*names->namespaces), compare_names) != NULL;
+	const struct list *known = &names->namespaces;
+
+	return known->count > 0 && bsearch(&label, known->items, known->count,
+					   sizeof(*known->items), compare_names) != NULL;
 }
 
 /* Whether name is suffix or ends in "." suffix. */
@@ -252,16 +259,18 @@ static enum dns_rule find_rule(const struct dns_names *names, const char *name, 
 	return DNS_RULE_OTHER;
 }
 
-static enum dns_verdict apply_rule(const struct dns_names *names, const char *name,
-	enum dns_rule rule, char ret_full[static DNS_NAME_BYTES])
+static void apply_rule(const struct dns_names *names, const char *name, enum dns_rule rule,
+	struct dns_judgement *judgement)
 {
-	enum dns_verdict verdict = rules[rule].verdict;
+	enum suffix suffix = rules[rule].suffix;
 
-	if (verdict != DNS_CLUSTER && verdict != DNS_CLUSTER_FIRST)
-		return verdict;
-	if (names->domain[0] == '\0' || !expand(names, name, rules[rule].suffix, ret_full))
-		return DNS_UPSTREAM;
-	return verdict;
+	judgement->verdict = rules[rule].verdict;
+	if (judgement->verdict != DNS_CLUSTER && judgement->verdict != DNS_CLUSTER_FIRST)
+		return;
+	if (names->domain[0] == '\0' || !expand(names, name, suffix, judgement->full))
+		judgement->verdict = DNS_UPSTREAM;
+	else
+		judgement->searched = suffix == NAMESPACE_SVC_DOMAIN;
 }
 
 /* What a name stands for is judged as if it had been asked, but is not mapped again. */
@@ -274,8 +283,7 @@ static void judge_alias(
 	}
 	judgement->mapped = true;
 	(void)snprintf(judgement->alias, sizeof(judgement->alias), "%s", alias);
-	judgement->verdict =
-		apply_rule(names, alias, find_rule(names, alias, false), judgement->full);
+	apply_rule(names, alias, find_rule(names, alias, false), judgement);
 }
 
 enum dns_verdict dns_names_judge(
@@ -286,7 +294,7 @@ enum dns_verdict dns_names_judge(
 	if (judgement.rule == DNS_RULE_MAPPING)
 		judge_alias(names, mapping_of(names, name), &judgement);
 	else
-		judgement.verdict = apply_rule(names, name, judgement.rule, judgement.full);
+		apply_rule(names, name, judgement.rule, &judgement);
 	*ret_judgement = judgement;
 	return judgement.verdict;
 }
@@ -297,30 +305,52 @@ void dns_names_set_settings(struct dns_names *names, const struct dns_settings *
 	dns_settings_copy(&names->settings, settings);
 }
 
-static void drop_namespaces(struct dns_names *names)
+static void drop_list(struct list *list)
 {
-	for (size_t i = 0; i < names->namespace_count; i++)
-		free(names->namespaces[i]);
-	free(names->namespaces);
-	names->namespaces = NULL;
-	names->namespace_count = 0;
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct list){.items = NULL};
+}
+
+static void copy_list(struct list *list, const char *const *texts, size_t count)
+{
+	drop_list(list);
+	if (count == 0)
+		return;
+	list->items = xcalloc(count, sizeof(*list->items));
+	for (size_t i = 0; i < count; i++)
+		list->items[i] = lowered(texts[i]);
+	list->count = count;
 }
 
 void dns_names_set_cluster(struct dns_names *names, const char *cluster_domain,
 	const char *const *namespaces, size_t count)
 {
+	struct list *known = &names->namespaces;
 	char *domain = lowered(cluster_domain ? cluster_domain : "");
 
 	free(names->domain);
 	names->domain = domain;
-	drop_namespaces(names);
-	if (count == 0)
-		return;
-	names->namespaces = xcalloc(count, sizeof(*names->namespaces));
-	for (size_t i = 0; i < count; i++)
-		names->namespaces[i] = lowered(namespaces[i]);
-	names->namespace_count = count;
-	qsort(names->namespaces, count, sizeof(*names->namespaces), compare_names);
+	copy_list(known, namespaces, count);
+	if (known->count > 0)
+		qsort(known->items, known->count, sizeof(*known->items), compare_names);
+}
+
+void dns_names_set_further(struct dns_names *names, const char *const *namespaces, size_t count)
+{
+	copy_list(&names->further, namespaces, count);
+}
+
+bool dns_names_further(const struct dns_names *names, const char *label, size_t index,
+	char ret_full[static DNS_NAME_BYTES])
+{
+	auto_free char *name = NULL;
+
+	if (index >= names->further.count)
+		return false;
+	name = xasprintf("%s.%s", label, names->further.items[index]);
+	return expand(names, name, SVC_DOMAIN, ret_full);
 }
 
 void dns_names_set_subnets(struct dns_names *names, const struct ip_prefix *subnets, size_t count)
@@ -347,7 +377,8 @@ void dns_names_free(struct dns_names *names)
 {
 	if (!names)
 		return;
-	drop_namespaces(names);
+	drop_list(&names->namespaces);
+	drop_list(&names->further);
 	free(names->subnets);
 	free(names->namespace);
 	free(names->domain);

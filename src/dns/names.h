@@ -15,6 +15,8 @@
 
 /* RFC 1035 2.3.4: 255 bytes on the wire are 253 characters, and a NUL. */
 #define DNS_NAME_BYTES 254
+/* Its labels have 63, and a NUL. */
+#define DNS_LABEL_BYTES 64
 
 struct dns_names;
 
@@ -47,6 +49,7 @@ struct dns_judgement {
 	enum dns_verdict verdict;
 	enum dns_rule rule;
 	bool mapped; /* `rule` led to `alias`, of which `verdict` and `full` speak */
+	bool searched; /* a single label: `full` is where it is looked for first */
 	char full[DNS_NAME_BYTES]; /* as the cluster is asked; set for its verdicts */
 	char alias[DNS_NAME_BYTES];
 	struct ip_addr address; /* DNS_FIXED */
@@ -60,6 +63,12 @@ void dns_names_set_cluster(struct dns_names *names, const char *cluster_domain,
 	const char *const *namespaces, size_t count);
 /* Addresses whose reverse names are the cluster's; replaces the set. */
 void dns_names_set_subnets(struct dns_names *names, const struct ip_prefix *subnets, size_t count);
+/* Where single labels are looked up that the own namespace does not know, in this order; replaces
+ * the list. Strings are copied. */
+void dns_names_set_further(struct dns_names *names, const char *const *namespaces, size_t count);
+/* The full name of a label in the index-th of them; false: there are not so many. */
+NODISCARD bool dns_names_further(const struct dns_names *names, const char *label, size_t index,
+	char ret_full[static DNS_NAME_BYTES]);
 /* Suffixes, excludes and mappings; replaces them. */
 void dns_names_set_settings(struct dns_names *names, const struct dns_settings *settings);
 /* The verdict, also in ret_judgement. */

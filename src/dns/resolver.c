@@ -16,6 +16,7 @@
 #include "dns/lookup.h"
 #include "dns/message.h"
 #include "dns/names.h"
+#include "dns/search.h"
 
 /* One message of a client, until it is answered. */
 struct request {
@@ -23,10 +24,9 @@ struct request {
 	struct dns_resolver *resolver;
 	struct dns_peer *peer;
 	struct dns_judgement judgement;
-	uint16_t type;
 	bool retried; /* what it stands for was asked again, by TCP */
 	bool cluster_failed; /* the cluster could not say whether the name is its own */
-	struct dns_waiter waiter;
+	struct dns_search search; /* its type is the question's */
 	struct dns_forward *forward;
 	uint8_t *msg;
 	size_t len;
@@ -156,7 +156,7 @@ static void forward(struct request *request)
 		return;
 	}
 	if (alias) {
-		own = dns_cluster_query(alias, request->type, &len);
+		own = dns_cluster_query(alias, request->search.type, &len);
 		msg = own;
 	}
 	r = msg ? dns_forward(resolver->forwarder, msg, len,
@@ -191,9 +191,8 @@ static void ask_cluster(struct request *request)
 	int r;
 
 	resolver->counters.cluster++;
-	request->waiter.on_done = on_looked_up;
-	request->waiter.user = request;
-	r = dns_lookup(resolver->lookups, request->judgement.full, request->type, &request->waiter);
+	r = dns_search_start(&request->search, resolver->lookups, resolver->names,
+		&request->judgement, on_looked_up, request);
 	if (r > 0)
 		resolver->counters.answered_cache++;
 	if (r < 0)
@@ -229,9 +228,9 @@ static void judge(struct request *request)
 	}
 	if (r == 0 && question.plain)
 		(void)dns_names_judge(request->resolver->names, question.name, judgement);
-	request->type = r == 0 ? question.type : 0;
+	request->search.type = r == 0 ? question.type : 0;
 	/* The alias itself is asked for (RFC 1034 3.6.2). */
-	if (judgement->mapped && request->type == DNS_TYPE_CNAME) {
+	if (judgement->mapped && request->search.type == DNS_TYPE_CNAME) {
 		reply_fixed(request, NULL);
 		return;
 	}
@@ -334,7 +333,7 @@ void dns_resolver_free(struct dns_resolver *resolver)
 		return;
 	for (request = resolver->requests; request; request = next) {
 		next = request->next;
-		dns_lookup_cancel(&request->waiter);
+		dns_search_cancel(&request->search);
 		if (request->forward)
 			dns_forward_cancel(request->forward);
 		reply(request, NULL, 0);
@@ -386,10 +385,9 @@ void dns_resolver_set_subnets(
 	dns_names_set_subnets(resolver->names, subnets, count);
 }
 
-void dns_resolver_explain(
-	const struct dns_resolver *resolver, const char *name, struct dns_judgement *ret_judgement)
+struct dns_names *dns_resolver_names(const struct dns_resolver *resolver)
 {
-	(void)dns_names_judge(resolver->names, name, ret_judgement);
+	return resolver->names;
 }
 
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver)

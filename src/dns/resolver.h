@@ -65,9 +65,8 @@ void dns_resolver_set_subnets(
  * comes back here, the nameserver forwards to this machine, and counters.loops says so.
  */
 void dns_resolver_check_loop(struct dns_resolver *resolver);
-/* Who would answer for a name (lower case, no final dot), by which rule. */
-void dns_resolver_explain(
-	const struct dns_resolver *resolver, const char *name, struct dns_judgement *ret_judgement);
+/* Its rules: which names are the cluster's. */
+struct dns_names *dns_resolver_names(const struct dns_resolver *resolver);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);

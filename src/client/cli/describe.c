@@ -167,10 +167,27 @@ static char *fallback_text(json_object *intercept)
 		(long long)json_get_int(intercept, "connections", 0), reasons);
 }
 
+static void describe_local(struct cli *cli, json_object *intercept, int indent)
+{
+	struct rows rows = {.count = 0};
+
+	add(&rows, "Intercept name", xstrdup(text_of(intercept, "name")));
+	add(&rows, "State", state_text(intercept));
+	add(&rows, "Namespace", xstrdup(text_of(intercept, "namespace")));
+	add(&rows, "Intercepting", xstrdup(text_of(intercept, "filter_desc")));
+	print_rows(cli, &rows, indent);
+}
+
 void describe_intercept(struct cli *cli, json_object *intercept, int indent, bool owner)
 {
 	struct rows rows = {.count = 0};
-	char *fallbacks = fallback_text(intercept);
+	char *fallbacks = NULL;
+
+	if (json_get_bool(intercept, "local_only")) {
+		describe_local(cli, intercept, indent);
+		return;
+	}
+	fallbacks = fallback_text(intercept);
 
 	add(&rows, "Intercept name", xstrdup(text_of(intercept, "name")));
 	add(&rows, "State", state_text(intercept));
@@ -201,6 +218,9 @@ void describe_summary(struct cli *cli, json_object *intercepts)
 
 		cli_print(cli, "    %s: %s\n", text_of(intercept, "name"),
 			text_of(intercept, "client"));
+		if (json_get_bool(intercept, "local_only"))
+			cli_print(cli, "      local-only, namespace %s\n",
+				text_of(intercept, "namespace"));
 		if (strcmp(state, "ACTIVE") != 0)
 			cli_print(cli, "      %s\n", state);
 		if (fallbacks)

@@ -243,6 +243,27 @@ static int replace_file(const char *path, const struct buf *text)
 	return r;
 }
 
+int env_check(const char *path, struct err *err)
+{
+	auto_free char *real = path ? realpath(path, NULL) : NULL;
+	auto_free char *folder = path ? xstrdup(real ? real : path) : NULL;
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+	const char *where = folder;
+	struct stat st;
+
+	if (!path)
+		return 0;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return err_set(err, -EISDIR, ERR_USAGE, "%s is a folder", path);
+	/* A regular file is replaced in its folder, anything else is written to. */
+	if (!real || S_ISREG(st.st_mode)) {
+		where = !slash ? "." : slash == folder ? "/" : folder;
+		if (slash)
+			*slash = '\0';
+	}
+	return access(where, W_OK) < 0 ? err_set_errno(err, -errno, "%s", path) : 0;
+}
+
 int env_write(const char *path, const struct buf *text, struct err *err)
 {
 	auto_free char *real = realpath(path, NULL);

@@ -105,6 +105,20 @@ static int ask(json_object *trace, uint16_t type, struct err *err)
 	return 0;
 }
 
+/* A single label is asked for in the namespaces of intercepts, too. */
+static void print_cluster_first(struct cli *cli, json_object *trace)
+{
+	json_object *further = json_get(trace, "then_as", json_type_array);
+	size_t count = further ? json_object_array_length(further) : 0;
+
+	cli_print(cli, "the cluster, asked for %s", json_get_string(trace, "asked_as"));
+	for (size_t i = 0; i < count; i++)
+		cli_print(cli, ", then %s",
+			json_object_get_string(json_object_array_get_idx(further, i)));
+	cli_print(cli, "; if it does not know it, nameserver %s\n",
+		json_get_string(trace, "nameserver"));
+}
+
 static void print_answerer(struct cli *cli, json_object *trace)
 {
 	const char *by = json_get_string(trace, "answered_by");
@@ -115,8 +129,7 @@ static void print_answerer(struct cli *cli, json_object *trace)
 	if (strcmp(by, "cluster") == 0)
 		cli_print(cli, "the cluster, asked for %s\n", full);
 	else if (strcmp(by, "cluster-first") == 0)
-		cli_print(cli, "the cluster, asked for %s; if it does not know it, nameserver %s\n",
-			full, server);
+		print_cluster_first(cli, trace);
 	else if (strcmp(by, "nameserver") == 0)
 		cli_print(cli, "nameserver %s, as without a connection\n", server);
 	else if (strcmp(by, "mapping") == 0)

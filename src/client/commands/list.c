@@ -42,6 +42,23 @@ static bool is_wanted(const struct flags *flags, json_object *workload)
 	return flags->not_interceptable_too || !has_state(workload, "not-interceptable");
 }
 
+/* Those of the namespace that was asked for (NULL: of any) belong to no workload, and come last. */
+static void add_local(json_object *wanted, json_object *local, const char *namespace)
+{
+	for (size_t i = 0; local && i < json_object_array_length(local); i++) {
+		json_object *intercept = json_object_array_get_idx(local, i);
+		json_object *row = NULL;
+
+		if (namespace && strcmp(namespace, json_get_string(intercept, "namespace")) != 0)
+			continue;
+		row = json_object_new_object();
+		json_put_string(row, "name", json_get_string(intercept, "name"));
+		json_put_string(row, "namespace", json_get_string(intercept, "namespace"));
+		json_put_string(row, "state", "local-only");
+		json_object_array_add(wanted, row);
+	}
+}
+
 static json_object *filter(const struct flags *flags, json_object *list)
 {
 	json_object *wanted = json_object_new_array();
@@ -68,6 +85,8 @@ static void print_workload(struct cli *cli, json_object *workload, int width)
 			reason ? reason : "unknown");
 	else if (has_state(workload, "intercepted"))
 		cli_print(cli, "intercepted\n");
+	else if (has_state(workload, "local-only"))
+		cli_print(cli, "local-only intercept\n");
 	else
 		cli_print(cli, "ready to intercept (traffic-agent %s)\n", agent);
 	for (size_t i = 0; intercepts && i < json_object_array_length(intercepts); i++)
@@ -91,6 +110,7 @@ static void print_list(struct cli *cli, json_object *list)
 
 static int run(struct cli *cli, struct err *err)
 {
+	const struct flags *flags = cli->flags;
 	json_object *result = NULL, *request, *list;
 	int r = connection_ensure(cli, err);
 
@@ -101,7 +121,9 @@ static int run(struct cli *cli, struct err *err)
 	r = daemon_call(cli, request, DAEMON_WORK_MS, &result, err);
 	if (r < 0)
 		return r;
-	list = filter(cli->flags, json_get(result, "workloads", json_type_array));
+	list = filter(flags, json_get(result, "workloads", json_type_array));
+	if (flags->intercepts || !flags->agents)
+		add_local(list, json_get(result, "local", json_type_array), cli->args.namespace);
 	if (cli->format == OUTPUT_JSON)
 		cli_result(cli, json_object_get(list), false);
 	else

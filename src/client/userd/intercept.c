@@ -65,6 +65,8 @@ void intercept_tell(struct intercept *intercept, int r, json_object *result, con
 		wait->on_done(wait->user, r, json_object_get(result), err, hint);
 	}
 	json_object_put(result);
+	if (r == 0)
+		intercepts_namespaces_changed(intercept->set);
 }
 
 void intercept_fail(struct intercept *intercept, const struct err *err, const char *hint)
@@ -138,6 +140,7 @@ void intercept_end(struct intercept *intercept)
 		send_delete(intercept);
 	else /* gone in a moment, not from within */
 		(void)uv_timer_start(&intercept->timer, on_end_timer, 0, 0);
+	intercepts_namespaces_changed(intercept->set);
 }
 
 static void on_create_timer(uv_timer_t *timer)
@@ -216,7 +219,8 @@ void intercept_create(struct intercept *intercept)
 
 void intercept_renew(struct intercept *intercept)
 {
-	if (intercept->state == INTERCEPT_RESOLVE || intercept->state == INTERCEPT_END)
+	if (intercept->state == INTERCEPT_RESOLVE || intercept->state == INTERCEPT_END ||
+		intercept->state == INTERCEPT_LOCAL)
 		return;
 	if (intercept->unwanted) {
 		/* What was being made is the old Session's, and goes with it. */

@@ -106,7 +106,7 @@ static int take_ports(json_object *array, struct intercept_args *args, struct er
 			return r;
 	}
 	args->port_count = count;
-	if (count == 0)
+	if (count == 0 && !args->local_only)
 		args->ports[args->port_count++].local = DEFAULT_PORT;
 	return 0;
 }
@@ -198,11 +198,41 @@ static int take_to_pod(json_object *array, struct intercept_args *args, struct e
 	return 0;
 }
 
+/* It has no connections, and no pod that anything could be of. */
+static int take_local_only(json_object *request, struct intercept_args *args, struct err *err)
+{
+	static const struct {
+		const char *key, *text;
+	} foreign[] = {
+		{"workload", "a workload"},
+		{"service", "a service"},
+		{"container", "a container"},
+		{"address", "an address"},
+		{"on-refuse", "connections that could be refused (--on-refuse)"},
+		{"ports", "a port"},
+		{"to-pod", "a pod's port (--to-pod)"},
+		{"environment", "an environment"},
+	};
+
+	args->local_only = json_get_bool(request, "local-only");
+	for (size_t i = 0; args->local_only && i < ARRAY_SIZE(foreign); i++) {
+		json_object *value = json_object_object_get(request, foreign[i].key);
+		bool given = json_object_is_type(value, json_type_array)
+				     ? json_object_array_length(value) > 0
+				     : json_object_get_boolean(value);
+
+		if (given)
+			return err_set(err, -EINVAL, ERR_USAGE,
+				"a local-only intercept cannot have %s", foreign[i].text);
+	}
+	return 0;
+}
+
 /* The rule of the names: with a namespace and no workload, NAME is the workload and NAME-NS the
- * intercept. */
+ * intercept. One without a workload has the name that it was given. */
 static void settle_names(struct intercept_args *args, const char *namespace)
 {
-	if (!args->workload) {
+	if (!args->workload && !args->local_only) {
 		args->workload = xstrdup(args->name);
 		if (args->namespace) {
 			char *name = xasprintf("%s-%s", args->name, args->namespace);
@@ -219,8 +249,10 @@ int intercept_args_parse(json_object *request, const char *namespace,
 	struct intercept_args *ret_args, struct err *err)
 {
 	struct intercept_args args = {.name = NULL};
-	int r = take_names(request, &args, err);
+	int r = take_local_only(request, &args, err);
 
+	if (r == 0)
+		r = take_names(request, &args, err);
 	if (r == 0)
 		r = take_ports(json_get(request, "ports", json_type_array), &args, err);
 	if (r == 0)

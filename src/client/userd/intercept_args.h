@@ -30,11 +30,13 @@ struct intercept_port_arg {
 
 struct intercept_args {
 	char *name; /* of the intercept: NAME-NS when only a namespace was given */
-	char *workload, *namespace, *address;
+	char *workload; /* NULL: local_only */
+	char *namespace, *address;
 	char *service, *container; /* may be NULL */
+	bool local_only; /* nothing but the names of its namespace */
 	bool close_on_refuse, environment;
 	struct intercept_port_arg ports[INTERCEPT_PORTS_MAX];
-	size_t port_count; /* at least 1: the default is 8080 */
+	size_t port_count; /* at least 1 (the default is 8080); 0: local_only */
 	struct to_pod_port to_pod[INTERCEPT_PORTS_MAX];
 	size_t to_pod_count;
 };

@@ -7,6 +7,7 @@
  *   FOLLOW -> LOST -> CREATE         the object went with its Session; made again under the next
  *   FOLLOW -> LOST -> gone           somebody deleted the object
  *   RESOLVE, CREATE, TAKEN, FOLLOW -> END -> gone    it failed, or is not wanted any more
+ *   LOCAL -> END -> gone             local-only: the cluster knows nothing of it
  */
 #ifndef CLIENT_USERD_INTERCEPT_PRIV_H
 #define CLIENT_USERD_INTERCEPT_PRIV_H
@@ -32,6 +33,7 @@ enum intercept_state {
 	INTERCEPT_TAKEN,
 	INTERCEPT_FOLLOW,
 	INTERCEPT_LOST,
+	INTERCEPT_LOCAL,
 	INTERCEPT_END,
 	INTERCEPT_STATE_COUNT
 };
@@ -96,7 +98,10 @@ void intercept_free(struct intercept *intercept);
 /* intercept_taken.c: CREATE found another object of that name. */
 void intercept_taken(struct intercept *intercept);
 
-/* intercepts.c: it has ended; frees it. */
+/* intercepts.c */
+/* Whether names of its namespace are wanted may have changed. */
+void intercepts_namespaces_changed(struct intercepts *set);
+/* It has ended; frees it. */
 void intercepts_gone(struct intercept *intercept);
 
 #endif /* CLIENT_USERD_INTERCEPT_PRIV_H */

@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "client/userd/intercept_follow.h"
+#include "client/userd/intercept_local.h"
 #include "client/userd/intercept_priv.h"
 #include "client/userd/kinds.h"
 #include "client/userd/proto.h"
@@ -17,8 +18,6 @@
 #include "tunnel/reason.h"
 #include "tunnel/reply.h"
 
-/* One laptop's; each is a watch and a handful of objects. */
-#define INTERCEPTS_MAX 64
 /* At the end: most requests are over in this time, and who disconnects does not notice it. */
 #define DRAIN_STEP_MS 10
 #define DRAIN_STEPS   20
@@ -202,7 +201,8 @@ int intercepts_add(struct intercepts *set, struct intercept_args *args, struct i
 	if (find(set, args->name))
 		return err_set(err, -EEXIST, ERR_CONFLICT,
 			"Intercept with name \"%s\" already exists", args->name);
-	if (workload_namespace_is_system(args->namespace, set->config.manager_namespace))
+	if (!args->local_only &&
+		workload_namespace_is_system(args->namespace, set->config.manager_namespace))
 		return err_set(err, -EPERM, ERR_UNSUPPORTED,
 			"nothing in namespace %s is intercepted: it is the cluster's own",
 			args->namespace);
@@ -223,6 +223,10 @@ int intercepts_add(struct intercepts *set, struct intercept_args *args, struct i
 	}
 	DL_APPEND(set->list, intercept);
 	add_wait(intercept, wait);
+	if (intercept->args.local_only) {
+		intercept_local_start(intercept);
+		return 0;
+	}
 	reverse_want(set->reverse);
 	intercept_start(intercept);
 	return 0;
@@ -280,25 +284,38 @@ const struct intercept_target *intercepts_find_target(
 	return NULL;
 }
 
-json_object *intercepts_describe(const struct intercepts *set)
+static json_object *describe(const struct intercept *intercept)
+{
+	json_object *entry;
+
+	if (intercept->args.local_only)
+		return intercept_local_describe(intercept);
+	entry = intercept_object_describe(intercept->object);
+	if (intercept->state != INTERCEPT_FOLLOW) {
+		json_put_string(entry, "disposition", "WAITING");
+		json_put_string(entry, "message",
+			intercept->state == INTERCEPT_END ? "it is being removed"
+							  : "the session is being restored");
+	}
+	return entry;
+}
+
+json_object *intercepts_describe(const struct intercepts *set, bool local)
 {
 	json_object *array = json_object_new_array();
 	const struct intercept *intercept = NULL;
 
 	DL_FOREACH (set->list, intercept) {
-		json_object *entry;
+		bool known = intercept->told || intercept->state == INTERCEPT_FOLLOW;
 
-		if (!intercept->told && intercept->state != INTERCEPT_FOLLOW)
-			continue;
-		entry = intercept_object_describe(intercept->object);
-		if (intercept->state != INTERCEPT_FOLLOW) {
-			json_put_string(entry, "disposition", "WAITING");
-			json_put_string(entry, "message",
-				intercept->state == INTERCEPT_END
-					? "it is being removed"
-					: "the session is being restored");
-		}
-		json_object_array_add(array, entry);
+		if (known && (intercept->args.local_only || !local))
+			json_object_array_add(array, describe(intercept));
 	}
 	return array;
+}
+
+void intercepts_namespaces_changed(struct intercepts *set)
+{
+	if (set->config.on_namespaces && !set->stopping)
+		set->config.on_namespaces(set->config.user);
 }

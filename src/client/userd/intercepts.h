@@ -18,6 +18,9 @@
 #include "client/userd/match.h"
 #include "core/attr.h"
 
+/* One laptop's; each is a watch and a handful of objects. */
+#define INTERCEPTS_MAX 64
+
 struct err;
 struct intercept;
 struct intercepts;
@@ -45,6 +48,10 @@ struct intercepts_config {
 	const char *manager_namespace;
 	const struct session_key *key;
 	const struct uplink *uplink;
+	/* intercepts_namespaces() (intercept_local.h) may say something else now; NULL: of no
+	 * interest. */
+	void (*on_namespaces)(void *user);
+	void *user;
 };
 
 struct intercepts *intercepts_new(const struct intercepts_config *config);
@@ -63,7 +70,7 @@ bool intercepts_has(const struct intercepts *set, const char *name);
 /* Takes the args. -EEXIST: there is one of that name. */
 NODISCARD int intercepts_add(struct intercepts *set, struct intercept_args *args,
 	struct intercept_wait *wait, struct err *err);
-/* Ends the one of that name (wait may be NULL), or only waits for its end. -ENOENT: there is none.
+/* Ends the one of that name, or only waits for its end. -ENOENT: there is none.
  */
 NODISCARD int intercepts_leave(
 	struct intercepts *set, const char *name, struct intercept_wait *wait, struct err *err);
@@ -75,7 +82,7 @@ void intercept_wait_cancel(struct intercept_wait *wait, bool end);
 /* Where the connections of the intercept with this UID go; NULL: there is none such. Borrowed. */
 const struct intercept_target *intercepts_find_target(
 	const struct intercepts *set, const char *uid, const char **ret_address);
-/* An array of descriptions (docs/ipc-userd.md). */
-NODISCARD json_object *intercepts_describe(const struct intercepts *set);
+/* An array of descriptions (docs/ipc-userd.md); local: of the local-only ones and no others. */
+NODISCARD json_object *intercepts_describe(const struct intercepts *set, bool local);
 
 #endif /* CLIENT_USERD_INTERCEPTS_H */

@@ -53,5 +53,7 @@ void network_describe(const struct network *network, json_object *root_daemon);
 NODISCARD json_object *network_explain_name(const struct network *network, const char *name);
 /* DNS queries that came here, and those of the cluster's names: for the self-test's verdict. */
 void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed);
+/* Namespaces in which single labels are looked up that the connection's does not know. Copied. */
+void network_set_further(struct network *network, const char *const *namespaces, size_t count);
 
 #endif /* CLIENT_USERD_NETWORK_H */

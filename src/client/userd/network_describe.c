@@ -171,6 +171,18 @@ void network_describe(const struct network *network, json_object *root_daemon)
 	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
 }
 
+/* What a single label is asked as where the first namespace does not know it. */
+static json_object *describe_further(const struct dns_names *names, const char *full)
+{
+	auto_free char *label = xstrndup(full, strcspn(full, "."));
+	json_object *array = json_object_new_array();
+	char further[DNS_NAME_BYTES];
+
+	for (size_t i = 0; dns_names_further(names, label, i, further); i++)
+		json_object_array_add(array, json_object_new_string(further));
+	return array;
+}
+
 json_object *network_explain_name(const struct network *network, const char *name)
 {
 	static const char *const answerers[] = {
@@ -182,6 +194,7 @@ json_object *network_explain_name(const struct network *network, const char *nam
 	};
 	struct dns_judgement judgement;
 	char lower[DNS_NAME_BYTES + 1] = "", text[ADDR_TEXT_BYTES];
+	const struct dns_names *names;
 	size_t len = strlen(name);
 	json_object *object;
 
@@ -190,7 +203,8 @@ json_object *network_explain_name(const struct network *network, const char *nam
 	len -= name[len - 1] == '.';
 	for (size_t i = 0; i < len; i++)
 		lower[i] = (char)tolower((unsigned char)name[i]);
-	dns_resolver_explain(network->resolver, lower, &judgement);
+	names = dns_resolver_names(network->resolver);
+	(void)dns_names_judge(names, lower, &judgement);
 	object = json_object_new_object();
 	json_put_string(object, "name", lower);
 	json_put_string(object, "rule", dns_rule_name(judgement.rule));
@@ -201,6 +215,8 @@ json_object *network_explain_name(const struct network *network, const char *nam
 		json_put_string(object, "alias_for", ip_addr_format(&judgement.address, text));
 	if (judgement.full[0])
 		json_put_string(object, "asked_as", judgement.full);
+	if (judgement.searched)
+		json_object_object_add(object, "then_as", describe_further(names, judgement.full));
 	json_put_string(
 		object, "nameserver", ip_addr_format(&network->resolv.nameservers[0], text));
 	json_object_object_add(

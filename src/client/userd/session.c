@@ -265,7 +265,9 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 		.client = client,
 		.manager_namespace = session->manager_namespace,
 		.key = key,
-		.uplink = &session->uplink});
+		.uplink = &session->uplink,
+		.on_namespaces = session_search,
+		.user = session});
 	(void)uv_timer_init(loop, &session->timer);
 	session->timer.data = session;
 	*ret_session = session;

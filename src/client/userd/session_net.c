@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/intercept_local.h"
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
@@ -211,7 +212,8 @@ void session_describe(const struct session *session, json_object *user_daemon,
 	json_put_string(user_daemon, "namespace", session->kube->namespace);
 	json_put_string(user_daemon, "manager_namespace", session->manager_namespace);
 	json_put_string(user_daemon, "session", session->name);
-	json_object_object_add(user_daemon, "intercepts", intercepts_describe(session->intercepts));
+	json_object_object_add(
+		user_daemon, "intercepts", intercepts_describe(session->intercepts, false));
 	if (session->network)
 		network_describe(session->network, root_daemon);
 	json_object_object_add(traffic_manager, "connected", json_object_new_boolean(up));
@@ -248,6 +250,26 @@ const struct uplink *session_uplink(const struct session *session)
 const char *session_namespace(const struct session *session)
 {
 	return session->kube->namespace;
+}
+
+const struct cluster_info *session_info(const struct session *session)
+{
+	return &session->info;
+}
+
+void session_search(void *user)
+{
+	struct session *session = user;
+	const char *list[INTERCEPTS_MAX];
+	size_t count = intercepts_namespaces(session->intercepts, list, ARRAY_SIZE(list)), kept = 0;
+
+	if (!session->network)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i], session->kube->namespace) != 0)
+			list[kept++] = list[i];
+	}
+	network_set_further(session->network, list, kept);
 }
 
 int session_explain_name(const struct session *session, const char *name, json_object **ret_object)

@@ -7,6 +7,7 @@
 
 #include "client/userd/args.h"
 #include "client/userd/fetch.h"
+#include "client/userd/info.h"
 #include "client/userd/intercept_args.h"
 #include "client/userd/intercepts.h"
 #include "client/userd/proto.h"
@@ -31,9 +32,23 @@ static bool is_connected(struct userd *userd, struct userd_peer *peer)
 
 	if (userd->session && session_is_connected(userd->session))
 		return true;
-	err_set(&err, -ENOTCONN, ERR_CONFLICT, "not connected");
+	err_set(&err, -ENOTCONN, ERR_UNREACHABLE, "not connected");
 	userd_peer_failed(peer, &err, "telepresence connect");
 	return false;
+}
+
+/* As far as the manager has told of namespaces: one that was just made may not be known yet. */
+static int check_namespace(const struct session *session, const char *namespace, struct err *err)
+{
+	const struct cluster_info *info = session_info(session);
+
+	for (size_t i = 0; i < info->namespace_count; i++) {
+		if (strcmp(info->namespaces[i], namespace) == 0)
+			return 0;
+	}
+	if (info->namespace_count >= INFO_NAMESPACES)
+		return 0;
+	return err_set(err, -ENOENT, ERR_NOT_FOUND, "there is no namespace %.253s", namespace);
 }
 
 static void cancel_workloads(struct userd_wait *wait)
@@ -44,9 +59,16 @@ static void cancel_workloads(struct userd_wait *wait)
 static void on_workloads(void *user, int r, json_object *list, const struct err *err)
 {
 	struct userd_wait *wait = user;
+	struct err unknown = ERR_INIT;
 	json_object *result;
 
 	wait->workloads = NULL;
+	if (r == 0 && json_object_array_length(list) == 0 && wait->namespace &&
+		check_namespace(wait->userd->session, wait->namespace, &unknown) < 0) {
+		json_object_put(list);
+		userd_wait_failed(wait, &unknown, NULL);
+		return;
+	}
 	if (r < 0) {
 		userd_wait_failed(wait, err,
 			err->kind == ERR_PERMISSION
@@ -57,6 +79,8 @@ static void on_workloads(void *user, int r, json_object *list, const struct err 
 	}
 	result = json_object_new_object();
 	json_object_object_add(result, "workloads", list);
+	json_object_object_add(result, "local",
+		intercepts_describe(session_intercepts(wait->userd->session), true));
 	userd_wait_done(wait, result);
 }
 
@@ -77,6 +101,8 @@ void userd_list(struct userd *userd, struct userd_peer *peer, json_object *reque
 	if (!is_connected(userd, peer))
 		return;
 	wait = userd_wait_new(userd, peer, cancel_workloads);
+	if (json_get_string(request, "namespace"))
+		wait->namespace = xstrdup(json_get_string(request, "namespace"));
 	wait->workloads = list_workloads(userd, request, on_workloads, wait);
 }
 
@@ -97,7 +123,12 @@ static void on_intercept(
 	void *user, int r, json_object *result, const struct err *err, const char *hint)
 {
 	struct userd_wait *wait = user;
+	struct err unknown = ERR_INIT;
 
+	/* Nothing is found in a namespace that is not there; that says it better. */
+	if (r == -ENOENT && wait->namespace && wait->userd->session &&
+		check_namespace(wait->userd->session, wait->namespace, &unknown) < 0)
+		err = &unknown;
 	if (r < 0)
 		userd_wait_failed(wait, err, hint);
 	else
@@ -128,7 +159,11 @@ void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *
 		userd_wait_failed(wait, &err, NULL);
 		return;
 	}
-	if (intercepts_add(session_intercepts(userd->session), &args, &wait->intercept, &err) < 0)
+	wait->namespace = xstrdup(args.namespace);
+	/* Names of a namespace that is not there would be looked up for nothing. */
+	if ((args.local_only && check_namespace(userd->session, args.namespace, &err) < 0) ||
+		intercepts_add(session_intercepts(userd->session), &args, &wait->intercept, &err) <
+			0)
 		userd_wait_failed(wait, &err, NULL);
 	intercept_args_done(&args);
 }
@@ -236,11 +271,13 @@ void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object
 		.path = "/v1/agents/exit",
 		.body = body,
 		.timeout_ms = EXIT_MS};
+	const char *namespace = json_get_string(request, "namespace");
 	struct userd_wait *wait;
 
 	if (is_connected(userd, peer)) {
 		config.uplink = session_uplink(userd->session);
-		json_put_string(body, "namespace", json_get_string(request, "namespace"));
+		json_put_string(body, "namespace",
+			namespace ? namespace : session_namespace(userd->session));
 		json_object_object_add(body, "workloads",
 			workloads ? json_object_get(workloads) : json_object_new_array());
 		wait = userd_wait_new(userd, peer, cancel_fetch);
@@ -282,6 +319,16 @@ static void on_impatient(uv_timer_t *timer)
 	userd_wait_done(wait, names_result(NULL));
 }
 
+static json_object *namespaces_result(const struct cluster_info *info)
+{
+	json_object *result = json_object_new_object(), *names = json_object_new_array();
+
+	for (size_t i = 0; i < info->namespace_count; i++)
+		json_object_array_add(names, json_object_new_string(info->namespaces[i]));
+	json_object_object_add(result, "names", names);
+	return result;
+}
+
 /* For completion: without a connection, or too late, there is nothing to offer. */
 void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request)
 {
@@ -294,9 +341,13 @@ void userd_names(struct userd *userd, struct userd_peer *peer, json_object *requ
 		return;
 	}
 	if (kind && strcmp(kind, "intercepts") == 0) {
-		intercepts = intercepts_describe(session_intercepts(userd->session));
+		intercepts = intercepts_describe(session_intercepts(userd->session), false);
 		userd_peer_done(peer, names_result(intercepts));
 		json_object_put(intercepts);
+		return;
+	}
+	if (kind && strcmp(kind, "namespaces") == 0) {
+		userd_peer_done(peer, namespaces_result(session_info(userd->session)));
 		return;
 	}
 	wait = userd_wait_new(userd, peer, cancel_workloads);

@@ -9,6 +9,7 @@
 
 #include "core/attr.h"
 
+struct cluster_info;
 struct session;
 struct userd;
 struct userd_peer;
@@ -23,5 +24,9 @@ void userd_names(struct userd *userd, struct userd_peer *peer, json_object *requ
 /* As network_explain_name(); *ret_object NULL: not a name. -ENOTCONN while there is no network. */
 NODISCARD int session_explain_name(
 	const struct session *session, const char *name, json_object **ret_object);
+
+/* What the manager says of the cluster; its domain is NULL before it has said anything. Borrowed.
+ */
+const struct cluster_info *session_info(const struct session *session);
 
 #endif /* CLIENT_USERD_SESSION_REQUESTS_H */

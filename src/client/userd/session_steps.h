@@ -29,5 +29,7 @@ void session_learn(struct session *session);
 void session_resolve(struct session *session);
 void session_network(struct session *session);
 void session_test(struct session *session);
+/* Names are looked up in the namespaces of the intercepts, too, as they are now. user: session. */
+void session_search(void *user);
 
 #endif /* CLIENT_USERD_SESSION_STEPS_H */

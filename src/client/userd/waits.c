@@ -31,6 +31,7 @@ static void free_wait(struct userd_wait *wait)
 	DL_DELETE(wait->userd->waits, wait);
 	if (wait->timer)
 		uv_close((uv_handle_t *)wait->timer, on_timer_closed);
+	free(wait->namespace);
 	free(wait);
 }
 

@@ -25,6 +25,7 @@ struct userd_wait {
 	struct userd_peer *peer;
 	/* Ends what is under way, which does not call back any more. */
 	void (*cancel)(struct userd_wait *wait);
+	char *namespace; /* that it is about; NULL: the connection's, or none */
 	/* What it waits for: one of these. */
 	struct workloads *workloads;
 	struct fetch *fetch;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -42,6 +43,36 @@ static void names_follow_the_rule(void **state)
 		assert_string_equal(args.workload, rows[i].workload);
 		assert_string_equal(args.namespace, rows[i].namespace);
 		intercept_args_done(&args);
+	}
+}
+
+static void local_only_has_a_name_and_a_namespace(void **state)
+{
+	static const char *const foreign[] = {"\"workload\":\"w\"", "\"service\":\"s\"",
+		"\"container\":\"c\"", "\"address\":\"::1\"", "\"on-refuse\":\"app\"",
+		"\"ports\":[\"8080\"]", "\"to-pod\":[\"90\"]", "\"environment\":true"};
+	struct intercept_args args;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(parse("{\"name\":\"a\",\"namespace\":\"myns\",\"local-only\":true,"
+			       "\"ports\":[],\"environment\":false}",
+				 &args, NULL),
+		0);
+	assert_true(args.local_only);
+	assert_string_equal(args.name, "a");
+	assert_string_equal(args.namespace, "myns");
+	assert_null(args.workload);
+	assert_int_equal(args.port_count, 0);
+	intercept_args_done(&args);
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
+		char request[128];
+
+		(void)snprintf(request, sizeof(request), "{\"name\":\"a\",\"local-only\":true,%s}",
+			foreign[i]);
+		assert_int_equal(parse(request, &args, &err), -EINVAL);
+		assert_int_equal(err.kind, ERR_USAGE);
+		assert_non_null(strstr(err.msg, "a local-only intercept cannot have "));
 	}
 }
 
@@ -151,6 +182,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_follow_the_rule),
+		cmocka_unit_test(local_only_has_a_name_and_a_namespace),
 		cmocka_unit_test(defaults_are_8080_on_this_machine),
 		cmocka_unit_test(everything_given_is_taken),
 		cmocka_unit_test(ports_of_the_pod_are_taken),

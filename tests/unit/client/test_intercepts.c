@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the request to the object: refusals, conflicts, hang-ups, names. */
 #include "client/intercept_ask.h"
+#include "client/userd/intercept_local.h"
 
 static void nothing_is_changed_before_it_is_clear(void **state)
 {
@@ -217,6 +218,76 @@ static void a_new_session_has_them_again(void **state)
 	stop(&rig);
 }
 
+/* As run_until(), for what timers alone bring about. */
+static void spin_until(
+	struct rig *rig, bool (*met)(const struct rig *rig, const void *arg), const void *arg)
+{
+	for (unsigned int turns = 0; turns < 1000 && !met(rig, arg); turns++)
+		uv_run(&rig->loop, UV_RUN_NOWAIT);
+	assert_true(met(rig, arg));
+}
+
+static void ask_local(
+	struct rig *rig, const char *name, const char *namespace, struct answer *asked)
+{
+	json_object *request = json_object_new_object();
+	struct intercept_args args;
+
+	memset(asked, 0, sizeof(*asked));
+	asked->wait = (struct intercept_wait){
+		.on_progress = on_progress, .on_done = on_done, .user = asked};
+	json_object_object_add(request, "name", json_object_new_string(name));
+	json_object_object_add(request, "namespace", json_object_new_string(namespace));
+	json_object_object_add(request, "local-only", json_object_new_boolean(true));
+	assert_int_equal(intercept_args_parse(request, "default", &args, NULL), 0);
+	json_object_put(request);
+	assert_int_equal(intercepts_add(rig->set, &args, &asked->wait, NULL), 0);
+	intercept_args_done(&args);
+	spin_until(rig, is_done, asked);
+	assert_int_equal(asked->r, 0);
+}
+
+static void leave(struct rig *rig, const char *name)
+{
+	struct answer asked = {.wait = {.on_done = on_done, .user = &asked}};
+
+	assert_int_equal(intercepts_leave(rig->set, name, &asked.wait, NULL), 0);
+	spin_until(rig, is_done, &asked);
+	assert_true(is_gone(rig, name));
+}
+
+static void local_only_asks_the_cluster_for_nothing(void **state)
+{
+	static const struct rule rules[] = {{.expects = NULL}};
+	const char *namespaces[INTERCEPTS_MAX];
+	json_object *described;
+	struct answer asked;
+	struct rig rig;
+
+	(void)state;
+	start(&rig, rules);
+	ask_local(&rig, "a", "shop", &asked);
+	ask_local(&rig, "b", "dev", &asked);
+	ask_local(&rig, "c", "shop", &asked);
+	assert_int_equal(intercepts_namespaces(rig.set, namespaces, INTERCEPTS_MAX), 2);
+	assert_string_equal(namespaces[0], "shop");
+	assert_string_equal(namespaces[1], "dev");
+	/* Another session has them as they are. */
+	intercepts_session(rig.set, "jane", "s2", "session-2");
+	described = intercepts_describe(rig.set, true);
+	assert_int_equal(json_object_array_length(described), 3);
+	json_object_put(described);
+	leave(&rig, "a");
+	assert_int_equal(intercepts_namespaces(rig.set, namespaces, INTERCEPTS_MAX), 2);
+	leave(&rig, "c");
+	assert_int_equal(intercepts_namespaces(rig.set, namespaces, INTERCEPTS_MAX), 1);
+	assert_string_equal(namespaces[0], "dev");
+	leave(&rig, "b");
+	assert_int_equal(intercepts_namespaces(rig.set, namespaces, INTERCEPTS_MAX), 0);
+	assert_string_equal(rig.log, "");
+	stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +299,7 @@ int main(void)
 		cmocka_unit_test(a_missing_right_names_the_role),
 		cmocka_unit_test(names_and_ports_of_this_machine_are_taken_once),
 		cmocka_unit_test(a_new_session_has_them_again),
+		cmocka_unit_test(local_only_asks_the_cluster_for_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
