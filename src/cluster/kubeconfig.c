@@ -287,6 +287,21 @@ int kube_config_load(
 	return r;
 }
 
+void kube_config_names(const struct kube_overrides *overrides, const char *list,
+	void (*fn)(void *user, const char *name), void *user)
+{
+	struct kubefile *files[KUBECONFIG_FILES_MAX] = {NULL};
+	struct err ignored = ERR_INIT;
+	size_t count = 0;
+
+	(void)load_files(overrides, files, &count, &ignored);
+	for (size_t i = 0; i < KUBECONFIG_FILES_MAX; i++) {
+		if (files[i])
+			kubefile_each(files[i], list, fn, user);
+		kubefile_free(files[i]);
+	}
+}
+
 int kube_config_in_cluster(struct kube_config **ret_config, struct err *err)
 {
 	AUTO(kube_config) config = XNEW(struct kube_config);

@@ -47,6 +47,9 @@ struct kube_config {
 
 NODISCARD int kube_config_load(
 	const struct kube_overrides *overrides, struct kube_config **ret_config, struct err *err);
+/* Names in the list "contexts", "clusters" or "users" of the files, as far as they can be read. */
+void kube_config_names(const struct kube_overrides *overrides, const char *list,
+	void (*fn)(void *user, const char *name), void *user);
 /* From /var/run/secrets/kubernetes.io/serviceaccount and KUBERNETES_SERVICE_HOST/PORT. */
 NODISCARD int kube_config_in_cluster(struct kube_config **ret_config, struct err *err);
 void kube_config_free(struct kube_config *config);

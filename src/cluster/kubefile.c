@@ -149,6 +149,23 @@ yaml_node_t *kubefile_find(struct kubefile *file, const char *list, const char *
 	return NULL;
 }
 
+void kubefile_each(struct kubefile *file, const char *list,
+	void (*fn)(void *user, const char *name), void *user)
+{
+	const yaml_node_t *seq = kubefile_get(file, file->root, list);
+
+	if (!seq || seq->type != YAML_SEQUENCE_NODE)
+		return;
+	for (const yaml_node_item_t *item = seq->data.sequence.items.start;
+		item < seq->data.sequence.items.top; item++) {
+		yaml_node_t *entry = yaml_document_get_node(&file->doc, *item);
+		const yaml_node_t *name = kubefile_get(file, entry, "name");
+
+		if (name && name->type == YAML_SCALAR_NODE)
+			fn(user, (const char *)name->data.scalar.value);
+	}
+}
+
 /* "~" and "null" mean absent unless they are quoted. */
 static bool is_null(const yaml_node_t *node)
 {

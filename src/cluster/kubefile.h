@@ -30,6 +30,9 @@ DEFINE_AUTO(kubefile, kubefile_free);
 yaml_node_t *kubefile_get(struct kubefile *file, const yaml_node_t *map, const char *key);
 /* The entry {name: name, ...} of the list `list` at the top of the file, or NULL. */
 yaml_node_t *kubefile_find(struct kubefile *file, const char *list, const char *name);
+/* Names of the entries of such a list, in their order. */
+void kubefile_each(struct kubefile *file, const char *list,
+	void (*fn)(void *user, const char *name), void *user);
 /* The text of a key: 0 and a copy, 0 and NULL when it is absent or empty, or -EINVAL. */
 NODISCARD int kubefile_string(struct kubefile *file, const yaml_node_t *map, const char *key,
 	char **ret_text, struct err *err);

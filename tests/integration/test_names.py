@@ -183,4 +183,4 @@ def test_resolver_that_does_not_ask(laptop, tmp_path):
 def test_command_is_documented(laptop):
     for shown in ("help", "man"):
         assert "trace NAME [TYPE]" in laptop.telepresence(*(["help", "dns"] if shown == "help" else ["man"])).stdout
-    assert "words='trace'" in laptop.telepresence("completion", "bash").stdout
+    assert laptop.telepresence("complete", "--", "dns", "").stdout == "trace\n"

@@ -260,12 +260,16 @@ static void print_error(const struct cli *cli, const struct err *err)
 	else if (err->kind == ERR_USAGE)
 		(void)fprintf(stderr, "See 'telepresence %s%s--help'.\n", name ? name : "",
 			name ? " " : "");
+	else if (err->kind == ERR_INTERNAL && err->code != -ECHILD)
+		(void)fprintf(stderr, "The daemons' logs may say more: userd.log and rootd.log in "
+				      "~/.cache/telepresence, or $XDG_CACHE_HOME/telepresence\n");
 }
 
-/* Before anything can fail: who asked for JSON gets it for an unknown option too. */
+/* Before anything can fail: who asked for JSON gets it for an unknown option too. What follows "--"
+ * is another program's. */
 static enum output_format wanted_format(char *const *argv)
 {
-	for (; *argv; argv++) {
+	for (; *argv && strcmp(*argv, "--") != 0; argv++) {
 		bool split = strcmp(*argv, "--output") == 0 && argv[1];
 
 		if (strcmp(*argv, "--output=json") == 0 || (split && strcmp(argv[1], "json") == 0))

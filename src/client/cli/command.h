@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/cli/command.h - one table of commands: parsing, help, man page and completion come from it
+ * client/cli/command.h - one table of commands: parsing, help, man page, completion
  *
  * A command's run() prints its result with cli_print() (or hands a JSON result to cli_result()),
  * talks with cli_say(), and returns 0 or -errno with *err filled; cli_main() turns that into the
@@ -44,7 +44,7 @@ struct command {
 	bool many_operands; /* else one */
 	const char
 		*words; /* what its first operand can be, for completion; NULL: not a fixed word */
-	const char *completes; /* its operands: a kind of the daemon's `names`, or NULL */
+	const char *completes; /* its operands: a kind of names (cli/complete.h), or NULL */
 	const char *summary; /* one line */
 	const char
 		*description; /* paragraphs of help and man page; NULL: the summary says it all */

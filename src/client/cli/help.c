@@ -7,8 +7,6 @@
 #include "client/cli/command.h"
 #include "core/alloc.h"
 
-#define OPTIONS_MAX 48
-
 static const struct argp_option common_options[] = {
 	{"output", KEY_OUTPUT, "FORMAT", 0, "default, or json: one JSON document on stdout", 1},
 	{"help", KEY_HELP, NULL, 0, "Show this help", 1},
@@ -37,9 +35,12 @@ static const struct {
 
 struct argp_option *help_options(const struct command *command)
 {
-	struct argp_option *options = xcalloc(OPTIONS_MAX, sizeof(*options));
-	size_t count = 0;
+	size_t max = connect_field_count + ARRAY_SIZE(common_options) + 1, count = 0;
+	struct argp_option *options;
 
+	for (const struct argp_option *own = command->options; own && own->name; own++)
+		max++;
+	options = xcalloc(max, sizeof(*options));
 	for (const struct argp_option *own = command->options; own && own->name; own++)
 		options[count++] = *own;
 	for (size_t i = 0; command->kube_flags && i < connect_field_count; i++) {
@@ -183,43 +184,4 @@ void help_man_page(struct cli *cli)
 		       ".TP\nTELEPRESENCE_MANAGER_NAMESPACE\nNamespace of the traffic\\-manager.\n"
 		       ".SH FILES\n.TP\n~/.cache/telepresence/userd.log, rootd.log\n"
 		       "What the daemons have to say.\n.SH \"SEE ALSO\"\n.BR kubectl (1)\n");
-}
-
-/* A case of the completion: options after a dash, else the names that the daemon knows. */
-static void complete_command(struct cli *cli, const struct command *command)
-{
-	auto_free struct argp_option *options = help_options(command);
-
-	cli_print(cli, "\t%s)\n\t\twords='", command->name);
-	for (const struct argp_option *option = options; option->name; option++) {
-		if (!(option->flags & OPTION_HIDDEN))
-			cli_print(cli, "--%s ", option->name);
-	}
-	cli_print(cli, "'\n");
-	if (command->words)
-		cli_print(cli, "\t\t[[ $cur == -* || $COMP_CWORD -ne 2 ]] || words='%s'\n",
-			command->words);
-	if (command->completes)
-		cli_print(cli,
-			"\t\t[[ $cur == -* ]] || words=$(telepresence names %s 2>/dev/null)\n",
-			command->completes);
-	cli_print(cli, "\t\t;;\n");
-}
-
-void help_bash_completion(struct cli *cli)
-{
-	cli_print(cli, "_telepresence() {\n"
-		       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-		       "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W '");
-	for (size_t i = 0; i < command_count; i++) {
-		if (!commands[i]->hidden)
-			cli_print(cli, "%s ", commands[i]->name);
-	}
-	cli_print(cli, "' -- \"$cur\"))\n\t\treturn\n\tfi\n\tcase ${COMP_WORDS[1]} in\n");
-	for (size_t i = 0; i < command_count; i++) {
-		if (!commands[i]->hidden)
-			complete_command(cli, commands[i]);
-	}
-	cli_print(cli, "\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\n"
-		       "complete -o default -F _telepresence telepresence\n");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/cli/help.h - texts made of the command table: overview, man page, completion
+ * client/cli/help.h - texts made of the command table: overview, man page
  */
 #ifndef CLIENT_CLI_HELP_H
 #define CLIENT_CLI_HELP_H
@@ -18,7 +18,6 @@ NODISCARD struct argp_option *help_options(const struct command *command);
 void help_overview(struct cli *cli);
 void help_command(struct cli *cli, const struct command *command);
 void help_man_page(struct cli *cli);
-void help_bash_completion(struct cli *cli);
 
 #define KEY_HELP   'h'
 #define KEY_OUTPUT 500

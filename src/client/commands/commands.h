@@ -7,6 +7,7 @@
 
 #include "client/cli/command.h"
 
+extern const struct command command_complete;
 extern const struct command command_completion;
 extern const struct command command_connect;
 extern const struct command command_detach;
@@ -17,7 +18,6 @@ extern const struct command command_leave;
 extern const struct command command_list;
 extern const struct command command_lookup;
 extern const struct command command_man;
-extern const struct command command_names;
 extern const struct command command_quit;
 extern const struct command command_status;
 extern const struct command command_uninstall;

@@ -24,24 +24,9 @@ static int run_help(struct cli *cli, struct err *err)
 const struct command command_help = {
 	.name = "help",
 	.operand = "[COMMAND]",
+	.completes = "commands",
 	.summary = "Explain the commands",
 	.run = run_help,
-};
-
-static int run_completion(struct cli *cli, struct err *err)
-{
-	if (!cli->operands[0] || strcmp(cli->operands[0], "bash") != 0)
-		return err_set(err, -EINVAL, ERR_USAGE, "please name the shell: bash");
-	help_bash_completion(cli);
-	return 0;
-}
-
-const struct command command_completion = {
-	.name = "completion",
-	.operand = "bash",
-	.summary = "Print a completion script for a shell",
-	.description = "Use it with: source <(telepresence completion bash)",
-	.run = run_completion,
 };
 
 static int run_man(struct cli *cli, struct err *err UNUSED)

@@ -17,7 +17,7 @@ const struct command *const commands[] = {
 	&command_completion,
 	&command_man,
 	&command_lookup,
-	&command_names,
+	&command_complete,
 	&command_userd,
 };
 const size_t command_count = ARRAY_SIZE(commands);
