@@ -42,6 +42,23 @@ def test_quit_disconnects_and_keeps_the_user_daemon(connected):
     assert connected.curl("http://web.demo/")
     assert connected.telepresence("quit", "-s").stdout == "Telepresence Daemons quitting...done\n"
     assert connected.daemons() == {}
+    for args in (["quit"], ["quit", "-s"]):
+        done = connected.telepresence(*args)
+        assert (done.stdout, done.stderr) == ("Not connected\n", "The telepresence daemon has not been started\n")
+    done = connected.telepresence("leave", "web", check=False)
+    assert done.returncode == 7 and "has not been started; try telepresence connect" in done.stderr
+
+
+def test_a_command_has_the_connection_that_was_made_for_it(laptop):
+    script = "telepresence status --json | grep -c '\"status\":\"Connected\"'; curl -sS --max-time 9 http://web.demo/; exit 4"
+    done = laptop.telepresence("connect", "--", "sh", "-c", script, check=False)
+    assert done.stdout.splitlines()[1] == "1" and "hello from pod web-" in done.stdout
+    assert done.returncode == 1 and "sh: exited with 4" in done.stderr
+    assert laptop.status()["user_daemon"]["status"] == "Not connected"
+    # One that was there before stays.
+    laptop.connect()
+    laptop.telepresence("connect", "--", "true")
+    assert laptop.status()["user_daemon"]["status"] == "Connected"
 
 
 def test_status_tells_what_is_connected(connected, cluster):

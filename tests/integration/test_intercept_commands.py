@@ -80,10 +80,8 @@ def test_names_follow_the_seeds_rules(joined):
         assert (found["name"], found["workload"]) == ("db-stage", "db")
     with joined.intercept("mine", "--namespace", "stage", "--deployment", "web", "--port", "8080:http") as found:
         assert (found["name"], found["workload"]) == ("mine", "web")
-        assert joined.telepresence("names", "intercepts").stdout == "mine\n"
         joined.telepresence("detach", "mine")
         assert joined.intercepts() == []
-    assert "web" in joined.telepresence("names", "workloads").stdout.splitlines()
 
 
 def test_detailed_output_is_the_bare_object_and_json_wraps_it(joined):
@@ -106,6 +104,13 @@ REFUSALS = [
     (["web", "--preview-url"], EXIT_UNSUPPORTED, "not there yet"),
     (["web", "--mechanism", "http"], EXIT_UNSUPPORTED, "not there yet"),
     (["web", "--http-match", "auto"], EXIT_UNSUPPORTED, "not there yet"),
+    (["web", "--ingress-host", "x"], EXIT_UNSUPPORTED, "preview URLs are not there yet"),
+    (["web", "--mount", "true"], EXIT_UNSUPPORTED, "use --mount=false"),
+    (["web", "--docker-run"], EXIT_UNSUPPORTED, "--docker-run is not there yet: write --env-file"),
+    (["web", "--replace"], EXIT_UNSUPPORTED, "not there yet"),
+    (["web", "--port", "8080:http", "--env-file", "/nowhere/env"], EXIT_NOT_FOUND, "/nowhere/env: No such file"),
+    (["web", "--port", "8080:http", "--env-json", "/tmp"], EXIT_USAGE, "/tmp is a folder"),
+    (["web", "--port", "8080:http", "--namespace", "nowhere"], EXIT_NOT_FOUND, "there is no namespace nowhere"),
     (["web", "--env-syntax", "fish"], EXIT_USAGE, "invalid env-syntax"),
     (["coredns", "--namespace", "kube-system", "--port", "5300:53"], None, "kube-system"),
 ]
@@ -132,6 +137,12 @@ def test_what_this_laptop_intercepts_already_is_refused(joined):
         code, said = joined.refused("intercept", "db", "--port", "8080")
         assert code == EXIT_CONFLICT and "Port 127.0.0.1:8080 is already in use by intercept web" in said
         assert len(joined.objects()) == 1
+
+
+def test_a_wait_message_is_printed_when_it_is_active(joined):
+    done = joined.telepresence("intercept", "web", "--port", "8080:http", "--mount=false", "--wait-message", "go on")
+    joined.telepresence("leave", "web")
+    assert done.stdout.endswith(": all TCP connections\ngo on\n")
 
 
 def test_leave_of_an_unknown_name_fails(joined):
@@ -285,6 +296,13 @@ def test_uninstall_ends_agents_and_a_later_intercept_brings_fresh_ones(joined):
     wait_for("no agent in db", lambda: not agents_of(joined, "db"), 10)
     with joined.local(), joined.intercept("web", "--port", "8080:http"):
         joined.all_pods_say("laptop")
+
+
+def test_uninstall_of_what_is_not_there_says_so(untouched):
+    code, said = untouched.refused("uninstall", "--agent", "web", "nothing")
+    assert code == EXIT_NOT_FOUND and "there is no workload named nothing" in said
+    code, said = untouched.refused("list", "--namespace", "nowhere")
+    assert code == EXIT_NOT_FOUND and "there is no namespace nowhere" in said
 
 
 def test_uninstall_needs_exactly_one_choice(untouched):

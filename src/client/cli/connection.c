@@ -80,7 +80,7 @@ int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
 	return daemon_call(cli, request, DAEMON_WORK_MS, ret_result, err);
 }
 
-static bool is_connected(struct cli *cli)
+bool connection_is_open(struct cli *cli)
 {
 	json_object *status = NULL, *daemon;
 	struct err err = ERR_INIT;
@@ -112,7 +112,7 @@ static bool names_cluster(const struct cli *cli)
 int connection_ensure(struct cli *cli, struct err *err)
 {
 	char *namespace = TAKE_PTR(cli->args.namespace);
-	bool was_connected = is_connected(cli);
+	bool was_connected = connection_is_open(cli);
 	json_object *result = NULL;
 	int r = 0;
 

@@ -32,8 +32,12 @@ static int open_socket(struct err *err)
 
 	if (fd < 0)
 		return err_set_errno(err, -errno, "socket");
-	if (connect(fd, (struct sockaddr *)&address, len) < 0)
-		return err_set_errno(err, -errno, "the user daemon is not running");
+	r = connect(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
+	if (r == -ECONNREFUSED)
+		return err_set(err, r, ERR_UNREACHABLE,
+			"the telepresence daemon has not been started; try telepresence connect");
+	if (r < 0)
+		return err_set_errno(err, r, "the user daemon");
 	r = userd_check_peer(fd, getuid(), err);
 	return r < 0 ? r : take_fd(&fd);
 }

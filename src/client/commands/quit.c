@@ -29,6 +29,7 @@ static int run(struct cli *cli, struct err *err)
 		r = daemon_call(cli, daemon_request("quit"), DAEMON_ANSWER_MS, &result, err);
 	if (r == -ECONNREFUSED) {
 		*err = (struct err)ERR_INIT;
+		cli_say(cli, "The telepresence daemon has not been started\n");
 		cli_print(cli, "Not connected\n");
 		return 0;
 	}
@@ -54,7 +55,7 @@ const struct command command_quit = {
 	.description =
 		"Ends the connection and the root daemon; device, routes and DNS are as they "
 		"were before. The user daemon stays for the next connect, unless it is told "
-		"to end.",
+		"to end. Without a connection there is nothing to end, which is no failure.",
 	.options = options,
 	.parse = parse,
 	.flags_bytes = sizeof(struct flags),

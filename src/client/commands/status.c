@@ -24,12 +24,11 @@ static void print_rows(struct cli *cli, json_object *object, const struct row *r
 	}
 }
 
-static bool is_up(json_object *status)
+static bool has_status(json_object *daemon, const char *wanted)
 {
-	const char *text =
-		json_get_string(json_get(status, "user_daemon", json_type_object), "status");
+	const char *text = json_get_string(daemon, "status");
 
-	return text && strcmp(text, "Connected") == 0;
+	return text && strcmp(text, wanted) == 0;
 }
 
 static void print_summary(struct cli *cli, json_object *status)
@@ -41,14 +40,16 @@ static void print_summary(struct cli *cli, json_object *status)
 		cli_print(cli, "The telepresence daemon has not been started\n");
 		return;
 	}
-	cli_print(cli, "%s\n", json_get_string(daemon, "status"));
+	cli_print(cli, "%s\n",
+		has_status(daemon, "Reconnecting") ? "Attempting to reconnect..."
+						   : json_get_string(daemon, "status"));
 	if (!context)
 		return;
 	cli_print(cli, "  Context:       %s (%s)\n", context,
 		json_get_string(daemon, "kubernetes_server"));
 	cli_print(cli, "  Proxy:         %s\n",
-		is_up(status) ? "ON (networking to the cluster is enabled)"
-			      : "OFF (attempting to connect...)");
+		has_status(daemon, "Connected") ? "ON (networking to the cluster is enabled)"
+						: "OFF (attempting to connect...)");
 	describe_summary(cli, json_get(daemon, "intercepts", json_type_array));
 }
 
@@ -172,6 +173,12 @@ static json_object *nothing_runs(void)
 	return status;
 }
 
+static int parse(struct cli *cli, int key UNUSED, const char *arg UNUSED, struct err *err UNUSED)
+{
+	cli->format = OUTPUT_JSON;
+	return 0;
+}
+
 static int run(struct cli *cli, struct err *err)
 {
 	json_object *status = NULL;
@@ -195,8 +202,15 @@ static int run(struct cli *cli, struct err *err)
 	return 0;
 }
 
+static const struct argp_option options[] = {
+	{"json", 'j', NULL, OPTION_HIDDEN, NULL, 0},
+	{0},
+};
+
 const struct command command_status = {
 	.name = "status",
 	.summary = "Show the connection and the daemons",
+	.options = options,
+	.parse = parse,
 	.run = run,
 };

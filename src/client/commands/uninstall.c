@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 
 #include "client/cli/connection.h"
 #include "client/cli/daemon.h"
@@ -35,11 +36,47 @@ static int check(const struct cli *cli, struct err *err)
 	return 0;
 }
 
+static bool has_workload(json_object *list, const char *name)
+{
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		const char *each = json_get_string(json_object_array_get_idx(list, i), "name");
+
+		if (each && strcmp(each, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A name that nothing has is told before any agent ends. */
+static int check_workloads(struct cli *cli, struct err *err)
+{
+	json_object *request, *result = NULL, *list;
+	int r = 0;
+
+	if (cli->operand_count == 0)
+		return 0;
+	request = daemon_request("list");
+	json_put_string(request, "namespace", cli->args.namespace);
+	r = daemon_call(cli, request, DAEMON_WORK_MS, &result, err);
+	list = json_get(result, "workloads", json_type_array);
+	for (size_t i = 0; r == 0 && i < cli->operand_count; i++) {
+		if (!has_workload(list, cli->operands[i]))
+			r = err_set(err, -ENOENT, ERR_NOT_FOUND,
+				"there is no workload named %.253s in %s%.253s", cli->operands[i],
+				cli->args.namespace ? "namespace " : "the connection's namespace",
+				cli->args.namespace ? cli->args.namespace : "");
+	}
+	json_object_put(result);
+	return r;
+}
+
 static int end_agents(struct cli *cli, struct err *err)
 {
 	json_object *request, *workloads, *result = NULL;
 	int r = connection_ensure(cli, err);
 
+	if (r == 0)
+		r = check_workloads(cli, err);
 	if (r < 0)
 		return r;
 	request = daemon_request("agents-exit");
@@ -102,10 +139,12 @@ const struct command command_uninstall = {
 	.many_operands = true,
 	.completes = "workloads",
 	.summary = "Remove telepresence from the cluster",
-	.description = "Exactly one of --agent, --all-agents and --everything is needed. "
-		       "Traffic-agents end unless something is intercepted there. --everything "
-		       "disconnects, removes all that telepresence has put into the cluster of the "
-		       "connection (or, without one, of the given flags), and ends the daemons.",
+	.description =
+		"Exactly one of --agent, --all-agents and --everything is needed. "
+		"Traffic-agents end unless something is intercepted there; they are those of "
+		"--namespace, or of the connection's namespace. --everything "
+		"disconnects, removes all that telepresence has put into the cluster of the "
+		"connection (or, without one, of the given flags), and ends the daemons.",
 	.options = options,
 	.parse = parse,
 	.flags_bytes = sizeof(struct flags),
