@@ -103,6 +103,27 @@ void dns_cache_put(struct dns_cache *cache, const char *key, const uint8_t *msg,
 	make_room(cache, cache->max_bytes);
 }
 
+bool dns_cache_key_under(const char *key, const char *name)
+{
+	size_t key_len = strcspn(key, "/"), len = name ? strlen(name) : 0;
+
+	if (!name)
+		return true;
+	return len <= key_len && memcmp(key + key_len - len, name, len) == 0 &&
+	       (len == key_len || key[key_len - len - 1] == '.');
+}
+
+void dns_cache_forget(struct dns_cache *cache, const char *name)
+{
+	struct entry *entry, *next;
+
+	for (entry = cache->entries; entry; entry = next) {
+		next = entry->hh.next;
+		if (dns_cache_key_under(entry->key, name))
+			drop(cache, entry);
+	}
+}
+
 size_t dns_cache_bytes(const struct dns_cache *cache)
 {
 	return cache->bytes;

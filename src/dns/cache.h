@@ -2,11 +2,13 @@
 /*
  * dns/cache.h - answers of the cluster by question, for seconds
  *
- * Bounded in bytes; the oldest make room. Time is the caller's, in milliseconds.
+ * A key is "NAME/TYPE". Bounded in bytes; the oldest make room. Time is the caller's, in
+ * milliseconds.
  */
 #ifndef DNS_CACHE_H
 #define DNS_CACHE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/attr.h"
@@ -22,6 +24,10 @@ NODISCARD const uint8_t *dns_cache_get(struct dns_cache *cache, const char *key,
 /* Copies; replaces what is there. An answer larger than the cache is not kept. */
 void dns_cache_put(struct dns_cache *cache, const char *key, const uint8_t *msg, size_t len,
 	const struct dns_answer_facts *facts, uint64_t expiry_ms);
+/* Drops every answer about that name and names below it; NULL: all. */
+void dns_cache_forget(struct dns_cache *cache, const char *name);
+/* Whether the key ("NAME/TYPE") is of that name or of one below it; name NULL: of any. */
+bool dns_cache_key_under(const char *key, const char *name);
 size_t dns_cache_bytes(const struct dns_cache *cache);
 
 #endif /* DNS_CACHE_H */

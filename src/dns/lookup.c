@@ -28,6 +28,7 @@ struct dns_query {
 	struct dns_query *prev, *next;
 	struct dns_lookups *lookups; /* NULL: they were freed */
 	bool expired; /* nobody waits, and a new one may have been started */
+	bool outdated; /* asked before dns_lookups_forget(): its answer is not kept */
 	uint64_t deadline_ms;
 	char key[KEY_BYTES];
 	uint8_t *msg;
@@ -42,7 +43,7 @@ struct dns_lookups {
 	dns_send_fn send;
 	void *user;
 	struct dns_cache *cache;
-	struct dns_query *by_key; /* not the expired ones */
+	struct dns_query *by_key; /* neither the expired nor the outdated ones */
 	struct dns_query *all; /* oldest first */
 	unsigned int count;
 };
@@ -59,11 +60,11 @@ static void call_waiters(struct dns_query *query, const uint8_t *msg, size_t len
 	}
 }
 
+/* The next lookup of the same asks anew. */
 static void forget_key(struct dns_query *query)
 {
-	if (!query->expired)
+	if (!query->expired && !query->outdated)
 		HASH_DELETE(hh, query->lookups->by_key, query);
-	query->expired = true;
 }
 
 static void arm_timer(struct dns_lookups *lookups);
@@ -80,6 +81,7 @@ static void on_timer(uv_timer_t *timer)
 		if (query->expired)
 			continue;
 		forget_key(query);
+		query->expired = true;
 		call_waiters(query, NULL, 0, NULL);
 	}
 	arm_timer(lookups);
@@ -107,6 +109,7 @@ static void detach(struct dns_query *query)
 
 	assert(lookups);
 	forget_key(query);
+	query->expired = true;
 	DL_DELETE(lookups->all, query);
 	lookups->count--;
 	query->lookups = NULL;
@@ -131,7 +134,8 @@ static int keep_answer(const struct dns_query *query, const uint8_t *msg, size_t
 		return r;
 	*ret_facts = facts;
 	hold_ms = MIN((uint64_t)facts.ttl_s * 1000, facts.negative ? NEGATIVE_MS : POSITIVE_MS);
-	if (hold_ms > 0 && (facts.rcode == DNS_NOERROR || facts.rcode == DNS_NXDOMAIN))
+	if (hold_ms > 0 && !query->outdated &&
+		(facts.rcode == DNS_NOERROR || facts.rcode == DNS_NXDOMAIN))
 		dns_cache_put(lookups->cache, query->key, msg, len, &facts,
 			uv_now(lookups->loop) + hold_ms);
 	return 0;
@@ -209,6 +213,19 @@ int dns_lookup(
 	DL_APPEND(query->waiters, waiter);
 	waiter->query = query;
 	return 0;
+}
+
+void dns_lookups_forget(struct dns_lookups *lookups, const char *name)
+{
+	struct dns_query *query;
+
+	dns_cache_forget(lookups->cache, name);
+	DL_FOREACH (lookups->all, query) {
+		if (!dns_cache_key_under(query->key, name))
+			continue;
+		forget_key(query);
+		query->outdated = true;
+	}
 }
 
 void dns_lookup_cancel(struct dns_waiter *waiter)

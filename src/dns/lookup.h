@@ -40,6 +40,9 @@ void dns_lookups_free(struct dns_lookups *lookups); /* no callback follows */
  */
 NODISCARD int dns_lookup(
 	struct dns_lookups *lookups, const char *name, uint16_t type, struct dns_waiter *waiter);
+/* What is known or under way about that name and names below it is asked anew by the next lookup;
+ * NULL: about all. */
+void dns_lookups_forget(struct dns_lookups *lookups, const char *name);
 void dns_lookup_cancel(struct dns_waiter *waiter);
 
 #endif /* DNS_LOOKUP_H */

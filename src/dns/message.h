@@ -21,8 +21,10 @@
 #define DNS_EDNS_BYTES 1232
 #define DNS_TYPE_A     1
 #define DNS_TYPE_CNAME 5
-/* What clients may keep of the cluster's: services come and go. */
-#define DNS_CLUSTER_TTL_S 5
+#define DNS_TYPE_AAAA  28
+/* What programs and caches of the laptop (systemd-resolved) may keep of the cluster's: a Service
+ * made anew is seen after a second. The resolver in front of them knows sooner. */
+#define DNS_CLUSTER_TTL_S 1
 
 enum dns_rcode {
 	DNS_NOERROR = 0,

@@ -297,10 +297,9 @@ int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 	static const struct dns_settings defaults;
 	const struct dns_settings *settings = config->settings ? config->settings : &defaults;
 	struct dns_resolver *resolver = XNEW(struct dns_resolver);
-	/* The others are not redirected: programs ask them as before. */
 	struct dns_forwarder_config upstream = {
 		.servers = config->nameservers,
-		.server_count = MIN(config->nameserver_count, 1U),
+		.server_count = config->nameserver_count,
 		.socket = upstream_socket,
 		.user = resolver,
 		.pass_truncated = true,
@@ -373,21 +372,14 @@ uint16_t dns_resolver_port(const struct dns_resolver *resolver)
 	return dns_listener_port(resolver->listener);
 }
 
-void dns_resolver_set_cluster(struct dns_resolver *resolver, const char *cluster_domain,
-	const char *const *namespaces, size_t count)
-{
-	dns_names_set_cluster(resolver->names, cluster_domain, namespaces, count);
-}
-
-void dns_resolver_set_subnets(
-	struct dns_resolver *resolver, const struct ip_prefix *subnets, size_t count)
-{
-	dns_names_set_subnets(resolver->names, subnets, count);
-}
-
 struct dns_names *dns_resolver_names(const struct dns_resolver *resolver)
 {
 	return resolver->names;
+}
+
+void dns_resolver_forget(struct dns_resolver *resolver, const char *name)
+{
+	dns_lookups_forget(resolver->lookups, name);
 }
 
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver)

@@ -37,10 +37,10 @@ struct dns_events {
 };
 
 struct dns_config {
-	/* The originals; the first is redirected and asked in its place. Copied. */
+	/* Asked for what is not the cluster's, the next when one does not answer. Copied. */
 	const struct ip_endpoint *nameservers;
 	unsigned int nameserver_count; /* 1..3 */
-	const char *cluster_domain; /* "cluster.local"; changed by dns_resolver_set_cluster() */
+	const char *cluster_domain; /* "cluster.local"; until dns_names_set_cluster() */
 	const char *namespace; /* single labels are looked up here */
 	const struct dns_settings *settings; /* NULL: the defaults; copied */
 };
@@ -54,19 +54,16 @@ NODISCARD int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 	struct err *err);
 void dns_resolver_free(struct dns_resolver *resolver); /* deferred; no callback follows */
 uint16_t dns_resolver_port(const struct dns_resolver *resolver);
-/* Which second labels are namespaces ("web.shop"); replaces the set. Strings are copied. */
-void dns_resolver_set_cluster(struct dns_resolver *resolver, const char *cluster_domain,
-	const char *const *namespaces, size_t count);
-/* Addresses whose reverse names the cluster answers; replaces the set. */
-void dns_resolver_set_subnets(
-	struct dns_resolver *resolver, const struct ip_prefix *subnets, size_t count);
+/* Its rules: which names are the cluster's. */
+struct dns_names *dns_resolver_names(const struct dns_resolver *resolver);
+/* What the cluster said about the full name, and names below it, is asked anew from now on; NULL:
+ * about every name. */
+void dns_resolver_forget(struct dns_resolver *resolver, const char *name);
 /*
  * Once the redirect stands: asks the nameserver for a name that nobody else knows. If the question
  * comes back here, the nameserver forwards to this machine, and counters.loops says so.
  */
 void dns_resolver_check_loop(struct dns_resolver *resolver);
-/* Its rules: which names are the cluster's. */
-struct dns_names *dns_resolver_names(const struct dns_resolver *resolver);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);

@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "core/limits.h"
 #include "dns/forward.h"
+#include "manager/service_names.h"
 #include "tunnel/reply.h"
 
 #define DNS_HEADER_BYTES 12
@@ -15,6 +16,7 @@
 
 struct doh {
 	struct dns_forwarder *forwarder;
+	const struct service_names *names;
 	struct h2_stream *stream;
 	struct buf body;
 	struct dns_forward *forward; /* in flight, or NULL */
@@ -47,11 +49,28 @@ static int status_of(int r)
 	}
 }
 
+/* True: it is a Service's name, and that was the end of the query. */
+static bool answer_service(struct doh *doh)
+{
+	size_t len = 0;
+	auto_free uint8_t *msg =
+		service_names_answer(doh->names, buf_head(&doh->body), buf_len(&doh->body), &len);
+
+	if (!msg)
+		return false;
+	reply_body(doh->stream, 200, MEDIA_TYPE, msg, len);
+	doh_free(doh);
+	return true;
+}
+
 static void on_answer(void *user, int r, const uint8_t *msg, size_t len)
 {
 	struct doh *doh = user;
 
 	doh->forward = NULL;
+	/* The Service may have come while the nameserver still said that there is none. */
+	if (answer_service(doh))
+		return;
 	if (r < 0) {
 		finish(doh, status_of(r));
 		return;
@@ -79,6 +98,8 @@ static void on_end(void *user)
 		finish(doh, 400);
 		return;
 	}
+	if (answer_service(doh))
+		return;
 	r = dns_forward(doh->forwarder, buf_head(&doh->body), buf_len(&doh->body), false, on_answer,
 		doh, &doh->forward);
 	if (r < 0)
@@ -100,8 +121,8 @@ static const struct h2_stream_events doh_events = {
 	.on_close = on_close,
 };
 
-void doh_start(
-	struct dns_forwarder *forwarder, struct h2_stream *stream, const struct h2_head *head)
+void doh_start(struct dns_forwarder *forwarder, const struct service_names *names,
+	struct h2_stream *stream, const struct h2_head *head)
 {
 	const char *type = h2_head_get(head, "content-type");
 	struct doh *doh;
@@ -112,6 +133,7 @@ void doh_start(
 	}
 	doh = XNEW(struct doh);
 	doh->forwarder = forwarder;
+	doh->names = names;
 	doh->stream = stream;
 	buf_init(&doh->body, LIMIT_DNS_MESSAGE_BYTES);
 	h2_stream_set_events(stream, &doh_events, doh);

@@ -7,8 +7,9 @@
 #include "tunnel/datagram.h"
 #include "manager/doh.h"
 #include "manager/intercept_routes.h"
-#include "tunnel/reply.h"
+#include "manager/service_names.h"
 #include "manager/sessions.h"
+#include "tunnel/reply.h"
 
 typedef void (*route_fn)(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
 	const struct h2_head *head);
@@ -40,13 +41,19 @@ static void serve_icmp(const struct routes *routes, struct peer *peer, struct h2
 static void serve_doh(const struct routes *routes, struct peer *peer UNUSED,
 	struct h2_stream *stream, const struct h2_head *head)
 {
-	doh_start(routes->forwarder, stream, head);
+	doh_start(routes->forwarder, routes->names, stream, head);
 }
 
 static void serve_cluster(const struct routes *routes, struct peer *peer UNUSED,
 	struct h2_stream *stream, const struct h2_head *head UNUSED)
 {
 	cluster_info_stream(routes->info, stream);
+}
+
+static void serve_names(const struct routes *routes, struct peer *peer UNUSED,
+	struct h2_stream *stream, const struct h2_head *head UNUSED)
+{
+	service_names_stream(routes->names, stream);
 }
 
 static void serve_env(const struct routes *routes, struct peer *peer, struct h2_stream *stream,
@@ -81,6 +88,7 @@ static const struct {
 	{"CONNECT", NULL, "telepresence-icmp", serve_icmp},
 	{"POST", "/dns-query", NULL, serve_doh},
 	{"GET", "/v1/cluster", NULL, serve_cluster},
+	{"GET", "/v1/names", NULL, serve_names},
 	{"GET", "/v1/version", NULL, serve_version},
 	{"GET", INTERCEPT_ROUTE, NULL, serve_env},
 	{"POST", "/v1/agents/exit", NULL, serve_exit},

@@ -13,11 +13,13 @@ struct h2_head;
 struct h2_stream;
 struct intercepts;
 struct peer;
+struct service_names;
 
 struct routes {
 	struct dial_env dial;
 	struct dns_forwarder *forwarder;
 	struct cluster_info *info;
+	struct service_names *names;
 	struct intercepts *intercepts; /* NULL: not served yet */
 };
 

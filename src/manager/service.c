@@ -18,6 +18,7 @@
 #include "manager/lease.h"
 #include "manager/routes.h"
 #include "manager/service_fate.h"
+#include "manager/service_names.h"
 #include "manager/sessions.h"
 #include "resolv/resolvconf.h"
 #include "tunnel/identity.h"
@@ -166,6 +167,7 @@ static void start_info(struct service *service, const struct resolv_conf *resolv
 	if (policy->own_count > 0)
 		config.own_pod = policy->own[0];
 	service->routes.info = cluster_info_new(service->loop, service->client, &config);
+	service->routes.names = service_names_new(service->client, config.cluster_domain);
 }
 
 static void on_lead(void *user, bool leader)
@@ -251,6 +253,7 @@ static void close_all(struct service *service)
 		tunnel_server_free(service->server);
 	service->server = NULL;
 	cluster_info_free(TAKE_PTR(service->routes.info));
+	service_names_free(TAKE_PTR(service->routes.names));
 	intercepts_free(TAKE_PTR(service->routes.intercepts));
 	identity_store_free(TAKE_PTR(service->identity_store));
 	lease_free(TAKE_PTR(service->lease));

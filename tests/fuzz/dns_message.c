@@ -11,6 +11,7 @@
 
 #include "dns/message.h"
 #include "dns/names.h"
+#include "dns/service_answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,6 +66,26 @@ static void fix(const uint8_t *query, size_t query_len)
 	free(reply);
 }
 
+static void answer_service(const uint8_t *query, size_t query_len)
+{
+	const struct ip_addr addrs[] = {{.family = AF_INET}, {.family = AF_INET6}};
+	struct dns_service_question question;
+	struct dns_answer_facts facts;
+	size_t len = 0;
+	uint8_t *reply;
+
+	if (!dns_service_question_parse(query, query_len, "cluster.local", &question))
+		return;
+	for (size_t count = 0; count <= ARRAY_SIZE(addrs); count++) {
+		reply = dns_service_answer(query, &question, addrs, count, 1, &len);
+		/* Answers to queries of the tunnel, whose id is 0, are read again at its other end.
+		 */
+		if (query[0] == 0 && query[1] == 0)
+			assert(dns_cluster_facts(query, query_len, reply, len, &facts) == 0);
+		free(reply);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct dns_answer_facts facts;
@@ -92,5 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rewrite(query, query_len, NULL, answer, len, true);
 	rewrite(query, query_len, "web.shop", answer, len, false);
 	fix(query, query_len);
+	answer_service(query, query_len);
 	return 0;
 }

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 
+import dnswire
 import pytest
 from conftest import ROOT, plan, run, wait_for
 from tunnelprobe import TunnelProbe, capsule, capsules
@@ -196,6 +197,48 @@ def test_dns(sessions, cluster):
     assert doh(probe, b"short").status == 400
     assert doh(probe, b"x" * 65536).status == 413
     assert doh(probe, dns_question("web.demo"), "text/plain").status == 415
+
+
+def test_names_of_services_are_as_the_nameserver_says(sessions, cluster, node):
+    """The manager answers what it watches itself, and nobody sees a difference to CoreDNS."""
+
+    def neutral(message):
+        """Without what no two answers have in common: the zone's serial, what is left of a TTL, who asked it first."""
+        flags, question, *sections = dnswire.parse(message)
+        for records in sections:
+            for i, (name, kind, rclass, ttl, value) in enumerate(records):
+                value = value[:2] + value[3:] if kind == dnswire.TYPES["SOA"] else value
+                records[i] = (name.lower(), kind, rclass, ttl if kind == dnswire.OPT else 0 < ttl <= 5, value)
+        return flags, question, sections
+
+    probe = sessions.connect()
+    server = cluster.cluster_ip("kube-system", "kube-dns")
+    for name in ("web.demo", "WEB.Demo", "kubernetes.default", "nothing.demo"):
+        for kind in ("A", "AAAA", "TXT"):
+            for edns in (None, 1232):
+                message = dnswire.query(f"{name}.svc.cluster.local", kind, edns)
+                direct = run([*node, "/usr/bin/python3", "-c", dnswire.ASK, server, message.hex()]).stdout
+                answer = doh(probe, message)
+                assert answer.status == 200 and answer.data[:2] == message[:2]
+                assert neutral(answer.data) == neutral(bytes.fromhex(direct)), (name, kind, edns)
+
+
+def test_changes_of_names_are_told(sessions, cluster):
+    probe = sessions.connect()
+    stream = probe.start("GET", "/v1/names", "manager")
+    probe.wait(lambda: stream.lines)
+    assert stream.lines[0] == {"changed": "*"}
+    manifest = (
+        '{"apiVersion":"v1","kind":"Service","metadata":{"name":"NAME","namespace":"demo"},"spec":{"ports":[{"port":80}]}}'
+    )
+    try:
+        cluster.apply(manifest.replace("NAME", "told"))
+        probe.wait(lambda: {"changed": "told.demo"} in stream.lines)
+        answer = doh(probe, dns_question("told.demo.svc.cluster.local"))
+        assert answer.data.endswith(socket.inet_aton(cluster.cluster_ip("demo", "told")))
+    finally:
+        cluster.kubectl("-n", "demo", "delete", "service", "told", "--ignore-not-found")
+    probe.wait(lambda: stream.lines.count({"changed": "told.demo"}) == 2)
 
 
 def test_description_of_the_cluster(sessions, cluster):

@@ -149,8 +149,8 @@ static int start(char **args, int count)
 		(void)fprintf(stderr, "%s\n", err.msg);
 		return r;
 	}
-	dns_resolver_set_cluster(driver.resolver, "cluster.local", (const char *const *)(args + 3),
-		(size_t)count - 3);
+	dns_names_set_cluster(dns_resolver_names(driver.resolver), "cluster.local",
+		(const char *const *)(args + 3), (size_t)count - 3);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ int main(int argc, char **argv)
 	(void)uv_loop_init(&driver.loop);
 	if (start(argv + 1, argc - 1) < 0 || ip_prefix_parse("10.96.0.0/16", &subnet) < 0)
 		return 1;
-	dns_resolver_set_subnets(driver.resolver, &subnet, 1);
+	dns_names_set_subnets(dns_resolver_names(driver.resolver), &subnet, 1);
 	printf("port %u\n", dns_resolver_port(driver.resolver));
 	(void)fflush(stdout);
 	(void)uv_pipe_init(&driver.loop, &driver.in, 0);

@@ -7,17 +7,13 @@
 
 #include "client/userd/assoc.h"
 #include "client/userd/dial.h"
-#include "client/userd/doh.h"
 #include "client/userd/info.h"
 #include "client/userd/plan.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
-#include "dns/resolver.h"
 #include "flow/flow.h"
-
-#define DNS_PORT 53
 
 DEFINE_AUTO(network, network_free);
 
@@ -86,24 +82,6 @@ static const struct flow_events flow_events = {
 	.tun_lost = on_tun_lost,
 };
 
-static int on_dns_query(void *user, struct dns_query *query, const uint8_t *msg, size_t len)
-{
-	struct network *network = user;
-
-	return doh_ask(network->doh, query, msg, len);
-}
-
-static int on_upstream_socket(void *user, int family, int type)
-{
-	struct network *network = user;
-	struct err err = ERR_INIT;
-
-	return root_client_socket(network->config.root, family, type, &err);
-}
-
-static const struct dns_events dns_events = {
-	.query = on_dns_query, .upstream_socket = on_upstream_socket};
-
 static int plan(const struct network *network, const struct cluster_info *info,
 	const struct route_list *routes, struct plan *ret_plan, struct err *err)
 {
@@ -169,51 +147,6 @@ static int open_device(struct network *network, struct err *err)
 	return 0;
 }
 
-static void set_cluster(struct network *network, const struct cluster_info *info)
-{
-	auto_free struct ip_prefix *subnets =
-		xcalloc(info->services.count + info->pods.count + 1, sizeof(*subnets));
-
-	dns_resolver_set_cluster(network->resolver, info->domain,
-		(const char *const *)info->namespaces, info->namespace_count);
-	/* Reverse names: of what the cluster says is its own, whether it is routed or not. */
-	memcpy(subnets, info->services.items, info->services.count * sizeof(*subnets));
-	memcpy(subnets + info->services.count, info->pods.items,
-		info->pods.count * sizeof(*subnets));
-	dns_resolver_set_subnets(
-		network->resolver, subnets, info->services.count + info->pods.count);
-}
-
-static int open_dns(struct network *network, const struct cluster_info *info, struct err *err)
-{
-	struct ip_endpoint servers[RESOLV_NAMESERVERS];
-	const struct dns_config config = {
-		.nameservers = servers,
-		.nameserver_count = network->resolv.nameserver_count,
-		.cluster_domain = info->domain,
-		.namespace = network->namespace,
-		.settings = network->config.dns,
-	};
-	int r;
-
-	for (unsigned int i = 0; i < network->resolv.nameserver_count; i++)
-		servers[i] = (struct ip_endpoint){
-			.addr = network->resolv.nameservers[i], .port = DNS_PORT};
-	network->doh = doh_new(network->config.uplink);
-	r = dns_resolver_new(
-		network->config.loop, &config, &dns_events, network, &network->resolver, err);
-	if (r < 0)
-		return r;
-	set_cluster(network, info);
-	r = root_client_dns(network->config.root, network->resolv.nameservers, 1,
-		dns_resolver_port(network->resolver), err);
-	if (r < 0)
-		return r;
-	network->redirected = true;
-	dns_resolver_check_loop(network->resolver);
-	return 0;
-}
-
 static int add_direct(struct network *network, struct err *err)
 {
 	int r = 0;
@@ -239,7 +172,7 @@ static int set_up(struct network *network, const struct cluster_info *info,
 	if (r == 0)
 		r = root_client_routes(network->config.root, network->plan.routes.items,
 			network->plan.routes.count, err);
-	return r < 0 ? r : open_dns(network, info, err);
+	return r < 0 ? r : network_dns_open(network, info, err);
 }
 
 int network_new(const struct network_config *config, const struct cluster_info *info,
@@ -311,7 +244,7 @@ int network_update(struct network *network, const struct cluster_info *info, str
 		if (changed)
 			log_plan(&network->plan, wanted);
 		network->plan = *wanted;
-		set_cluster(network, info);
+		network_dns_update(network, info);
 	}
 	free(wanted);
 	return r;
@@ -324,30 +257,15 @@ const char *network_device(const struct network *network)
 
 void network_free(struct network *network)
 {
-	struct err err = ERR_INIT;
-
 	if (!network)
 		return;
-	/* The redirect first: until it is gone, queries come here. */
-	if (network->redirected && root_client_dns(network->config.root, NULL, 0, 0, &err) < 0)
-		log_debug("the DNS redirect ends with the root daemon", "error=%s", err.msg);
-	doh_free(network->doh);
-	if (network->resolver)
-		dns_resolver_free(network->resolver);
+	network_dns_close(network);
 	dialer_free(network->dialer);
 	assoc_table_free(network->assocs);
 	if (network->engine)
 		flow_engine_free(network->engine);
 	free(network->namespace);
 	free(network);
-}
-
-void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed)
-{
-	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
-
-	*ret_queries = counters->queries;
-	*ret_failed = counters->failed;
 }
 
 void network_set_further(struct network *network, const char *const *namespaces, size_t count)

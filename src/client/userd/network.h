@@ -46,6 +46,8 @@ void network_free(struct network *network); /* NULL-safe */
  * conflict. On failure everything stays as it was. */
 NODISCARD int network_update(
 	struct network *network, const struct cluster_info *info, struct err *err);
+/* The Service "NAME.NAMESPACE" has changed, or any may have (NULL): its name is asked for anew. */
+void network_forget(struct network *network, const char *service, const char *cluster_domain);
 const char *network_device(const struct network *network);
 /* Adds device, subnets, DNS and counters to the status of the root daemon. */
 void network_describe(const struct network *network, json_object *root_daemon);

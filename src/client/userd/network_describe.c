@@ -99,6 +99,7 @@ static json_object *describe_dns(const struct network *network)
 	describe_settings(network->config.dns, dns);
 	put_count(dns, "queries", counters->queries);
 	put_count(dns, "cluster", counters->cluster);
+	put_count(dns, "cached", counters->answered_cache);
 	put_count(dns, "forwarded", counters->forwarded);
 	put_count(dns, "failed", counters->failed);
 	put_count(dns, "loops", counters->loops);

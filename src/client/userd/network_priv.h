@@ -38,4 +38,11 @@ struct network {
 	bool redirected;
 };
 
+/* network_dns.c */
+NODISCARD int network_dns_open(
+	struct network *network, const struct cluster_info *info, struct err *err);
+/* Other namespaces or subnets. */
+void network_dns_update(struct network *network, const struct cluster_info *info);
+void network_dns_close(struct network *network); /* also of one that was opened in part */
+
 #endif /* CLIENT_USERD_NETWORK_PRIV_H */

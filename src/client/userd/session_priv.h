@@ -43,6 +43,7 @@ enum session_state {
 };
 
 struct carrier;
+struct changes;
 struct intercepts;
 struct kube_carrier_open;
 struct kube_install;
@@ -77,6 +78,7 @@ struct session {
 	struct tunnel_client *tunnel;
 	struct uplink uplink;
 	struct info_watch *watch;
+	struct changes *changes; /* NULL: none are told */
 	struct cluster_info info; /* the last one; domain NULL: none yet */
 	struct ip_addr direct[HOSTS_ADDRESSES];
 	size_t direct_count;

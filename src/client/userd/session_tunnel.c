@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "client/userd/changes.h"
 #include "client/userd/network.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
@@ -98,6 +99,14 @@ static void on_info_end(void *user, const struct err *err)
 		session_defer(session, err);
 }
 
+static void on_change(void *user, const char *service)
+{
+	const struct session *session = user;
+
+	if (session->network && session->info.domain)
+		network_forget(session->network, service, session->info.domain);
+}
+
 void session_learn(struct session *session)
 {
 	static const struct info_events events = {.on_info = on_info, .on_end = on_info_end};
@@ -105,11 +114,14 @@ void session_learn(struct session *session)
 
 	if (info_watch_start(session->uplink.h2, &events, session, &session->watch, &err) < 0)
 		session_retry(session, &err, NULL);
+	else
+		session->changes = changes_start(session->uplink.h2, on_change, session);
 }
 
 void session_drop_tunnel(struct session *session)
 {
 	session->uplink.h2 = NULL;
 	info_watch_stop(TAKE_PTR(session->watch));
+	changes_stop(TAKE_PTR(session->changes));
 	tunnel_client_free(TAKE_PTR(session->tunnel));
 }

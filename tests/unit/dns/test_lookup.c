@@ -244,6 +244,44 @@ static void cache_forgets(void **state)
 	dns_cache_free(cache);
 }
 
+/* A Service was made: what was heard about its name before does not count any more. */
+static void forgets_a_name(void **state)
+{
+	struct world *world = *state;
+	struct dns_query *before;
+	uint8_t old[600];
+	size_t old_len;
+
+	world->answering = AT_ONCE;
+	assert_int_equal(ask(world, 0), 0);
+	assert_int_equal(
+		dns_lookup(world->lookups, "db.shop.svc.cluster.local", 1, &world->waiters[1]), 0);
+	dns_lookups_forget(world->lookups, "eb.shop.svc.cluster.local");
+	assert_int_equal(ask(world, 0), 1);
+	dns_lookups_forget(world->lookups, "shop.svc.cluster.local");
+	world->answering = LATER;
+	assert_int_equal(ask(world, 0), 0);
+	assert_int_equal(world->sent, 3);
+
+	/* One that is under way meanwhile answers who waits for it, and nobody else. */
+	before = world->query;
+	old_len = make_answer(world, DNS_NXDOMAIN, 5, old);
+	dns_lookups_forget(world->lookups, "web.shop.svc.cluster.local");
+	assert_int_equal(ask(world, 1), 0);
+	assert_int_equal(world->sent, 4);
+	world->answered = 0;
+	dns_query_answer(before, old, old_len);
+	assert_int_equal(world->answered, 1);
+	assert_int_equal(ask(world, 2), 0);
+	assert_int_equal(world->sent, 4);
+	answer(world, DNS_NXDOMAIN, 5);
+	assert_int_equal(world->answered, 3);
+	dns_lookups_forget(world->lookups, NULL);
+	assert_int_equal(ask(world, 0), 0);
+	assert_int_equal(world->sent, 5);
+	answer(world, DNS_NXDOMAIN, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(survives_a_refusal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bounds_what_is_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(takes_answers_after_its_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(forgets_a_name, set_up, tear_down),
 		cmocka_unit_test(cache_forgets),
 	};
 

@@ -110,8 +110,8 @@ static void restores_the_asked_name(void **state)
 
 	(void)state;
 	assert_string_equal(name, "Web.SHOP.");
-	assert_record(ldns_pkt_answer(pkt), 0, "Web.SHOP.\t5\tIN\tA\t10.96.0.10");
-	assert_record(ldns_pkt_answer(pkt), 1, "Web.SHOP.\t2\tIN\tA\t10.96.0.11");
+	assert_record(ldns_pkt_answer(pkt), 0, "Web.SHOP.\t1\tIN\tA\t10.96.0.10");
+	assert_record(ldns_pkt_answer(pkt), 1, "Web.SHOP.\t1\tIN\tA\t10.96.0.11");
 	free(name);
 	ldns_pkt_free(pkt);
 }
@@ -127,8 +127,8 @@ static void keeps_an_alias_chain(void **state)
 	ldns_pkt *pkt = rewrite("ext.shop.", 1232, &text, true);
 
 	(void)state;
-	assert_record(ldns_pkt_answer(pkt), 0, "ext.shop.\t5\tIN\tCNAME\twww.example.com.");
-	assert_record(ldns_pkt_answer(pkt), 1, "www.example.com.\t5\tIN\tA\t192.0.2.1");
+	assert_record(ldns_pkt_answer(pkt), 0, "ext.shop.\t1\tIN\tCNAME\twww.example.com.");
+	assert_record(ldns_pkt_answer(pkt), 1, "www.example.com.\t1\tIN\tA\t192.0.2.1");
 	ldns_pkt_free(pkt);
 }
 
@@ -143,8 +143,8 @@ static void keeps_service_targets(void **state)
 	ldns_pkt *pkt = rewrite("_http._tcp.web.shop.", 0, &text, true);
 
 	(void)state;
-	assert_record(ldns_pkt_answer(pkt), 0, "_http._tcp.web.shop.\t5\tIN\tSRV\t0 100 80 " FULL);
-	assert_record(ldns_pkt_additional(pkt), 0, FULL "\t5\tIN\tAAAA\tfd00::1");
+	assert_record(ldns_pkt_answer(pkt), 0, "_http._tcp.web.shop.\t1\tIN\tSRV\t0 100 80 " FULL);
+	assert_record(ldns_pkt_additional(pkt), 0, FULL "\t1\tIN\tAAAA\tfd00::1");
 	ldns_pkt_free(pkt);
 }
 
@@ -163,8 +163,8 @@ static void caps_a_negative_answer(void **state)
 	(void)state;
 	assert_int_equal(ldns_pkt_get_rcode(pkt), LDNS_RCODE_NXDOMAIN);
 	assert_record(ldns_pkt_authority(pkt), 0,
-		"cluster.local.\t5\tIN\tSOA\tns.dns.cluster.local. h.cluster.local. 1 7200 1800 "
-		"86400 5");
+		"cluster.local.\t1\tIN\tSOA\tns.dns.cluster.local. h.cluster.local. 1 7200 1800 "
+		"86400 1");
 	ldns_pkt_free(pkt);
 }
 
@@ -302,8 +302,8 @@ static void alias_comes_first(void **state)
 	reply = dns_cluster_answer(query, query_len, "db.shop", answer, answer_len, true, &len);
 	assert_non_null(reply);
 	assert_int_equal(ldns_wire2pkt(&pkt, reply, len), LDNS_STATUS_OK);
-	assert_record(ldns_pkt_answer(pkt), 0, "DB.corp.\t5\tIN\tCNAME\tdb.shop.");
-	assert_record(ldns_pkt_answer(pkt), 1, "db.shop.\t5\tIN\tA\t10.96.0.7");
+	assert_record(ldns_pkt_answer(pkt), 0, "DB.corp.\t1\tIN\tCNAME\tdb.shop.");
+	assert_record(ldns_pkt_answer(pkt), 1, "db.shop.\t1\tIN\tA\t10.96.0.7");
 	ldns_pkt_free(pkt);
 }
 
@@ -334,11 +334,11 @@ static void fixed_answers(void **state)
 	size_t len;
 
 	(void)state;
-	assert_fixed(LDNS_RR_TYPE_A, "192.0.2.7", NULL, "x.corp.\t5\tIN\tA\t192.0.2.7");
+	assert_fixed(LDNS_RR_TYPE_A, "192.0.2.7", NULL, "x.corp.\t1\tIN\tA\t192.0.2.7");
 	assert_fixed(LDNS_RR_TYPE_AAAA, "192.0.2.7", NULL, NULL);
-	assert_fixed(LDNS_RR_TYPE_AAAA, "fd00::7", NULL, "x.corp.\t5\tIN\tAAAA\tfd00::7");
+	assert_fixed(LDNS_RR_TYPE_AAAA, "fd00::7", NULL, "x.corp.\t1\tIN\tAAAA\tfd00::7");
 	assert_fixed(LDNS_RR_TYPE_TXT, "fd00::7", NULL, NULL);
-	assert_fixed(LDNS_RR_TYPE_CNAME, NULL, "web.shop", "x.corp.\t5\tIN\tCNAME\tweb.shop.");
+	assert_fixed(LDNS_RR_TYPE_CNAME, NULL, "web.shop", "x.corp.\t1\tIN\tCNAME\tweb.shop.");
 	assert_null(dns_fixed_answer((const uint8_t *)"short", 5, NULL, "a", &len));
 }
 

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manager/service_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* uthash's own choice falls through between cases, which clang cannot be told is meant. */
+#define HASH_FUNCTION HASH_FNV
+#include <uthash.h>
+
+#include "cluster/json.h"
+#include "core/alloc.h"
+
+/* Two DNS labels, the dot, and a NUL. */
+#define NAME_BYTES (63 + 1 + 63 + 1)
+
+struct entry {
+	char *name;
+	struct ip_addr addrs[SERVICE_IPS];
+	unsigned int count;
+	UT_hash_handle hh;
+};
+
+struct service_table {
+	struct entry *entries;
+	uint64_t last_change;
+	char changes[SERVICE_CHANGES][NAME_BYTES];
+};
+
+struct service_table *service_table_new(void)
+{
+	return XNEW(struct service_table);
+}
+
+static void entry_free(struct service_table *table, struct entry *entry)
+{
+	HASH_DEL(table->entries, entry);
+	free(entry->name);
+	free(entry);
+}
+
+void service_table_free(struct service_table *table)
+{
+	if (!table)
+		return;
+	while (table->entries)
+		entry_free(table, table->entries);
+	free(table);
+}
+
+static void note_change(struct service_table *table, const char *name)
+{
+	(void)snprintf(
+		table->changes[table->last_change % SERVICE_CHANGES], NAME_BYTES, "%s", name);
+	table->last_change++;
+}
+
+/* "None" of a headless Service is no address. */
+static void read_ips(json_object *object, struct entry *entry)
+{
+	for (size_t i = 0; i < json_count(object, "spec.clusterIPs"); i++) {
+		const char *text = json_object_get_string(json_item(object, "spec.clusterIPs", i));
+
+		if (entry->count < SERVICE_IPS && text &&
+			ip_addr_parse(text, &entry->addrs[entry->count]) == 0)
+			entry->count++;
+	}
+}
+
+static bool same_ips(const struct entry *a, const struct entry *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (unsigned int i = 0; i < a->count; i++) {
+		if (!ip_addr_equal(&a->addrs[i], &b->addrs[i]))
+			return false;
+	}
+	return true;
+}
+
+static void put(struct service_table *table, const char *name, const struct entry *now)
+{
+	struct entry *entry = NULL;
+
+	HASH_FIND_STR(table->entries, name, entry);
+	if (entry ? same_ips(entry, now) : now->count == 0)
+		return;
+	note_change(table, name);
+	if (now->count == 0) {
+		entry_free(table, entry);
+		return;
+	}
+	if (!entry && HASH_COUNT(table->entries) >= SERVICES_MAX)
+		return;
+	if (!entry) {
+		entry = XNEW(struct entry);
+		entry->name = xstrdup(name);
+		HASH_ADD_KEYPTR(hh, table->entries, entry->name, strlen(entry->name), entry);
+	}
+	memcpy(entry->addrs, now->addrs, sizeof(entry->addrs));
+	entry->count = now->count;
+}
+
+void service_table_event(struct service_table *table, enum kube_event event, json_object *object)
+{
+	const char *service = json_text(object, "metadata.name");
+	const char *namespace = json_text(object, "metadata.namespace");
+	json_object *meta = json_member(object, "metadata");
+	struct entry now = {.count = 0};
+	char name[NAME_BYTES];
+	int len;
+
+	if (!service || !namespace)
+		return;
+	len = snprintf(name, sizeof(name), "%s.%s", service, namespace);
+	if (event != KUBE_DELETED)
+		read_ips(object, &now);
+	if (len > 0 && (size_t)len < sizeof(name))
+		put(table, name, &now);
+	json_object_object_del(object, "spec");
+	json_object_object_del(object, "status");
+	json_object_object_del(meta, "annotations");
+	json_object_object_del(meta, "labels");
+	json_object_object_del(meta, "ownerReferences");
+}
+
+size_t service_table_find(
+	const struct service_table *table, const char *name, const struct ip_addr **ret_addrs)
+{
+	struct entry *entry = NULL;
+
+	HASH_FIND_STR(table->entries, name, entry);
+	if (!entry)
+		return 0;
+	*ret_addrs = entry->addrs;
+	return entry->count;
+}
+
+uint64_t service_table_last_change(const struct service_table *table)
+{
+	return table->last_change;
+}
+
+const char *service_table_change(const struct service_table *table, uint64_t number)
+{
+	if (number == 0 || number > table->last_change ||
+		number + SERVICE_CHANGES <= table->last_change)
+		return NULL;
+	return table->changes[(number - 1) % SERVICE_CHANGES];
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services that come, go and change, as the laptop's resolver sees them a second later, and what names cost."""
+
+import json
+import re
+import time
+
+import pytest
+
+DOMAIN = "svc.cluster.local"
+
+
+def service(name, **spec):
+    spec = {"ports": [{"name": "http", "port": 80}], **spec}
+    return json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "renamed"}, "spec": spec})
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster):
+    cluster.apply('{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"renamed"}}')
+    yield "renamed"
+    cluster.kubectl("delete", "namespace", "renamed", "--wait=false")
+
+
+@pytest.fixture
+def connected(laptop, namespace):
+    laptop.connect("--namespace", namespace)
+    return laptop
+
+
+def ask(laptop, *args):
+    return laptop.run("dig", "+short", "+tries=1", "+time=5", *args).stdout.split()
+
+
+def within_a_second(laptop, changed, wanted, *args):
+    """No lookup that began later than a second after the change may answer anything else."""
+    while True:
+        asked = time.monotonic()
+        got = ask(laptop, *args)
+        if got == wanted:
+            return
+        assert asked <= changed + 1, (args, got, wanted)
+
+
+def test_service_is_seen_at_once(connected, cluster, namespace):
+    """One that was asked for before it existed, in every form; then deleted, made anew, and made headless."""
+    names = ["early", f"early.{namespace}", f"early.{namespace}.svc", f"early.{namespace}.{DOMAIN}"]
+    for name in names:
+        assert ask(connected, name) == []
+    for _ in range(3):
+        cluster.apply(service("early"))
+        changed = time.monotonic()
+        ip = cluster.cluster_ip(namespace, "early")
+        for name in names:
+            within_a_second(connected, changed, [ip], name)
+        assert ask(connected, names[-1], "AAAA") == []
+        cluster.kubectl("-n", namespace, "delete", "service", "early")
+    cluster.apply(service("early", clusterIP="None"))
+    within_a_second(connected, time.monotonic(), [], names[-1])
+
+
+def test_programs_keep_no_answer_for_long(connected, cluster, namespace):
+    """A cache between a program and the resolver goes by the TTL: a second, also for what does not exist."""
+    cluster.apply(service("brief"))
+    cluster.cluster_ip(namespace, "brief")
+    text = connected.run("dig", "+noall", "+answer", f"brief.{namespace}.{DOMAIN}").stdout
+    assert int(text.split()[1]) <= 1, text
+    text = connected.run("dig", "+noall", "+authority", f"nobody.{namespace}.{DOMAIN}").stdout
+    soa = re.search(r"\s(\d+)\s+IN\s+SOA\s.*\s(\d+)$", text.strip())
+    assert soa and max(map(int, soa.groups())) <= 1, text
+
+
+def test_absent_name_is_asked_once(connected, namespace):
+    """However often programs ask: one question to the cluster in 5 s."""
+    name = f"absent-{time.monotonic_ns()}.{namespace}.{DOMAIN}"
+    before = connected.status()["root_daemon"]["dns"]
+    connected.run("sh", "-c", f"for i in $(seq 20); do dig +short {name}; done")
+    after = connected.status()["root_daemon"]["dns"]
+    assert after["cluster"] - before["cluster"] == 20
+    assert after["cached"] - before["cached"] >= 19
