@@ -84,6 +84,21 @@ static void print_subnets(struct cli *cli, const char *label, json_object *list)
 			json_object_get_string(json_object_array_get_idx(list, i)));
 }
 
+static void print_conflicts(struct cli *cli, json_object *list)
+{
+	size_t count = list ? json_object_array_length(list) : 0;
+
+	if (count == 0)
+		return;
+	cli_print(cli, "  %-18s: (%zu not routed to the cluster)\n", "Conflicts", count);
+	for (size_t i = 0; i < count; i++) {
+		json_object *conflict = json_object_array_get_idx(list, i);
+
+		cli_print(cli, "    - %s has the route %s\n", json_get_string(conflict, "subnet"),
+			json_get_string(conflict, "route"));
+	}
+}
+
 /* "[.com .io]" */
 static void print_names(struct cli *cli, const char *label, json_object *list, bool empty_too)
 {
@@ -141,6 +156,7 @@ static void print_root_daemon(struct cli *cli, json_object *daemon)
 	print_rows(cli, daemon, rows, ARRAY_SIZE(rows));
 	print_dns(cli, json_get(daemon, "dns", json_type_object));
 	print_subnets(cli, "Subnets", json_get(daemon, "subnets", json_type_array));
+	print_conflicts(cli, json_get(daemon, "conflicts", json_type_array));
 	print_subnets(cli, "Also Proxy", json_get(daemon, "also_proxy_subnets", json_type_array));
 	print_subnets(cli, "Never Proxy", json_get(daemon, "never_proxy_subnets", json_type_array));
 }
