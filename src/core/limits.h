@@ -69,6 +69,8 @@
 #define LIMIT_ROOT_MESSAGE_BYTES (16 * 1024)
 #define LIMIT_ROOT_PREFIXES      256
 #define LIMIT_ROOT_NAMESERVERS   3
+/* Names of domains one after the other: most of a message. */
+#define LIMIT_ROOT_DOMAIN_BYTES  (12 * 1024)
 #define LIMIT_USER_MESSAGE_BYTES (1024 * 1024)
 #define LIMIT_IPC_TIMEOUT_MS     10000
 

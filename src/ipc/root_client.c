@@ -205,6 +205,20 @@ int root_client_dns(struct root_client *client, const struct ip_addr *nameserver
 	return exchange(client, &msg, NULL, err);
 }
 
+int root_client_resolved(struct root_client *client, uint16_t port, const char *domains,
+	size_t bytes, struct err *err)
+{
+	struct root_message msg = {.type = ROOT_RESOLVED, .resolved = {.port = port}};
+
+	if (bytes > sizeof(msg.resolved.domains))
+		return err_set(err, -E2BIG, ERR_UNSUPPORTED, "%zu bytes of domains, at most %zu",
+			bytes, sizeof(msg.resolved.domains));
+	msg.resolved.bytes = (uint16_t)bytes;
+	if (bytes > 0)
+		memcpy(msg.resolved.domains, domains, bytes);
+	return exchange(client, &msg, NULL, err);
+}
+
 int root_client_socket(struct root_client *client, int family, int type, struct err *err)
 {
 	struct root_message msg = {.type = ROOT_SOCKET, .socket = {.family = family, .type = type}};

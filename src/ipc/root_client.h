@@ -51,6 +51,13 @@ NODISCARD int root_client_routes(struct root_client *client, const struct ip_pre
 /* Redirects UDP and TCP port 53 of these nameservers to 127.0.0.1/[::1]:port; count 0 ends it. */
 NODISCARD int root_client_dns(struct root_client *client, const struct ip_addr *nameservers,
 	size_t count, uint16_t port, struct err *err);
+/*
+ * systemd-resolved asks 127.0.0.1:port for names below these domains: each with its NUL, "~" before
+ * those that are not searched; 0 bytes end it. -ENOENT: resolved is not the system's resolver, or
+ * cannot be told so.
+ */
+NODISCARD int root_client_resolved(struct root_client *client, uint16_t port, const char *domains,
+	size_t bytes, struct err *err);
 /* A socket (AF_INET/AF_INET6, SOCK_DGRAM/SOCK_STREAM) that the redirect leaves alone. fd or -errno.
  */
 NODISCARD int root_client_socket(struct root_client *client, int family, int type, struct err *err);

@@ -188,6 +188,32 @@ static bool get_dns(struct wire *wire, struct root_message *msg)
 	return ok;
 }
 
+static void put_resolved(struct wire *wire, const struct root_message *msg)
+{
+	wire_put_u16(wire, msg->resolved.port);
+	wire_put_u16(wire, msg->resolved.bytes);
+	wire_put(wire, msg->resolved.domains, MIN(msg->resolved.bytes, LIMIT_ROOT_DOMAIN_BYTES));
+}
+
+/* Names of at least one character, printable ASCII, the last with its NUL too. */
+static bool get_resolved(struct wire *wire, struct root_message *msg)
+{
+	char *domains = msg->resolved.domains;
+	uint16_t bytes;
+
+	msg->resolved.port = wire_get_u16(wire);
+	bytes = wire_get_u16(wire);
+	if (bytes > sizeof(msg->resolved.domains))
+		return false;
+	msg->resolved.bytes = bytes;
+	wire_get(wire, domains, bytes);
+	for (size_t i = 0; i < bytes; i++) {
+		if (domains[i] ? domains[i] <= ' ' || domains[i] > '~' : i == 0 || !domains[i - 1])
+			return false;
+	}
+	return bytes == 0 || domains[bytes - 1] == '\0';
+}
+
 static void put_socket(struct wire *wire, const struct root_message *msg)
 {
 	wire_put_u8(wire, family_to_wire((uint8_t)msg->socket.family));
@@ -248,11 +274,13 @@ static const struct root_codec codecs[] = {
 	[ROOT_ROUTES] = {put_routes, get_routes},
 	[ROOT_DNS] = {put_dns, get_dns},
 	[ROOT_SOCKET] = {put_socket, get_socket},
+	[ROOT_RESOLVED] = {put_resolved, get_resolved},
 	[ROOT_HELLO | ROOT_REPLY] = {put_hello, get_hello},
 	[ROOT_TUN | ROOT_REPLY] = {put_tun_reply, get_tun_reply},
 	[ROOT_ROUTES | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_DNS | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_SOCKET | ROOT_REPLY] = {put_nothing, get_nothing},
+	[ROOT_RESOLVED | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_ERROR] = {put_error, get_error},
 };
 _Static_assert(ARRAY_SIZE(codecs) == UINT8_MAX + 1, "indexed by the type's byte");

@@ -18,7 +18,7 @@
 #include "ipc/root_client.h"
 
 /* Goes up with every change of the messages; both programs come from one build. */
-#define ROOT_PROTOCOL      1
+#define ROOT_PROTOCOL      2
 #define ROOT_VERSION_BYTES 32
 /* "telepresence-rootd-<uid>" in the abstract namespace. */
 #define ROOT_SOCKET_FORMAT "telepresence-rootd-%u"
@@ -29,7 +29,8 @@ enum root_type {
 	ROOT_ROUTES = 3,
 	ROOT_DNS = 4,
 	ROOT_SOCKET = 5,
-	ROOT_REQUEST_END = 6,
+	ROOT_RESOLVED = 6,
+	ROOT_REQUEST_END = 7,
 	ROOT_REPLY = 0x80, /* or-ed to the request's type in its answer */
 	ROOT_ERROR = 0xff
 };
@@ -57,6 +58,11 @@ struct root_message {
 			uint8_t count;
 			struct ip_addr nameservers[LIMIT_ROOT_NAMESERVERS];
 		} dns;
+		struct {
+			uint16_t port;
+			uint16_t bytes; /* names, each with its NUL; 0: none */
+			char domains[LIMIT_ROOT_DOMAIN_BYTES];
+		} resolved;
 		struct {
 			int family;
 			int type;

@@ -9,8 +9,9 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
-#define DEFAULT_PATH "/etc/resolv.conf"
-#define NDOTS_MAX    15 /* RES_MAXNDOTS */
+#define DEFAULT_PATH  "/etc/resolv.conf"
+#define NSSWITCH_PATH "/etc/nsswitch.conf"
+#define NDOTS_MAX     15 /* RES_MAXNDOTS */
 
 /* A piece of a line, not NUL-terminated. */
 struct word {
@@ -138,15 +139,13 @@ void resolv_conf_parse(const char *text, size_t len, struct resolv_conf *ret_con
 	*ret_conf = conf;
 }
 
-int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err)
+/* The file's text, malloc'ed; a missing file is an empty one. */
+static int read_file(const char *path, char **ret_text, size_t *ret_len, struct err *err)
 {
 	auto_free char *text = NULL;
-	auto_close int fd = -1;
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t len = 0;
 
-	if (!path)
-		path = DEFAULT_PATH;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 && errno != ENOENT)
 		return err_set_errno(err, -errno, "%s", path);
 	text = xcalloc(1, RESOLV_FILE_BYTES);
@@ -162,6 +161,62 @@ int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err 
 	if (len == RESOLV_FILE_BYTES)
 		return err_set(err, -EFBIG, ERR_CONFIG, "%s: more than %zu bytes", path,
 			RESOLV_FILE_BYTES);
-	resolv_conf_parse(text, len, ret_conf);
+	*ret_text = TAKE_PTR(text);
+	*ret_len = len;
 	return 0;
+}
+
+int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err)
+{
+	auto_free char *text = NULL;
+	size_t len = 0;
+	int r = read_file(path ? path : DEFAULT_PATH, &text, &len, err);
+
+	if (r == 0)
+		resolv_conf_parse(text, len, ret_conf);
+	return r;
+}
+
+bool resolv_conf_is_stub(const struct resolv_conf *conf)
+{
+	static const uint8_t stub[] = {127, 0, 0, 53}, proxy[] = {127, 0, 0, 54};
+	const struct ip_addr *first = &conf->nameservers[0];
+
+	return first->family == AF_INET && (memcmp(first->bytes, stub, sizeof(stub)) == 0 ||
+						   memcmp(first->bytes, proxy, sizeof(proxy)) == 0);
+}
+
+/* Whether the line is "hosts: ... resolve ...". */
+static bool names_resolve(struct word line)
+{
+	struct word word = next_word(&line);
+
+	if (!word_is(word, "hosts:"))
+		return false;
+	for (word = next_word(&line); word.len > 0 && *word.text != '#'; word = next_word(&line)) {
+		if (word_is(word, "resolve"))
+			return true;
+	}
+	return false;
+}
+
+bool resolv_is_resolved(const struct resolv_conf *conf, const char *nsswitch_path)
+{
+	const char *path = nsswitch_path ? nsswitch_path : NSSWITCH_PATH;
+	auto_free char *text = NULL;
+	size_t len = 0;
+	bool found = false;
+
+	if (resolv_conf_is_stub(conf))
+		return true;
+	if (read_file(path, &text, &len, NULL) < 0)
+		return false;
+	for (const char *at = text; !found && at < text + len;) {
+		const char *end = memchr(at, '\n', (size_t)(text + len - at));
+		size_t line = end ? (size_t)(end - at) : (size_t)(text + len - at);
+
+		found = names_resolve((struct word){.text = at, .len = line});
+		at += line + 1;
+	}
+	return found;
 }

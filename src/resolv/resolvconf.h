@@ -9,6 +9,8 @@
 #ifndef RESOLV_RESOLVCONF_H
 #define RESOLV_RESOLVCONF_H
 
+#include <stdbool.h>
+
 #include "core/attr.h"
 #include "net/addr.h"
 
@@ -33,5 +35,12 @@ struct resolv_conf {
 NODISCARD int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err);
 /* The same of a file's text: never fails, since whatever is not understood is ignored. */
 void resolv_conf_parse(const char *text, size_t len, struct resolv_conf *ret_conf);
+
+/* Whether the file sends programs to systemd-resolved's stub (127.0.0.53, 127.0.0.54). */
+bool resolv_conf_is_stub(const struct resolv_conf *conf);
+/* The same, or glibc's programs ask it by nss-resolve (path NULL: /etc/nsswitch.conf). */
+bool resolv_is_resolved(const struct resolv_conf *conf, const char *nsswitch_path);
+/* Where systemd-resolved itself asks, as a file in this format. */
+#define RESOLV_UPLINKS "/run/systemd/resolve/resolv.conf"
 
 #endif /* RESOLV_RESOLVCONF_H */

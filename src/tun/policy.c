@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tun/policy.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
@@ -10,6 +11,9 @@
 
 #define MTU_MIN 1280 /* of IPv6, RFC 8200 5 */
 #define MTU_MAX 65535
+/* RFC 1035 2.3.4 */
+#define LABEL_MAX      63
+#define NAME_MAX_CHARS 253
 
 enum special_use {
 	SPECIAL_LOOPBACK, /* the only one that a nameserver may have */
@@ -161,4 +165,37 @@ int policy_check_nameserver(const struct ip_addr *addr, struct err *err)
 	if (addr->family == AF_INET && addr->bytes[0] == 169 && addr->bytes[1] == 254)
 		return 0;
 	return check_special(&host, true, err);
+}
+
+/* Labels of 1 to 63 letters, digits, '-' and '_', 253 characters in all: a NUL ends it. */
+static bool is_host_name(const char *name)
+{
+	size_t label = 0, len = strlen(name);
+
+	for (size_t i = 0; i < len; i++) {
+		bool dot = name[i] == '.';
+
+		if (dot ? label == 0 : !isalnum((unsigned char)name[i]) && !strchr("-_", name[i]))
+			return false;
+		label = dot ? 0 : label + 1;
+		if (label > LABEL_MAX)
+			return false;
+	}
+	return label > 0 && len <= NAME_MAX_CHARS;
+}
+
+int policy_check_domains(const char *domains, size_t bytes, struct err *err)
+{
+	size_t count = 0;
+
+	for (size_t at = 0; at < bytes; at += strlen(domains + at) + 1) {
+		const char *name = domains + at + (domains[at] == '~');
+
+		if (!is_host_name(name))
+			return err_set(err, -EINVAL, ERR_INTERNAL, "\"%.64s\" is no domain", name);
+		if (++count > POLICY_DOMAINS)
+			return err_set(
+				err, -E2BIG, ERR_INTERNAL, "more than %d domains", POLICY_DOMAINS);
+	}
+	return 0;
 }

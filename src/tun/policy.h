@@ -8,6 +8,8 @@
 #ifndef TUN_POLICY_H
 #define TUN_POLICY_H
 
+#include <stddef.h>
+
 #include "core/attr.h"
 #include "net/addr.h"
 
@@ -33,5 +35,11 @@ NODISCARD int policy_check_routes(const struct ip_prefix *prefixes, size_t count
 	const struct tun_config *device, struct err *err);
 /* A nameserver is a unicast address, loopback allowed (a stub resolver). 0 or -EINVAL. */
 NODISCARD int policy_check_nameserver(const struct ip_addr *addr, struct err *err);
+
+/* Domains for systemd-resolved, as root_client_resolved() has them: host names that are not the
+ * root, at most POLICY_DOMAINS (its own limit is 1024: LINK_SEARCH_DOMAINS_MAX). 0 or -EINVAL,
+ * -E2BIG. */
+#define POLICY_DOMAINS 512
+NODISCARD int policy_check_domains(const char *domains, size_t bytes, struct err *err);
 
 #endif /* TUN_POLICY_H */

@@ -44,7 +44,7 @@ BREAKS = {
     "version not text": ([], proto.hello(version=b"\x1b[2J"), "malformed"),
     "before hello": ([], proto.tun(), "tun is not permitted"),
     "hello twice": ([proto.hello()], proto.hello(), "hello is not permitted"),
-    "another protocol": ([proto.hello(protocol=2)], proto.tun(), "tun is not permitted"),
+    "another protocol": ([proto.hello(protocol=3)], proto.tun(), "tun is not permitted"),
     "routes before device": ([proto.hello()], proto.routes("10.0.0.0/8"), "routes is not permitted"),
     "device twice": ([proto.hello(), proto.tun()], proto.tun(), "tun is not permitted"),
     "too many prefixes": ([proto.hello(), proto.tun()], proto.routes(*["10.0.0.0/16"] * 257),

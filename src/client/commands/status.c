@@ -127,7 +127,7 @@ static void print_mappings(struct cli *cli, json_object *list)
 
 static void print_dns(struct cli *cli, json_object *dns)
 {
-	const char *remote = json_get_string(dns, "remote_ip");
+	const char *remote = json_get_string(dns, "remote_ip"), *by = json_get_string(dns, "by");
 	int64_t loops = json_get_int(dns, "loops", 0);
 
 	if (!remote)
@@ -135,6 +135,8 @@ static void print_dns(struct cli *cli, json_object *dns)
 	cli_print(cli, "  %-18s: nameserver %s, %lld queries, %lld of them for the cluster\n",
 		"DNS", remote, (long long)json_get_int(dns, "queries", 0),
 		(long long)json_get_int(dns, "cluster", 0));
+	if (by)
+		cli_print(cli, "    %-16s: %s\n", "By", by);
 	if (loops > 0)
 		cli_print(cli, "    %-16s: %s forwards queries back to this machine (%lld times)\n",
 			"Error", remote, (long long)loops);

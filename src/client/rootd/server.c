@@ -106,6 +106,7 @@ static int step(struct loop *loop, struct err *err)
 		{.fd = loop->server->signals, .events = POLLIN},
 		{.fd = loop->server->listener, .events = POLLIN},
 		{.fd = loop->peer, .events = POLLIN}, /* -1 is ignored */
+		{.fd = session_resolved_fd(loop->server->session), .events = POLLIN},
 	};
 	int64_t left = loop->deadline_ms - now_ms();
 	int n;
@@ -124,6 +125,8 @@ static int step(struct loop *loop, struct err *err)
 	}
 	if (fds[1].revents)
 		accept_peer(loop);
+	if (fds[3].revents)
+		session_resolved_event(loop->server->session);
 	return fds[2].revents ? read_peer(loop, err) : 1;
 }
 

@@ -14,6 +14,8 @@
 #include "ipc/root_proto.h"
 #include "netfilter/dns_redirect.h"
 #include "netfilter/nft.h"
+#include "resolv/resolvconf.h"
+#include "resolv/resolved.h"
 #include "tun/device.h"
 #include "tun/policy.h"
 #include "tun/route.h"
@@ -37,6 +39,7 @@ struct session {
 	struct tun_device *tun;
 	struct tun_config config; /* of the device, once it is configured */
 	struct dns_redirect redirect;
+	struct resolved *resolved; /* NULL: not this system's resolver */
 	bool ipv6; /* the kernel speaks it */
 	unsigned int flags[ROOT_REQUEST_END];
 	unsigned int socket_tokens;
@@ -92,6 +95,7 @@ static int on_tun(struct session *session, const struct root_message *request,
 		reply->tun_reply.name, sizeof(reply->tun_reply.name), "%s", tun_name(session->tun));
 	*ret_fd = tun_fd(session->tun);
 	permit(session, ROOT_ROUTES);
+	permit(session, ROOT_RESOLVED);
 	log_info("device up", "name=%s ifindex=%u mtu=%u ipv6=%d", tun_name(session->tun),
 		tun_ifindex(session->tun), config.mtu, tun_has_ipv6(session->tun));
 	return 0;
@@ -138,6 +142,32 @@ static int on_dns(struct session *session, const struct root_message *request,
 	r = dns_redirect_set(&session->redirect, usable, count, request->dns.port, err);
 	if (r == 0)
 		log_info("dns redirect set", "nameservers=%zu port=%u", count, request->dns.port);
+	return r;
+}
+
+static int on_resolved(struct session *session, const struct root_message *request,
+	struct root_message *reply, int *ret_fd, struct err *err)
+{
+	const char *domains = request->resolved.domains;
+	uint16_t bytes = request->resolved.bytes, port = request->resolved.port;
+	int r;
+
+	(void)reply;
+	(void)ret_fd;
+	if (!session->resolved)
+		return err_set(err, -ENOENT, ERR_UNSUPPORTED,
+			"systemd-resolved is not this system's resolver, or was not reached");
+	if (bytes > 0 && port < PORT_MIN)
+		return err_set(err, -EPERM, ERR_PERMISSION, "port %u: servers have %d or above",
+			port, PORT_MIN);
+	r = policy_check_domains(domains, bytes, err);
+	if (r == 0)
+		r = resolved_set(
+			session->resolved, tun_ifindex(session->tun), port, domains, bytes, err);
+	/* Signals that came among the answers are in no socket any more. */
+	resolved_process(session->resolved);
+	if (r == 0)
+		log_info("systemd-resolved told", "bytes=%u port=%u", bytes, port);
 	return r;
 }
 
@@ -191,6 +221,7 @@ static const struct {
 	[ROOT_ROUTES] = {"routes", on_routes, 0},
 	[ROOT_DNS] = {"dns", on_dns, 0},
 	[ROOT_SOCKET] = {"socket", on_socket, 0},
+	[ROOT_RESOLVED] = {"resolved", on_resolved, 0},
 };
 _Static_assert(ARRAY_SIZE(requests) == ROOT_REQUEST_END, "a row for every request");
 
@@ -208,6 +239,28 @@ static int open_kernel(struct session *session, struct err *err)
 	return r < 0 ? r : nft_open(&session->nft, err);
 }
 
+/* Where it is not to be had the redirect does its work. */
+static void open_resolved(struct session *session)
+{
+	struct resolv_conf conf;
+	struct err err = ERR_INIT;
+
+	if (resolv_conf_read(NULL, &conf, &err) < 0 || !resolv_is_resolved(&conf, NULL))
+		return;
+	if (resolved_open(&session->resolved, &err) < 0)
+		log_warn("systemd-resolved is not told", "reason=%s", err.msg);
+}
+
+int session_resolved_fd(const struct session *session)
+{
+	return session->resolved ? resolved_fd(session->resolved) : -1;
+}
+
+void session_resolved_event(struct session *session)
+{
+	resolved_process(session->resolved);
+}
+
 int session_open(struct session **ret_session, struct err *err)
 {
 	AUTO(session) session = XNEW(struct session);
@@ -215,6 +268,7 @@ int session_open(struct session **ret_session, struct err *err)
 
 	if (r < 0)
 		return r;
+	open_resolved(session);
 	session->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	dns_redirect_init(&session->redirect, session->nft, tun_ifindex(session->tun), SOCKET_MARK);
 	session->socket_tokens = SOCKET_BURST;
@@ -240,6 +294,9 @@ void session_free(struct session *session)
 {
 	if (!session)
 		return;
+	if (session->resolved)
+		(void)!resolved_set(session->resolved, 0, 0, NULL, 0, NULL);
+	resolved_free(session->resolved);
 	if (session->tun && session->rtnl)
 		delete_device(session);
 	tun_free(session->tun);

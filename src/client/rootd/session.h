@@ -14,7 +14,8 @@
 struct err;
 struct session;
 
-/* Opens the kernel's doors: the TUN device (down, without address), two netlink sockets. */
+/* Opens the kernel's doors: the TUN device (down, without address), two netlink sockets, and the
+ * system bus where systemd-resolved answers. */
 NODISCARD int session_open(struct session **ret_session, struct err *err);
 void session_free(struct session *session);
 
@@ -24,6 +25,9 @@ void session_free(struct session *session);
  */
 NODISCARD int session_frame(
 	struct session *session, int sock, const void *frame, size_t len, struct err *err);
+/* To be polled, -1: none; readable: session_resolved_event(). */
+int session_resolved_fd(const struct session *session);
+void session_resolved_event(struct session *session);
 /* Tells a peer that will not be served why. */
 void session_refuse(int sock, const struct err *why);
 

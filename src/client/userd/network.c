@@ -155,6 +155,8 @@ static int add_direct(struct network *network, struct err *err)
 		r = prefix_set_add_host(&network->direct, &network->config.direct[i], err);
 	for (unsigned int i = 0; r == 0 && i < network->resolv.nameserver_count; i++)
 		r = prefix_set_add_host(&network->direct, &network->resolv.nameservers[i], err);
+	for (unsigned int i = 0; r == 0 && i < network->upstream.count; i++)
+		r = prefix_set_add_host(&network->direct, &network->upstream.servers[i].addr, err);
 	return r;
 }
 
@@ -186,7 +188,7 @@ int network_new(const struct network_config *config, const struct cluster_info *
 	network->tun.fd = -1;
 	network->namespace = xstrdup(config->namespace);
 	network->lists = *config->lists;
-	r = resolv_conf_read(NULL, &network->resolv, err);
+	r = network_dns_read(network, err);
 	if (r == 0)
 		r = add_direct(network, err);
 	if (r == 0)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The resolver of a network: what it asks, and how the laptop's queries come to it. */
+/*
+ * How the laptop's queries come to the resolver: systemd-resolved hands over those below the
+ * cluster's domains where it is the system's resolver, else the first nameserver's are redirected.
+ * Both, where glibc's programs ask systemd-resolved and the others the nameserver of resolv.conf.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -9,8 +13,11 @@
 #include "client/userd/network_priv.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "core/limits.h"
 #include "core/log.h"
 #include "dns/resolver.h"
+#include "dns/routing.h"
+#include "tun/policy.h"
 
 #define DNS_PORT 53
 
@@ -52,16 +59,74 @@ static void set_rules(struct network *network, const struct cluster_info *info)
 	dns_names_set_subnets(names, subnets, count);
 }
 
-/* The first nameserver alone is redirected and asked: programs ask the others themselves. */
+/* Tells systemd-resolved the domains, if they are others than it has. */
+static int tell_resolved(struct network *network, const struct cluster_info *info, struct err *err)
+{
+	size_t count = 0, left_out = 0, bytes;
+	auto_free struct ip_prefix *subnets = copy_subnets(info, &count);
+	auto_free char *domains = xcalloc(1, LIMIT_ROOT_DOMAIN_BYTES);
+	const struct dns_routing routing = {.cluster_domain = info->domain,
+		.namespace = network->namespace,
+		.namespaces = (const char *const *)info->namespaces,
+		.namespace_count = info->namespace_count,
+		.subnets = subnets,
+		.subnet_count = count,
+		.settings = network->config.dns};
+	int r;
+
+	bytes = dns_routing_domains(
+		&routing, domains, LIMIT_ROOT_DOMAIN_BYTES, POLICY_DOMAINS, &left_out);
+	if (bytes == network->domain_bytes && memcmp(domains, network->domains, bytes) == 0)
+		return 0;
+	r = root_client_resolved(
+		network->config.root, dns_resolver_port(network->resolver), domains, bytes, err);
+	if (r < 0)
+		return r;
+	if (left_out > 0)
+		log_warn("systemd-resolved does not hand over the names of all namespaces",
+			"left_out=%zu hint=%s", left_out, "NAME.NAMESPACE.svc works for all");
+	free(network->domains);
+	network->domains = TAKE_PTR(domains);
+	network->domain_bytes = bytes;
+	return 0;
+}
+
+static void take_servers(
+	const struct resolv_conf *conf, unsigned int max, struct upstream *upstream)
+{
+	*upstream = (struct upstream){.count = MIN(conf->nameserver_count, max)};
+	for (unsigned int i = 0; i < upstream->count; i++)
+		upstream->servers[i] =
+			(struct ip_endpoint){.addr = conf->nameservers[i], .port = DNS_PORT};
+}
+
+/*
+ * The first nameserver alone: programs ask the others themselves. In place of systemd-resolved's
+ * stub, which would send cluster names back here, all servers that it asks.
+ */
+int network_dns_read(struct network *network, struct err *err)
+{
+	struct resolv_conf uplinks;
+	int r = resolv_conf_read(NULL, &network->resolv, err);
+
+	if (r < 0)
+		return r;
+	take_servers(&network->resolv, 1, &network->upstream);
+	network->stub = resolv_conf_is_stub(&network->resolv) &&
+			access(RESOLV_UPLINKS, R_OK) == 0 &&
+			resolv_conf_read(RESOLV_UPLINKS, &uplinks, NULL) == 0;
+	if (network->stub)
+		take_servers(&uplinks, RESOLV_NAMESERVERS, &network->upstream);
+	return 0;
+}
+
 static int open_resolver(struct network *network, const struct cluster_info *info, struct err *err)
 {
-	const struct ip_endpoint server = {
-		.addr = network->resolv.nameservers[0], .port = DNS_PORT};
 	static const struct dns_events events = {
 		.query = on_query, .upstream_socket = on_upstream_socket};
 	const struct dns_config config = {
-		.nameservers = &server,
-		.nameserver_count = 1,
+		.nameservers = network->upstream.servers,
+		.nameserver_count = network->upstream.count,
 		.cluster_domain = info->domain,
 		.namespace = network->namespace,
 		.settings = network->config.dns,
@@ -73,6 +138,19 @@ static int open_resolver(struct network *network, const struct cluster_info *inf
 		return r;
 	set_rules(network, info);
 	return 0;
+}
+
+/* False: it is not the system's resolver, or cannot be told. */
+static bool open_by_resolved(struct network *network, const struct cluster_info *info)
+{
+	struct err err = ERR_INIT;
+
+	if (!resolv_is_resolved(&network->resolv, NULL))
+		return false;
+	if (tell_resolved(network, info, &err) == 0)
+		return true;
+	log_warn("systemd-resolved is not told", "reason=%s", err.msg);
+	return false;
 }
 
 static int redirect(struct network *network, struct err *err)
@@ -91,7 +169,7 @@ int network_dns_open(struct network *network, const struct cluster_info *info, s
 
 	network->doh = doh_new(network->config.uplink);
 	r = open_resolver(network, info, err);
-	if (r == 0)
+	if (r == 0 && (!open_by_resolved(network, info) || !network->stub))
 		r = redirect(network, err);
 	if (r == 0)
 		dns_resolver_check_loop(network->resolver);
@@ -100,16 +178,23 @@ int network_dns_open(struct network *network, const struct cluster_info *info, s
 
 void network_dns_update(struct network *network, const struct cluster_info *info)
 {
+	struct err err = ERR_INIT;
+
 	set_rules(network, info);
+	if (network->domains && tell_resolved(network, info, &err) < 0)
+		log_warn("systemd-resolved is not told of new domains", "error=%s", err.msg);
 }
 
 void network_dns_close(struct network *network)
 {
 	struct err err = ERR_INIT;
 
-	/* The redirect first: until it is gone, queries come here. */
+	/* Both ways first: until they are gone, queries come here. */
+	if (network->domains && root_client_resolved(network->config.root, 0, NULL, 0, &err) < 0)
+		log_debug("systemd-resolved forgets with the device", "error=%s", err.msg);
 	if (network->redirected && root_client_dns(network->config.root, NULL, 0, 0, &err) < 0)
 		log_debug("the DNS redirect ends with the root daemon", "error=%s", err.msg);
+	free(TAKE_PTR(network->domains));
 	doh_free(TAKE_PTR(network->doh));
 	if (network->resolver)
 		dns_resolver_free(TAKE_PTR(network->resolver));

@@ -21,12 +21,20 @@ struct dns_resolver;
 struct doh;
 struct flow_engine;
 
+/* Where names go that are not the cluster's, in this order. */
+struct upstream {
+	struct ip_endpoint servers[RESOLV_NAMESERVERS];
+	unsigned int count;
+};
+
 struct network {
 	struct network_config config;
 	char *namespace;
 	struct proxy_lists lists;
 	struct prefix_set direct; /* direct hosts and nameservers */
 	struct resolv_conf resolv;
+	struct upstream upstream;
+	bool stub; /* the nameserver is systemd-resolved's own, and `upstream` is whom that asks */
 	struct root_tun tun; /* fd: the engine's, once there is one */
 	struct ip_prefix own4, own6;
 	struct plan plan; /* in force */
@@ -36,9 +44,13 @@ struct network {
 	struct doh *doh;
 	struct dns_resolver *resolver;
 	bool redirected;
+	char *domains; /* that systemd-resolved was told; NULL: it is not used */
+	size_t domain_bytes;
 };
 
 /* network_dns.c */
+/* Reads who the nameservers are. */
+NODISCARD int network_dns_read(struct network *network, struct err *err);
 NODISCARD int network_dns_open(
 	struct network *network, const struct cluster_info *info, struct err *err);
 /* Other namespaces or subnets. */

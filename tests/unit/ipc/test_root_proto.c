@@ -46,6 +46,12 @@ static size_t examples(struct root_message out[16])
 	out[n++] = (struct root_message){
 		.type = ROOT_SOCKET, .id = 5, .socket = {.family = AF_INET6, .type = SOCK_STREAM}};
 	out[n++] = (struct root_message){.type = ROOT_SOCKET | ROOT_REPLY, .id = 5};
+	out[n++] = (struct root_message){.type = ROOT_RESOLVED,
+		.id = 6,
+		.resolved = {.port = 5353,
+			.bytes = sizeof("~svc\0shop.local"),
+			.domains = "~svc\0shop.local"}};
+	out[n++] = (struct root_message){.type = ROOT_RESOLVED | ROOT_REPLY, .id = 6};
 	out[n++] = (struct root_message){.type = ROOT_ERROR,
 		.error = {.code = -EEXIST, .kind = ERR_CONFLICT, .msg = "there already"}};
 	return n;

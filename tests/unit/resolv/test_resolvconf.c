@@ -126,6 +126,49 @@ static void reads_files(void **state)
 	free(big);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void knows_resolved(void **state)
+{
+	static const struct {
+		const char *resolv, *nsswitch;
+		bool stub, resolved;
+	} cases[] = {
+		{"nameserver 127.0.0.53\n", "hosts: files dns\n", true, true},
+		{"nameserver 127.0.0.54\n", "hosts: files dns\n", true, true},
+		{"nameserver 127.0.0.1\n", "hosts: files dns\n", false, false},
+		{"nameserver 192.0.2.1\nnameserver 127.0.0.53\n", "hosts: dns\n", false, false},
+		{"nameserver 192.0.2.1\n", "# x\nhosts:\tfiles resolve [!UNAVAIL=return] dns\n",
+			false, true},
+		{"nameserver 192.0.2.1\n", "passwd: resolve\nhosts: files # resolve\n", false,
+			false},
+		{"nameserver 192.0.2.1\n", "hosts: dns resolve", false, true},
+		{"nameserver 192.0.2.1\n", "", false, false},
+	};
+	char path[] = "/tmp/test_resolvconf.XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct resolv_conf conf;
+
+		resolv_conf_parse(cases[i].resolv, strlen(cases[i].resolv), &conf);
+		write_file(path, cases[i].nsswitch);
+		assert_int_equal(resolv_conf_is_stub(&conf), cases[i].stub);
+		assert_int_equal(resolv_is_resolved(&conf, path), cases[i].resolved);
+	}
+	assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +176,7 @@ int main(void)
 		cmocka_unit_test(overlong_names_are_left_out),
 		cmocka_unit_test(nul_bytes_are_no_end),
 		cmocka_unit_test(reads_files),
+		cmocka_unit_test(knows_resolved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

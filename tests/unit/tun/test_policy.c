@@ -210,6 +210,40 @@ static void nameservers(void **state)
 	}
 }
 
+static void domains_are_host_names(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t bytes;
+		int wanted;
+	} cases[] = {
+		{"", 0, 0},
+		{"~svc\0default.svc.cluster.local", 31, 0},
+		{"~", 2, -EINVAL},
+		{"", 1, -EINVAL},
+		{".", 2, -EINVAL},
+		{"~.", 3, -EINVAL},
+		{"a..b", 5, -EINVAL},
+		{"svc.", 5, -EINVAL},
+		{"a b", 4, -EINVAL},
+		{"~svc\0~~svc", 11, -EINVAL},
+	};
+	char many[2 * (POLICY_DOMAINS + 1)] = "", label[66];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(
+			policy_check_domains(cases[i].text, cases[i].bytes, NULL), cases[i].wanted);
+	for (size_t i = 0; i < sizeof(many); i += 2)
+		many[i] = 'a';
+	assert_int_equal(policy_check_domains(many, sizeof(many) - 2, NULL), 0);
+	assert_int_equal(policy_check_domains(many, sizeof(many), NULL), -E2BIG);
+	memset(label, 'a', sizeof(label));
+	label[64] = '\0';
+	assert_int_equal(policy_check_domains(label, 65, NULL), -EINVAL);
+	assert_int_equal(policy_check_domains(label + 1, 64, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +253,7 @@ int main(void)
 		cmocka_unit_test(devices),
 		cmocka_unit_test(device_names),
 		cmocka_unit_test(nameservers),
+		cmocka_unit_test(domains_are_host_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

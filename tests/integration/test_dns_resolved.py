@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A laptop whose resolver is the real systemd-resolved, asked by its stub and by glibc's module for it."""
+
+import os
+import signal
+import time
+
+import pytest
+from conftest import wait_for
+from resolved import ResolvedLaptop
+
+DOMAINS = ("demo.svc.cluster.local", "~cluster.local", "~svc", "~demo", "~kube-system")
+
+
+@pytest.fixture(params=[False, True], ids=["stub", "nss"])
+def resolved(request, laptop, tmp_path):
+    made = ResolvedLaptop(laptop, tmp_path / "resolved", nss=request.param)
+    made.nss = request.param
+    yield made
+    made.close()
+
+
+def addresses(laptop, name):
+    """As any program of glibc's asks."""
+    out = laptop.run("getent", "ahostsv4", name, check=False).stdout
+    return sorted({line.split()[0] for line in out.splitlines()})
+
+
+def test_names_by_resolved(resolved, cluster):
+    public = addresses(resolved, "www.example.com")
+    before = resolved.links(), resolved.run("cat", "/etc/resolv.conf").stdout, resolved.run("nft", "list", "ruleset").stdout
+    assert public
+    resolved.connect("--namespace", "demo")
+    ip = cluster.cluster_ip()
+    told = resolved.status()["root_daemon"]
+    assert told["dns"]["by"] == "systemd-resolved"
+    assert resolved.words("dns", told["device"]) == [f"127.0.0.1:{told['dns']['local_port']}"]
+    assert set(DOMAINS) <= set(resolved.words("domain", told["device"]))
+    protocols = resolved.resolvectl("status", told["device"]).stdout.split()
+    assert {"-DefaultRoute", "-LLMNR", "-mDNS", "-DNSOverTLS", "DNSSEC=no/unsupported"} <= set(protocols)
+    for name in ("web.demo", "web.demo.svc", "web.demo.svc.cluster.local"):
+        assert addresses(resolved, name) == [ip], name
+    if resolved.nss:
+        assert addresses(resolved, "web") == [ip]
+    assert resolved.curl("http://web.demo/").startswith("hello from pod")
+    assert addresses(resolved, "absent.demo") == []
+    # The redirect is not used, resolv.conf is as it was, and other names do not come to us.
+    assert resolved.run("nft", "list", "ruleset").stdout == before[2]
+    assert resolved.run("cat", "/etc/resolv.conf").stdout == before[1]
+    asked = resolved.status()["root_daemon"]["dns"]["queries"]
+    resolved.resolvectl("flush-caches")
+    assert addresses(resolved, "www.example.com") == public
+    assert resolved.status()["root_daemon"]["dns"]["queries"] == asked
+    resolved.stop()
+    assert resolved.links() == before[0]
+    assert addresses(resolved, "web.demo") == []
+
+
+def test_daemons_die_and_resolved_restarts(resolved, cluster):
+    before = resolved.links()
+    resolved.connect("--namespace", "demo")
+    ip = cluster.cluster_ip()
+    device = resolved.status()["root_daemon"]["device"]
+    assert addresses(resolved, "web.demo") == [ip]
+    # A resolved that forgot all it was told: its state is gone too.
+    resolved.stop_resolved()
+    resolved.run("rm", "-rf", "/run/systemd/resolve/netif")
+    resolved.start_resolved()
+    wait_for("the domains anew", lambda: "~svc" in resolved.words("domain", device), 5)
+    assert addresses(resolved, "web.demo") == [ip]
+    os.kill(resolved.daemons()["rootd"], signal.SIGKILL)
+    wait_for("the link's end", lambda: resolved.links() == before, 5)
+    resolved.stop()
+    resolved.connect("--namespace", "demo")
+    assert addresses(resolved, "web.demo") == [ip]
+
+
+def test_new_address_within_a_second(resolved, cluster):
+    """Through resolved's own cache, which goes by the TTL."""
+    manifest = (
+        '{"apiVersion":"v1","kind":"Service","metadata":{"name":"cached","namespace":"demo"},"spec":{"ports":[{"port":80}]}}'
+    )
+    resolved.connect("--namespace", "demo")
+    assert addresses(resolved, "cached.demo") == []
+    try:
+        for _ in range(2):
+            cluster.apply(manifest)
+            changed = time.monotonic()
+            ip = cluster.cluster_ip("demo", "cached")
+            asked = time.monotonic()
+            while addresses(resolved, "cached.demo") != [ip]:
+                assert asked <= changed + 1
+                asked = time.monotonic()
+            cluster.kubectl("-n", "demo", "delete", "service", "cached")
+    finally:
+        cluster.kubectl("-n", "demo", "delete", "service", "cached", "--ignore-not-found")
