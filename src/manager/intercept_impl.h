@@ -88,7 +88,6 @@ struct intercepts {
 	char *namespace;
 	bool has_ipv4, has_ipv6;
 	bool leader;
-	uint64_t trim_ms; /* when to give memory back; 0: done */
 	struct intercept *table;
 	struct target *targets;
 	struct seat *seats;

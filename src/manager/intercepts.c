@@ -10,7 +10,6 @@
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/log.h"
-#include "core/resident.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
@@ -24,8 +23,6 @@
 #define HOLD_MS 6000
 /* Counters alone are written this often at most. */
 #define COUNTS_MS 2000
-/* Preparing an intercept is over by then; what only that needed is given back. */
-#define SETTLE_MS 3000
 
 uint64_t intercepts_now(const struct intercepts *set)
 {
@@ -98,22 +95,12 @@ static void on_sweep(uv_timer_t *timer)
 			seat_step(seat);
 	}
 	targets_reap(set);
-	if (set->trim_ms > 0 && now >= set->trim_ms) {
-		set->trim_ms = 0;
-		resident_trim();
-	}
-	if (!set->table && !set->targets && set->trim_ms == 0)
+	if (!set->table && !set->targets)
 		(void)uv_timer_stop(timer);
-}
-
-static void trim_later(struct intercepts *set)
-{
-	set->trim_ms = intercepts_now(set) + SETTLE_MS;
 }
 
 static void forget(struct intercept *intercept)
 {
-	trim_later(intercept->set);
 	intercept_leave(intercept);
 	if (intercept->target)
 		intercept->target->users--;
@@ -211,7 +198,6 @@ static void on_connected(void *user, const char *uid, const char *agent, const c
 
 	if (!seat)
 		return;
-	trim_later(user);
 	(void)snprintf(seat->agent, sizeof(seat->agent), "%s", agent);
 	(void)snprintf(seat->container, sizeof(seat->container), "%s", container);
 	seat_step(seat);

@@ -24,9 +24,7 @@
 #include "tunnel/identity.h"
 #include "tunnel/server.h"
 
-/* Lists and first TLS handshakes are over by then, in any cluster that answers. */
-#define SETTLE_MS 3000
-#define DNS_PORT  53
+#define DNS_PORT 53
 /* Answers of the API server that the end waits for. */
 #define ENDINGS_MS        800
 #define STOP_REASON       "the traffic-manager is shutting down"
@@ -44,7 +42,8 @@ struct service {
 	struct fate fate;
 	const struct manager_options *options;
 	char *namespace;
-	uv_timer_t timer; /* until settled, then of service_stop() */
+	uv_timer_t timer; /* of resident, then of service_stop() */
+	struct resident resident;
 	unsigned int endings; /* answers that service_stop() waits for */
 	bool stopping;
 };
@@ -73,9 +72,11 @@ static void on_peer(void *user, struct tunnel_peer *tunnel)
 	tunnel_peer_set_user(tunnel, peer);
 }
 
-static void on_settled(uv_timer_t *timer UNUSED)
+static void on_tick(uv_timer_t *timer)
 {
-	resident_trim();
+	struct service *service = timer->data;
+
+	resident_tick(&service->resident);
 }
 
 static void on_peer_gone(void *user, struct tunnel_peer *tunnel)
@@ -83,12 +84,8 @@ static void on_peer_gone(void *user, struct tunnel_peer *tunnel)
 	struct service *service = user;
 	struct peer *peer = tunnel_peer_get_user(tunnel);
 
-	if (!peer)
-		return;
-	sessions_leave(service->sessions, peer);
-	/* What its flows needed is not kept for the next one. */
-	if (!service->stopping)
-		(void)uv_timer_start(&service->timer, on_settled, SETTLE_MS, 0);
+	if (peer)
+		sessions_leave(service->sessions, peer);
 }
 
 static void on_stream(void *user, struct tunnel_peer *tunnel, struct h2_stream *stream,
@@ -286,7 +283,7 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 	(void)uv_timer_init(loop, &service->timer);
 	service->timer.data = service;
 	*ret_service = service;
-	(void)uv_timer_start(&service->timer, on_settled, SETTLE_MS, 0);
+	(void)uv_timer_start(&service->timer, on_tick, RESIDENT_TICK_MS, RESIDENT_TICK_MS);
 	r = open_all(service, options, err);
 	if (r < 0) {
 		service->stopping = true;
