@@ -10,9 +10,10 @@
 #include "core/attr.h"
 #include "core/err.h"
 #include "manager/agents.h"
+#include "manager/session.h"
 #include "tunnel/target.h"
 
-#define IDLE_MAX_S (24 * 60 * 60)
+#define SECONDS_MAX (24 * 60 * 60)
 
 enum option_key {
 	OPTION_PORT = 'p',
@@ -23,6 +24,7 @@ enum option_key {
 	OPTION_AGENT_PORT = 0x103,
 	OPTION_POD_NAME = 0x104,
 	OPTION_AGENT_IDLE = 0x105,
+	OPTION_SESSION_TTL = 0x106,
 };
 
 static const struct argp_option option_table[] = {
@@ -31,6 +33,8 @@ static const struct argp_option option_table[] = {
 		"Serve agents on this port ($AGENT_PORT, 8082)", 0},
 	{"agent-idle", OPTION_AGENT_IDLE, "SECONDS", 0,
 		"Agents without an intercept end after this ($AGENT_IDLE, 600)", 0},
+	{"session-ttl", OPTION_SESSION_TTL, "SECONDS", 0,
+		"Sessions without a tunnel end after this at the latest ($SESSION_TTL, 86400)", 0},
 	{"namespace", OPTION_NAMESPACE, "NS", 0,
 		"Namespace of the Session objects ($POD_NAMESPACE)", 0},
 	{"pod-name", OPTION_POD_NAME, "NAME", 0, "Own name, whose image agents have ($POD_NAME)",
@@ -51,6 +55,7 @@ static const struct {
 	{OPTION_PORT, "MANAGER_PORT"},
 	{OPTION_AGENT_PORT, "AGENT_PORT"},
 	{OPTION_AGENT_IDLE, "AGENT_IDLE"},
+	{OPTION_SESSION_TTL, "SESSION_TTL"},
 	{OPTION_NAMESPACE, "POD_NAMESPACE"},
 	{OPTION_POD_NAME, "POD_NAME"},
 	{OPTION_POD_IPS, "POD_IPS"},
@@ -69,13 +74,13 @@ static int parse_port(const char *text, uint16_t *ret_port)
 	return 0;
 }
 
-/* 1 s to a day, as the agent takes it. */
+/* 1 s to a day, as the agent and a Session take it. */
 static int parse_seconds(const char *text, uint32_t *ret_seconds)
 {
 	char *end = NULL;
 	unsigned long seconds = strtoul(text, &end, 10);
 
-	if (!isdigit((unsigned char)text[0]) || *end || seconds < 1 || seconds > IDLE_MAX_S)
+	if (!isdigit((unsigned char)text[0]) || *end || seconds < 1 || seconds > SECONDS_MAX)
 		return -EINVAL;
 	*ret_seconds = (uint32_t)seconds;
 	return 0;
@@ -92,6 +97,8 @@ static int set_option(struct manager_options *options, int key, const char *valu
 		return parse_port(value, &options->agent_port);
 	case OPTION_AGENT_IDLE:
 		return parse_seconds(value, &options->agent_idle_s);
+	case OPTION_SESSION_TTL:
+		return parse_seconds(value, &options->session_ttl_s);
 	case OPTION_POD_NAME:
 		options->pod = value;
 		return 0;
@@ -142,6 +149,7 @@ void manager_options_parse(int argc, char **argv, struct manager_options *ret_op
 	struct manager_options options = {.port = MANAGER_PORT,
 		.agent_port = MANAGER_AGENT_PORT,
 		.agent_idle_s = AGENTS_IDLE_S,
+		.session_ttl_s = SESSION_TTL_MAX_S,
 		.pod_ips = "",
 		.log_level = LOG_LEVEL_INFO};
 

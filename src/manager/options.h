@@ -21,6 +21,7 @@ struct manager_options {
 	const char *pod_ips; /* separated by commas; "" when unknown */
 	const char *kubeconfig; /* NULL: the pod's service account */
 	uint32_t agent_idle_s; /* an agent without an intercept ends itself after this */
+	uint32_t session_ttl_s; /* a Session without a tunnel ends after this at the latest */
 	enum log_level log_level;
 };
 

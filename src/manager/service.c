@@ -234,6 +234,7 @@ static int open_all(struct service *service, const struct manager_options *optio
 		return r;
 	service->namespace = xstrdup(options->namespace ? options->namespace : config->namespace);
 	service->sessions = sessions_new(service->loop, service->client, service->namespace);
+	sessions_limit_ttl(service->sessions, options->session_ttl_s);
 	start_info(service, &resolv);
 	start_intercepts(service);
 	return tunnel_server_new(

@@ -93,6 +93,14 @@ int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_
 	return 0;
 }
 
+void session_limit_ttl(struct session *session, unsigned int max_s, uint64_t now_ms)
+{
+	const uint64_t latest_ms = now_ms + MAX((uint64_t)max_s * 1000, SESSION_GRACE_MS);
+
+	session->ttl_s = MIN(session->ttl_s, max_s);
+	session->expires_ms = MIN(session->expires_ms, latest_ms);
+}
+
 void session_update(struct session *session, json_object *object, uint64_t now_ms, time_t now_wall)
 {
 	time_t seen = parse_time(get_string(object, "status", "lastSeen"));

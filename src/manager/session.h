@@ -58,6 +58,8 @@ NODISCARD int session_parse(json_object *object, bool is_new, uint64_t now_ms, t
 	struct session **ret_session, struct err *err);
 /* Takes over what may change in the object: lastSeen and deletionTimestamp. */
 void session_update(struct session *session, json_object *object, uint64_t now_ms, time_t now_wall);
+/* It ends without a peer sooner than it asks for, if max_s says so; after the grace in any case. */
+void session_limit_ttl(struct session *session, unsigned int max_s, uint64_t now_ms);
 void session_free(struct session *session); /* NULL-safe; not in any table */
 
 void session_peer_joined(struct session *session, uint64_t now_ms, time_t now_wall);

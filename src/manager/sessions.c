@@ -29,6 +29,7 @@ struct sessions {
 	struct session *table; /* by uid; owns */
 	struct peer *peers; /* owns */
 	uv_timer_t sweep;
+	unsigned int ttl_max_s;
 	bool synced;
 	void (*on_change)(void *user, const char *uid); /* or NULL */
 	void *change_user;
@@ -175,6 +176,7 @@ static void on_seen(struct sessions *sessions, const char *uid, json_object *obj
 			log_warn("session ignored", "error=%s", err.msg);
 			return;
 		}
+		session_limit_ttl(session, sessions->ttl_max_s, now_ms(sessions));
 		session->table = sessions;
 		HASH_ADD_STR(sessions->table, uid, session);
 		log_info("session found", "name=%s owner=%s", session->name, session->owner);
@@ -228,10 +230,16 @@ struct sessions *sessions_new(uv_loop_t *loop, struct kube_client *client, const
 	sessions->loop = loop;
 	sessions->client = client;
 	sessions->namespace = xstrdup(namespace);
+	sessions->ttl_max_s = SESSION_TTL_MAX_S;
 	(void)uv_timer_init(loop, &sessions->sweep);
 	sessions->sweep.data = sessions;
 	sessions->watch = kube_watch_start(client, path, &watch_events, sessions);
 	return sessions;
+}
+
+void sessions_limit_ttl(struct sessions *sessions, unsigned int max_s)
+{
+	sessions->ttl_max_s = max_s;
 }
 
 static void on_closed(uv_handle_t *handle)

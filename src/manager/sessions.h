@@ -30,6 +30,8 @@ struct peer {
 };
 
 struct sessions *sessions_new(uv_loop_t *loop, struct kube_client *client, const char *namespace);
+/* None is kept for longer without a tunnel, whatever it asks for. Before the loop runs. */
+void sessions_limit_ttl(struct sessions *sessions, unsigned int max_s);
 /* Stops the watch; every peer must be gone. Deferred. NULL-safe. */
 void sessions_free(struct sessions *sessions);
 bool sessions_synced(const struct sessions *sessions);

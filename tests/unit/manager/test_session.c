@@ -153,6 +153,23 @@ static void expiry_of_new_sessions(void **state)
 	session_free(session);
 }
 
+/* What an object from before the manager's start still has is cut, too, but not below the grace. */
+static void expiry_by_the_managers_limit(void **state)
+{
+	struct session *session = parse("\"publicKey\":\"" KEY "\",\"ttlSeconds\":900", "");
+
+	(void)state;
+	session_limit_ttl(session, 10, NOW_MS);
+	assert_int_equal(session->ttl_s, 10);
+	assert_int_equal(session->expires_ms, NOW_MS + SESSION_GRACE_MS);
+	session_peer_joined(session, NOW_MS, NOW_WALL);
+	session_peer_left(session, NOW_MS + 1000, NOW_WALL + 1);
+	assert_int_equal(session->expires_ms, NOW_MS + 11000);
+	session_limit_ttl(session, 3600, NOW_MS);
+	assert_int_equal(session->ttl_s, 10);
+	session_free(session);
+}
+
 static void another_replica_keeps_it_alive(void **state)
 {
 	struct session *session = parse("\"publicKey\":\"" KEY "\",\"ttlSeconds\":120", "");
@@ -285,6 +302,7 @@ int main(void)
 		cmocka_unit_test(bounds_the_ttl),
 		cmocka_unit_test(expiry_of_found_sessions),
 		cmocka_unit_test(expiry_of_new_sessions),
+		cmocka_unit_test(expiry_by_the_managers_limit),
 		cmocka_unit_test(another_replica_keeps_it_alive),
 		cmocka_unit_test(peers_hold_it),
 		cmocka_unit_test(status_is_written_when_due),
