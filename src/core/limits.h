@@ -56,6 +56,9 @@
 #define LIMIT_HEARTBEAT_MS 2000
 /* Without any byte for this long the carrier is dead. */
 #define LIMIT_CARRIER_SILENCE_MS 5000
+/* Without an answer to a heartbeat for this long, or four round trips, another one is opened beside
+ * it: above what a lost packet's retransmission takes. */
+#define LIMIT_CARRIER_SUSPECT_MS 1000
 /* The manager's dial of a pod or service: longer than any SYN retry that may still succeed. */
 #define LIMIT_DIAL_MS 120000
 

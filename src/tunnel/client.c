@@ -137,6 +137,14 @@ static void on_writable(void *user)
 		h2_session_wake(tunnel->h2);
 }
 
+static void on_silence(void *user, bool silent)
+{
+	struct tunnel_client *tunnel = user;
+
+	if (tunnel->events.on_silence && !tunnel->freed)
+		tunnel->events.on_silence(tunnel->user, silent);
+}
+
 static void on_pipe_closed(void *user, const struct err *err)
 {
 	client_closed(user, err);
@@ -150,10 +158,12 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 		.on_record = on_record,
 		.on_data = on_data,
 		.on_writable = on_writable,
+		.on_silence = on_silence,
 		.on_closed = on_pipe_closed,
 	};
-	const struct pipe_config pipe_config = {
-		.ping_ms = LIMIT_HEARTBEAT_MS, .silence_ms = LIMIT_CARRIER_SILENCE_MS};
+	const struct pipe_config pipe_config = {.ping_ms = LIMIT_HEARTBEAT_MS,
+		.silence_ms = LIMIT_CARRIER_SILENCE_MS,
+		.suspect_ms = LIMIT_CARRIER_SUSPECT_MS};
 	struct tunnel_client *tunnel = XNEW(struct tunnel_client);
 
 	tunnel->loop = loop;
@@ -166,6 +176,13 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 	uv_timer_start(&tunnel->deadline, on_deadline, LIMIT_HANDSHAKE_MS, 0);
 	tunnel->pipe = pipe_new(loop, carrier, &pipe_config, &pipe_events, tunnel);
 	return tunnel;
+}
+
+void tunnel_client_set_events(
+	struct tunnel_client *tunnel, const struct tunnel_client_events *events, void *user)
+{
+	tunnel->events = *events;
+	tunnel->user = user;
 }
 
 void tunnel_client_check(struct tunnel_client *tunnel)

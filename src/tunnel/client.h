@@ -36,12 +36,18 @@ struct tunnel_client_events {
 	void (*on_ready)(void *user);
 	/* reverse: a request of the manager; set events and respond, now or later. */
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
+	/* The manager has not answered a heartbeat in LIMIT_CARRIER_SUSPECT_MS, or is heard again:
+	 * the path may be cut. May be NULL. */
+	void (*on_silence)(void *user, bool silent);
 	void (*on_closed)(void *user, const struct err *err);
 };
 
 struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier,
 	const struct tunnel_client_config *config, const struct tunnel_client_events *events,
 	void *user);
+/* Whose it is from now on. */
+void tunnel_client_set_events(
+	struct tunnel_client *tunnel, const struct tunnel_client_events *events, void *user);
 /* The HTTP/2 session to open streams on; NULL before on_ready and after on_closed, and of a
  * reversed tunnel. Borrowed. */
 struct h2_session *tunnel_client_h2(const struct tunnel_client *tunnel);

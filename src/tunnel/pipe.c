@@ -6,6 +6,9 @@
  * Heartbeat: any byte of the peer is a sign of life, a PING asks for one. A timer that fires late
  * says that this process stood still (SIGSTOP, a suspended laptop), not that the peer was silent:
  * then the peer gets one more PING and its time to answer it.
+ *
+ * Before the allowed silence is over an unanswered PING already says that the path may be cut: the
+ * owner hears of it and may look for another one, while this one has its chance.
  */
 #include "tunnel/pipe.h"
 
@@ -29,6 +32,8 @@
 #define LATE_PART 4
 /* What is left to the peer then, as a part of the allowed silence. */
 #define GRACE_PART 2
+/* Round trips without an answer that say something. */
+#define SUSPECT_ROUNDS 4
 
 static uint64_t now_ms(void)
 {
@@ -116,6 +121,8 @@ static void on_ack_timer(uv_timer_t *timer)
 static void send_ping(struct pipe *pipe, uint64_t now)
 {
 	pipe->last_ping_ms = now;
+	if (pipe->asked_ms == 0)
+		pipe->asked_ms = now;
 	/* Without room there are bytes under way whose ACK is as good an answer. */
 	if (carrier_room(pipe->carrier) == 0)
 		return;
@@ -127,6 +134,16 @@ static void send_ping(struct pipe *pipe, uint64_t now)
 
 static void on_timer(uv_timer_t *timer);
 
+/* When the peer becomes suspect; UINT64_MAX: it was not asked, or is already. */
+static uint64_t suspect_due(const struct pipe *pipe)
+{
+	uint64_t wait_ms = pipe->check_due_ms > 0 ? PIPE_CHECK_SUSPECT_MS : pipe->config.suspect_ms;
+
+	if (pipe->config.suspect_ms == 0 || pipe->asked_ms == 0 || pipe->silent)
+		return UINT64_MAX;
+	return pipe->asked_ms + MAX(wait_ms, (uint64_t)pipe->rtt_us * SUSPECT_ROUNDS / 1000);
+}
+
 static void arm_timer(struct pipe *pipe, uint64_t now)
 {
 	uint64_t due = pipe->last_rx_ms + pipe->config.silence_ms;
@@ -135,6 +152,7 @@ static void arm_timer(struct pipe *pipe, uint64_t now)
 		due = MIN(due, pipe->last_ping_ms + pipe->config.ping_ms);
 	if (pipe->check_due_ms > 0)
 		due = MIN(due, pipe->check_due_ms);
+	due = MIN(due, suspect_due(pipe));
 	pipe->timer_due_ms = MAX(due, now + 1);
 	uv_update_time(pipe->timer.loop);
 	uv_timer_start(&pipe->timer, on_timer, pipe->timer_due_ms - now, 0);
@@ -147,9 +165,23 @@ void pipe_check(struct pipe *pipe)
 	if (!pipe->open || pipe->dead)
 		return;
 	pipe->check_due_ms = now + MAX((uint64_t)PIPE_CHECK_MS, pipe->rtt_us / 250);
+	pipe->asked_ms = 0;
 	send_ping(pipe, now);
 	if (!pipe->dead)
 		arm_timer(pipe, now);
+}
+
+static void check_suspect(struct pipe *pipe, uint64_t now, bool late)
+{
+	if (now < suspect_due(pipe))
+		return;
+	if (late) {
+		pipe->asked_ms = 0;
+		send_ping(pipe, now);
+		return;
+	}
+	pipe->silent = true;
+	pipe->events.on_silence(pipe->user, true);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -181,7 +213,26 @@ static void on_timer(uv_timer_t *timer)
 	} else if (pipe->config.ping_ms > 0 && now >= pipe->last_ping_ms + pipe->config.ping_ms) {
 		send_ping(pipe, now);
 	}
-	arm_timer(pipe, now);
+	check_suspect(pipe, now, late);
+	if (!pipe->dead)
+		arm_timer(pipe, now);
+}
+
+/* The peer is alive. */
+static void heard(struct pipe *pipe)
+{
+	bool asked = pipe->asked_ms > 0;
+
+	pipe->last_rx_ms = now_ms();
+	pipe->check_due_ms = pipe->asked_ms = 0;
+	pipe->heard_ms = uv_now(pipe->timer.loop);
+	/* Once for each PING: the timer need not go off where it was to be suspected. */
+	if (asked && pipe->config.suspect_ms > 0)
+		arm_timer(pipe, pipe->last_rx_ms);
+	if (pipe->silent) {
+		pipe->silent = false;
+		pipe->events.on_silence(pipe->user, false);
+	}
 }
 
 static void on_carrier_data(void *user, const uint8_t *data, size_t len)
@@ -190,9 +241,7 @@ static void on_carrier_data(void *user, const uint8_t *data, size_t len)
 	struct err err = ERR_INIT;
 	ssize_t r = 0;
 
-	pipe->last_rx_ms = now_ms();
-	pipe->check_due_ms = 0;
-	pipe->heard_ms = uv_now(pipe->timer.loop);
+	heard(pipe);
 	while (len > 0 && !pipe->dead) {
 		r = pipe_take(pipe, data, len, &err);
 		if (r < 0)

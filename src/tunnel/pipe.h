@@ -10,6 +10,7 @@
 #ifndef TUNNEL_PIPE_H
 #define TUNNEL_PIPE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -18,6 +19,8 @@
 struct carrier;
 struct err;
 #define PIPE_CHECK_MS 1000
+/* After pipe_check(), as config.suspect_ms. */
+#define PIPE_CHECK_SUSPECT_MS 200
 
 struct pipe;
 
@@ -49,6 +52,8 @@ enum pipe_record {
 struct pipe_config {
 	uint32_t ping_ms; /* 0: this side only answers */
 	uint32_t silence_ms; /* without a byte of the peer for so long it is over */
+	/* Without an answer to a PING for so long, or four round trips, on_silence(); 0: never. */
+	uint32_t suspect_ms;
 };
 
 struct pipe_events {
@@ -58,6 +63,8 @@ struct pipe_events {
 	/* Bytes of the stream; the view dies on return. A negative result ends the pipe. */
 	int (*on_data)(void *user, const uint8_t *data, size_t len, struct err *err);
 	void (*on_writable)(void *user);
+	/* The peer is silent (or is heard again); it may be dead. NULL with suspect_ms 0. */
+	void (*on_silence)(void *user, bool silent);
 	/* Over; err is set. Nothing but pipe_free() may follow. */
 	void (*on_closed)(void *user, const struct err *err);
 };

@@ -36,6 +36,8 @@ struct pipe {
 	uint64_t heard_ms; /* uv_now of the peer's last byte */
 	uint64_t last_rx_ms, last_ping_ms, last_ack_ms, timer_due_ms;
 	uint64_t check_due_ms; /* of pipe_check(), 0: none is under way */
+	uint64_t asked_ms; /* of the first PING since the peer was heard, 0: none */
+	bool silent; /* on_silence() has said so */
 	uint64_t ping_ns; /* token of the PING under way, 0: none */
 	uint64_t pong_token;
 	bool pong_due; /* a PING came while there was no room; only the last one is answered */

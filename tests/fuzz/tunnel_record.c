@@ -182,7 +182,10 @@ static void run(uint8_t mode, const uint8_t *data, size_t size, size_t piece)
 {
 	static const struct carrier_ops ops = {
 		"fuzz", carrier_no_start, carrier_some_room, carrier_count, carrier_no_free};
-	static const struct pipe_events events = {on_record, on_data, on_writable, on_closed};
+	static const struct pipe_events events = {.on_record = on_record,
+		.on_data = on_data,
+		.on_writable = on_writable,
+		.on_closed = on_closed};
 	static const struct h2_session_events h2_events = {on_stream, on_failed};
 	const struct pipe_config config = {.ping_ms = 0, .silence_ms = 60000};
 	struct rig rig = {.carrier.ops = &ops};

@@ -38,6 +38,9 @@ struct rig {
 	uint8_t last_type, data[1024];
 	size_t data_len;
 	struct err err;
+	uint32_t suspect_ms;
+	bool silent; /* as the last on_silence() said */
+	int silences;
 };
 
 static void memory_start(struct carrier *carrier)
@@ -98,6 +101,16 @@ static void on_closed(void *user, const struct err *err)
 	rig->err = *err;
 }
 
+static void on_silence(void *user, bool silent)
+{
+	struct rig *rig = user;
+
+	assert_int_not_equal(rig->silent, silent);
+	rig->silent = silent;
+	rig->silences += silent;
+}
+
+/* rig->suspect_ms is the caller's. */
 static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
 {
 	static const struct carrier_ops ops = {
@@ -107,10 +120,15 @@ static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
 		.send = memory_send,
 		.free = memory_free,
 	};
-	static const struct pipe_events events = {on_record, on_data, on_writable, on_closed};
-	const struct pipe_config config = {.ping_ms = ping_ms, .silence_ms = silence_ms};
+	static const struct pipe_events events = {.on_record = on_record,
+		.on_data = on_data,
+		.on_writable = on_writable,
+		.on_silence = on_silence,
+		.on_closed = on_closed};
+	const struct pipe_config config = {
+		.ping_ms = ping_ms, .silence_ms = silence_ms, .suspect_ms = rig->suspect_ms};
 
-	memset(rig, 0, sizeof(*rig));
+	*rig = (struct rig){.suspect_ms = config.suspect_ms};
 	rig->carrier.base.ops = &ops;
 	rig->carrier.room = 1;
 	uv_loop_init(&rig->loop);

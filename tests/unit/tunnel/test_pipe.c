@@ -51,7 +51,7 @@ static void test_records(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		for (size_t piece = 1; piece <= rows[i].len; piece++) {
-			struct rig rig;
+			struct rig rig = {.suspect_ms = 0};
 
 			rig_init(&rig, 0, 60000);
 			if (rows[i].open)
@@ -70,7 +70,7 @@ static void test_records(void **state)
 
 static void test_close_text(void **state)
 {
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -82,7 +82,7 @@ static void test_close_text(void **state)
 static void test_data_out(void **state)
 {
 	uint8_t record[PIPE_DATA_HEADER_BYTES + 2] = {0};
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -103,7 +103,7 @@ static void test_data_out(void **state)
 static void test_acks(void **state)
 {
 	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -122,7 +122,7 @@ static void test_acks_are_few(void **state)
 	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
 	const unsigned int records = 1024;
 	uint64_t start = uv_hrtime(), elapsed_ms;
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -143,7 +143,7 @@ static void test_acks_are_few(void **state)
 /* A peer that asks and does not read gets one answer when there is room, not a queue. */
 static void test_ping_flood(void **state)
 {
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -173,7 +173,7 @@ static void run_until(struct rig *rig, const size_t *value, size_t least)
 static void test_rtt(void **state)
 {
 	uint8_t pong[12];
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
 	rig_init(&rig, 20, 60000);
@@ -190,7 +190,7 @@ static void test_rtt(void **state)
 
 static void test_silence(void **state)
 {
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 	uint64_t start = uv_hrtime();
 
 	(void)state;
@@ -205,11 +205,35 @@ static void test_silence(void **state)
 	rig_done(&rig);
 }
 
+/* An unanswered PING says so long before the end, and a byte takes it back. */
+static void test_suspect(void **state)
+{
+	struct rig rig = {.suspect_ms = 60};
+	uint64_t start = uv_hrtime();
+
+	(void)state;
+	rig_init(&rig, 20, 10000);
+	pipe_open(rig.pipe);
+	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
+	while (!rig.silent && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	/* 20 ms to the next PING, then its time. */
+	assert_true(uv_hrtime() - start >= 78000000ull);
+	assert_int_equal(rig.closed, 0);
+	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
+	assert_false(rig.silent);
+	while (!rig.silent && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.silences, 2);
+	assert_int_equal(rig.closed, 0);
+	rig_done(&rig);
+}
+
 /* The process stood still (SIGSTOP, a suspended laptop): the peer is asked once more before it is
  * given up. */
 static void test_own_pause(void **state)
 {
-	struct rig rig;
+	struct rig rig = {.suspect_ms = 0};
 	uint64_t start;
 	size_t before;
 
@@ -245,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_ping_flood),
 		cmocka_unit_test(test_rtt),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_own_pause),
 	};
 
