@@ -5,6 +5,7 @@
  */
 #include "cluster/carrier.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 
 enum way { WAY_PROXY, WAY_FORWARD, WAY_COUNT };
 
+static_assert(WAY_COUNT == KUBE_CARRIER_WAYS, "a report has every way");
+
 static const char *const way_names[WAY_COUNT] = {
 	[WAY_PROXY] = "services/proxy", [WAY_FORWARD] = "port-forward"};
 
@@ -41,12 +44,30 @@ struct attempt {
 struct kube_carrier_open {
 	struct kube_client *client;
 	char *namespace;
+	enum kube_carrier_kind kind;
+	bool fresh;
 	uv_timer_t timer; /* the second way's start */
 	struct attempt attempts[WAY_COUNT];
 	kube_carrier_fn on_done;
 	void *user;
-	bool second; /* a second way is allowed */
 };
+
+int kube_carrier_parse(const char *name, enum kube_carrier_kind *ret_kind, struct err *err)
+{
+	if (!name)
+		*ret_kind = KUBE_CARRIER_AUTO;
+	else if (strcmp(name, way_names[WAY_PROXY]) == 0)
+		*ret_kind = KUBE_CARRIER_PROXY;
+	else if (strcmp(name, way_names[WAY_FORWARD]) == 0)
+		*ret_kind = KUBE_CARRIER_PORT_FORWARD;
+	else
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"there is no carrier \"%.40s\"; there are %s and %s (without one: "
+			"whichever "
+			"opens first)",
+			name, way_names[WAY_PROXY], way_names[WAY_FORWARD]);
+	return 0;
+}
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -67,14 +88,37 @@ void kube_carrier_cancel(struct kube_carrier_open *open)
 	uv_close((uv_handle_t *)&open->timer, on_timer_closed);
 }
 
-static void finish(
-	struct kube_carrier_open *open, int r, struct carrier *carrier, const struct err *err)
+static enum kube_carrier_fate fate_of(const struct kube_carrier_open *open,
+	const struct attempt *attempt, const struct attempt *won)
 {
+	enum kube_carrier_kind own =
+		attempt->way == WAY_PROXY ? KUBE_CARRIER_PROXY : KUBE_CARRIER_PORT_FORWARD;
+
+	if (attempt == won)
+		return KUBE_CARRIER_CHOSEN;
+	if (attempt->failed)
+		return KUBE_CARRIER_FAILED;
+	if (attempt->tried)
+		return KUBE_CARRIER_SLOWER;
+	return open->kind == KUBE_CARRIER_AUTO || open->kind == own ? KUBE_CARRIER_UNTRIED
+								    : KUBE_CARRIER_OFF;
+}
+
+/* won: the attempt that carrier is of, or NULL. */
+static void finish(struct kube_carrier_open *open, struct carrier *carrier,
+	const struct attempt *won, const struct err *err)
+{
+	struct kube_carrier_report report = {0};
 	kube_carrier_fn on_done = open->on_done;
 	void *user = open->user;
 
+	for (int i = 0; i < WAY_COUNT; i++) {
+		report.ways[i].name = way_names[i];
+		report.ways[i].fate = fate_of(open, &open->attempts[i], won);
+		report.ways[i].err = open->attempts[i].err;
+	}
 	kube_carrier_cancel(open);
-	on_done(user, r, carrier, err);
+	on_done(user, carrier ? 0 : err->code, carrier, &report, err);
 }
 
 static void start_forward(struct attempt *attempt);
@@ -103,7 +147,7 @@ static void give_up(struct kube_carrier_open *open)
 		err_set(&err, first->code, first->kind, "%s: %.*s; %s: %.*s", way_names[WAY_PROXY],
 			ERR_MSG_BYTES / 2 - 32, first->msg, way_names[WAY_FORWARD],
 			ERR_MSG_BYTES / 2 - 32, second->msg);
-	finish(open, err.code, NULL, &err);
+	finish(open, NULL, NULL, &err);
 }
 
 static void attempt_failed(struct attempt *attempt, const struct err *err)
@@ -115,7 +159,7 @@ static void attempt_failed(struct attempt *attempt, const struct err *err)
 	attempt->err = *err;
 	attempt->failed = true;
 	wsconn_free(TAKE_PTR(attempt->conn));
-	if (open->second && !other->tried && !final(err))
+	if (open->kind == KUBE_CARRIER_AUTO && !other->tried && !final(err))
 		start_forward(other);
 	else if (!other->tried || other->failed)
 		give_up(open);
@@ -133,7 +177,7 @@ static void on_conn_open(void *user)
 		ws_carrier_new(TAKE_PTR(attempt->conn), attempt->way == WAY_FORWARD);
 	struct err none = ERR_INIT;
 
-	finish(attempt->open, 0, carrier, &none);
+	finish(attempt->open, carrier, attempt, &none);
 }
 
 /* Before it is started a connection has neither payload nor queue. */
@@ -186,7 +230,8 @@ static void start_forward(struct attempt *attempt)
 	struct kube_carrier_open *open = attempt->open;
 	auto_free char *path = xasprintf(
 		"/api/v1/namespaces/%s/pods?labelSelector=" POD_SELECTOR, open->namespace);
-	const struct kube_request_config config = {.method = "GET", .path = path};
+	const struct kube_request_config config = {
+		.method = "GET", .path = path, .fresh = open->fresh};
 
 	attempt->tried = true;
 	uv_timer_stop(&open->timer);
@@ -212,28 +257,37 @@ static void on_head_start_over(uv_timer_t *timer)
 	start_forward(&open->attempts[WAY_FORWARD]);
 }
 
-struct kube_carrier_open *kube_carrier_open(struct kube_client *client,
-	const char *manager_namespace, enum kube_carrier_kind kind, kube_carrier_fn on_done,
-	void *user)
+bool kube_carrier_reached(const struct kube_carrier_open *open)
+{
+	for (int i = 0; i < WAY_COUNT; i++) {
+		if (open->attempts[i].conn && wsconn_is_connected(open->attempts[i].conn))
+			return true;
+	}
+	return false;
+}
+
+struct kube_carrier_open *kube_carrier_open(
+	const struct kube_carrier_config *config, kube_carrier_fn on_done, void *user)
 {
 	struct kube_carrier_open *open = XNEW(struct kube_carrier_open);
 
-	open->client = client;
-	open->namespace = xstrdup(manager_namespace);
+	open->client = config->client;
+	open->namespace = xstrdup(config->manager_namespace);
+	open->kind = config->kind;
+	open->fresh = config->fresh;
 	open->on_done = on_done;
 	open->user = user;
-	open->second = kind == KUBE_CARRIER_AUTO;
-	uv_timer_init(kube_client_loop(client), &open->timer);
+	uv_timer_init(kube_client_loop(open->client), &open->timer);
 	open->timer.data = open;
 	for (int i = 0; i < WAY_COUNT; i++) {
 		open->attempts[i].open = open;
 		open->attempts[i].way = (enum way)i;
 	}
-	if (kind == KUBE_CARRIER_PORT_FORWARD)
+	if (open->kind == KUBE_CARRIER_PORT_FORWARD)
 		start_forward(&open->attempts[WAY_FORWARD]);
 	else
 		start_proxy(&open->attempts[WAY_PROXY]);
-	if (open->second)
+	if (open->kind == KUBE_CARRIER_AUTO)
 		uv_timer_start(&open->timer, on_head_start_over, HEAD_START_MS, 0);
 	return open;
 }

@@ -11,19 +11,54 @@
 #ifndef CLUSTER_CARRIER_H
 #define CLUSTER_CARRIER_H
 
+#include <stdbool.h>
+
 #include "cluster/client.h"
+#include "core/err.h"
 #include "tunnel/carrier.h"
 
 struct kube_carrier_open;
 
 enum kube_carrier_kind { KUBE_CARRIER_AUTO, KUBE_CARRIER_PROXY, KUBE_CARRIER_PORT_FORWARD };
 
-/* r 0: carrier is the caller's. Else err says what was tried and why each failed. */
-typedef void (*kube_carrier_fn)(void *user, int r, struct carrier *carrier, const struct err *err);
+/* What became of a way. */
+enum kube_carrier_fate {
+	KUBE_CARRIER_UNTRIED, /* the other one was open before its turn came */
+	KUBE_CARRIER_CHOSEN,
+	KUBE_CARRIER_SLOWER, /* the other one was open first */
+	KUBE_CARRIER_FAILED,
+	KUBE_CARRIER_OFF /* the other one was asked for by name */
+};
 
-struct kube_carrier_open *kube_carrier_open(struct kube_client *client,
-	const char *manager_namespace, enum kube_carrier_kind kind, kube_carrier_fn on_done,
-	void *user);
+#define KUBE_CARRIER_WAYS 2
+
+struct kube_carrier_report {
+	struct {
+		const char *name;
+		enum kube_carrier_fate fate;
+		struct err err; /* FAILED: why */
+	} ways[KUBE_CARRIER_WAYS];
+};
+
+/* r 0: carrier is the caller's. Else err says what was tried and why each failed. */
+typedef void (*kube_carrier_fn)(void *user, int r, struct carrier *carrier,
+	const struct kube_carrier_report *report, const struct err *err);
+
+struct kube_carrier_config {
+	struct kube_client *client;
+	const char *manager_namespace; /* copied */
+	enum kube_carrier_kind kind;
+	/* No connection from before is used: it may lead along a path that is gone. */
+	bool fresh;
+};
+
+struct kube_carrier_open *kube_carrier_open(
+	const struct kube_carrier_config *config, kube_carrier_fn on_done, void *user);
 void kube_carrier_cancel(struct kube_carrier_open *open);
+/* Whether the API server (or a proxy on the way) has been reached: what is missing is its word. */
+bool kube_carrier_reached(const struct kube_carrier_open *open);
+/* "services/proxy", "port-forward"; NULL: whichever is first. */
+NODISCARD int kube_carrier_parse(
+	const char *name, enum kube_carrier_kind *ret_kind, struct err *err);
 
 #endif /* CLUSTER_CARRIER_H */

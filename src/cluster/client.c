@@ -38,7 +38,7 @@ struct kube_request {
 	void *user;
 	struct err failure; /* of the credential: reported on the next turn */
 	bool started; /* the transfer is in the multi */
-	bool failed, retried, overflow, fresh_bytes;
+	bool failed, retried, overflow, fresh_bytes, fresh_connection;
 };
 
 static void list_add(struct kube_client *client, struct kube_request *request)
@@ -142,7 +142,9 @@ static void start_transfer(struct kube_request *request, const struct kube_crede
 	setup_method(request);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->transport.headers);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	(void)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->fresh_connection ? 0L : 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->fresh_connection ? 1L : 0L);
+	(void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->fresh_connection ? 1L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, request);
 	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
@@ -332,6 +334,7 @@ static void start(struct kube_client *client, const struct kube_request_config *
 	request->content_type =
 		xstrdup(config->content_type ? config->content_type : "application/json");
 	request->payload = config->body ? xstrdup(config->body) : NULL;
+	request->fresh_connection = config->fresh;
 	request->on_chunk = on_chunk;
 	request->on_done = on_done;
 	request->user = user;

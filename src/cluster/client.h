@@ -14,6 +14,7 @@
 #define CLUSTER_CLIENT_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <uv.h>
 
 #include "core/attr.h"
@@ -35,6 +36,7 @@ struct kube_request_config {
 	const char *path; /* "/api/v1/namespaces?limit=1": the caller has escaped it */
 	const char *content_type; /* NULL: application/json */
 	const char *body; /* copied; NULL for none */
+	bool fresh; /* on a connection of its own: one from before may be dead without a word */
 };
 
 NODISCARD int kube_client_new(uv_loop_t *loop, const struct kube_config *config,

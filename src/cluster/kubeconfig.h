@@ -43,6 +43,7 @@ struct kube_config {
 	/* Of the cluster's extension "telepresence.io": subnets as text, NULL-terminated or NULL.
 	 */
 	char **also_proxy, **never_proxy, **allow_conflicting;
+	char *carrier; /* of the same extension: the only one to use, or NULL */
 };
 
 NODISCARD int kube_config_load(

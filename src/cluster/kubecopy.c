@@ -75,6 +75,7 @@ void kube_config_copy(struct kube_config *copy, const struct kube_config *config
 		.also_proxy = copy_list(config->also_proxy),
 		.never_proxy = copy_list(config->never_proxy),
 		.allow_conflicting = copy_list(config->allow_conflicting),
+		.carrier = copy_text(config->carrier),
 	};
 	dns_settings_copy(&copy->dns, &config->dns);
 }
@@ -101,5 +102,6 @@ void kube_config_done(struct kube_config *config)
 	strings_free(config->also_proxy);
 	strings_free(config->never_proxy);
 	strings_free(config->allow_conflicting);
+	free(config->carrier);
 	*config = (struct kube_config){.context = NULL};
 }

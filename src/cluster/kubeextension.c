@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/carrier.h"
 #include "cluster/kubeentry.h"
 #include "cluster/kubefile.h"
 #include "core/alloc.h"
@@ -160,6 +161,19 @@ static int read_dns(struct kubefile *file, const yaml_node_t *dns, struct dns_se
 	return r;
 }
 
+static int read_carrier(
+	struct kubefile *file, const yaml_node_t *extension, char **ret_name, struct err *err)
+{
+	enum kube_carrier_kind kind;
+	struct err why = ERR_INIT;
+	int r = kubefile_string(file, extension, "carrier", ret_name, err);
+
+	if (r == 0 && *ret_name && kube_carrier_parse(*ret_name, &kind, &why) < 0)
+		r = kubefile_error(
+			err, file, kubefile_get(file, extension, "carrier"), "%s", why.msg);
+	return r;
+}
+
 int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
 	const yaml_node_t *cluster, struct err *err)
 {
@@ -171,6 +185,8 @@ int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
 	if (r == 0)
 		r = kubefile_strings(file, extension, "allow-conflicting-subnets",
 			&config->allow_conflicting, err);
+	if (r == 0)
+		r = read_carrier(file, extension, &config->carrier, err);
 	if (r == 0)
 		r = read_dns(file, kubefile_get(file, extension, "dns"), &config->dns, err);
 	return r;

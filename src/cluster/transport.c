@@ -16,6 +16,11 @@
 #define DEAD_PEER_MS     15000
 #define KEEP_ALIVE_S     5
 #define KEEP_ALIVE_COUNT 3
+/* Most time between two retransmissions (Linux 6.15), so that a path that is back is noticed. */
+#define RETRANSMIT_MS 1000
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
 
 void kube_credential_done(struct kube_credential *credential)
 {
@@ -27,7 +32,7 @@ void kube_credential_done(struct kube_credential *credential)
 static int on_sockopt(void *user, curl_socket_t fd, curlsocktype purpose)
 {
 	const int on = 1, dead_ms = DEAD_PEER_MS, idle = KEEP_ALIVE_S, count = KEEP_ALIVE_COUNT;
-	const int unsent = LIMIT_CARRIER_UNSENT_BYTES;
+	const int unsent = LIMIT_CARRIER_UNSENT_BYTES, retransmit_ms = RETRANSMIT_MS;
 
 	(void)user;
 	(void)purpose;
@@ -38,6 +43,7 @@ static int on_sockopt(void *user, curl_socket_t fd, curlsocktype purpose)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &retransmit_ms, sizeof(retransmit_ms));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	return CURL_SOCKOPT_OK;
 }

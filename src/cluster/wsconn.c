@@ -238,6 +238,11 @@ void wsconn_start(struct wsconn *conn)
 	wsconn_more(conn);
 }
 
+bool wsconn_is_connected(const struct wsconn *conn)
+{
+	return conn->phase == PHASE_UPGRADE || conn->phase == PHASE_OPEN;
+}
+
 size_t wsconn_room(const struct wsconn *conn)
 {
 	if (conn->phase != PHASE_OPEN || conn->queue.len >= LIMIT_CARRIER_QUEUE_BYTES)

@@ -10,6 +10,7 @@
 #ifndef CLUSTER_WSCONN_H
 #define CLUSTER_WSCONN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cluster/client.h"
@@ -31,6 +32,8 @@ struct wsconn *wsconn_open(struct kube_client *client, const char *path, const c
 void wsconn_set_events(struct wsconn *conn, const struct wsconn_events *events, void *user);
 /* After on_open: payload may come from now on. */
 void wsconn_start(struct wsconn *conn);
+/* The server has been reached: the credential, the connection and TLS are done. */
+bool wsconn_is_connected(const struct wsconn *conn);
 size_t wsconn_room(const struct wsconn *conn);
 /* One binary message; prefix may be NULL. Failures come by on_closed, later. */
 void wsconn_send(

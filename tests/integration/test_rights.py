@@ -56,7 +56,11 @@ def test_port_forward_is_the_fallback(connected, cluster):
     try:
         argv = [ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "forwarder"]
         connected.telepresence("connect", "--kubeconfig", run(argv).stdout.strip())
-        assert connected.status()["traffic_manager"]["carrier"] == "port-forward"
+        status = connected.status()["traffic_manager"]
+        assert status["carrier"] == "port-forward"
+        refused = next(one for one in status["carriers"] if one["name"] == "services/proxy")
+        assert refused["state"] == "failed" and 'cannot get resource "services/proxy"' in refused["reason"]
+        assert "Not used          : services/proxy (failed: " in connected.telepresence("status").stdout
         assert connected.curl("http://web.demo/").startswith("hello from pod web-")
     finally:
         connected.stop()

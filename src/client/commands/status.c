@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/cli/daemon.h"
 #include "client/cli/describe.h"
@@ -163,6 +164,40 @@ static void print_root_daemon(struct cli *cli, json_object *daemon)
 	print_subnets(cli, "Never Proxy", json_get(daemon, "never_proxy_subnets", json_type_array));
 }
 
+/* "2026-08-22T14:03:11Z" as people read it; what it is not stays as it is. */
+static void print_since(struct cli *cli, const char *since)
+{
+	struct tm utc = {0}, local;
+	char text[64];
+	time_t when;
+
+	if (!since)
+		return;
+	if (strptime(since, "%Y-%m-%dT%H:%M:%SZ", &utc)) {
+		when = timegm(&utc);
+		if (localtime_r(&when, &local) &&
+			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0)
+			since = text;
+	}
+	cli_print(cli, "  %-18s: %s\n", "Since", since);
+}
+
+/* The carriers that are not used, and why. */
+static void print_unused(struct cli *cli, json_object *carriers)
+{
+	size_t count = carriers ? json_object_array_length(carriers) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		json_object *carrier = json_object_array_get_idx(carriers, i);
+		const char *name = json_get_string(carrier, "name");
+		const char *state = json_get_string(carrier, "state");
+		const char *reason = json_get_string(carrier, "reason");
+
+		if (name && state && reason)
+			cli_print(cli, "  %-18s: %s (%s: %s)\n", "Not used", name, state, reason);
+	}
+}
+
 static void print_manager(struct cli *cli, json_object *manager)
 {
 	static const struct row rows[] = {{"Version", "version"}, {"Tunnel", "carrier"}};
@@ -171,9 +206,11 @@ static void print_manager(struct cli *cli, json_object *manager)
 	cli_print(cli, "Traffic Manager: %s\n",
 		json_get_bool(manager, "connected") ? "Connected" : "Not connected");
 	print_rows(cli, manager, rows, ARRAY_SIZE(rows));
+	print_since(cli, json_get_string(manager, "carrier_since"));
 	if (rtt_us > 0)
 		cli_print(cli, "  %-18s: %lld.%lld ms\n", "Round trip", (long long)(rtt_us / 1000),
 			(long long)(rtt_us % 1000 / 100));
+	print_unused(cli, json_get(manager, "carriers", json_type_array));
 }
 
 static json_object *nothing_runs(void)

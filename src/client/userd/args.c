@@ -43,6 +43,9 @@ const struct connect_field connect_fields[] = {
 	FIELD("allow-conflicting-subnets", 280, FIELD_PREFIXES, allow_conflicting, "CIDR",
 		"Route this subnet to the cluster though a route of the laptop overlaps with it "
 		"(repeatable)"),
+	FIELD("carrier", 281, FIELD_STRING, carrier, "NAME",
+		"Reach the traffic-manager this way only: services/proxy or port-forward (default: "
+		"whichever opens first)"),
 	FIELD("image", 271, FIELD_STRING, image, "IMAGE", NULL),
 };
 const size_t connect_field_count = ARRAY_SIZE(connect_fields);
@@ -253,4 +256,9 @@ const char *connect_args_manager_namespace(const struct connect_args *args)
 	if (args->manager_namespace)
 		return args->manager_namespace;
 	return env && *env ? env : "ambassador";
+}
+
+const char *connect_args_carrier(const struct connect_args *args, const struct kube_config *kube)
+{
+	return args->carrier ? args->carrier : kube->carrier;
 }

@@ -27,7 +27,7 @@ struct prefix_list {
 struct connect_args {
 	char *kubeconfig, *context, *cluster, *user, *namespace, *server, *token, *as, *as_group;
 	char *certificate_authority, *client_certificate, *client_key, *tls_server_name;
-	char *manager_namespace, *image;
+	char *manager_namespace, *image, *carrier;
 	bool insecure_skip_tls_verify;
 	struct prefix_list also_proxy, never_proxy, allow_conflicting;
 };
@@ -65,5 +65,7 @@ NODISCARD char *connect_absolute_paths(const char *list);
 struct kube_overrides connect_args_overrides(const struct connect_args *args);
 /* --manager-namespace, $TELEPRESENCE_MANAGER_NAMESPACE, "ambassador". Borrowed. */
 const char *connect_args_manager_namespace(const struct connect_args *args);
+/* --carrier, or what the cluster's entry says; NULL: any. Borrowed. */
+const char *connect_args_carrier(const struct connect_args *args, const struct kube_config *kube);
 
 #endif /* CLIENT_USERD_ARGS_H */

@@ -49,6 +49,7 @@ struct intercepts *intercepts_new(const struct intercepts_config *config)
 	const struct reverse_config reverse = {.loop = config->loop,
 		.client = config->client,
 		.manager_namespace = config->manager_namespace,
+		.carrier_kind = config->carrier_kind,
 		.key = config->key,
 		.on_stream = on_stream,
 		.on_ready = on_reverse_ready,

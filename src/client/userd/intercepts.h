@@ -16,6 +16,7 @@
 
 #include "client/userd/intercept_args.h"
 #include "client/userd/match.h"
+#include "cluster/carrier.h"
 #include "core/attr.h"
 
 /* One laptop's; each is a watch and a handful of objects. */
@@ -46,6 +47,7 @@ struct intercepts_config {
 	uv_loop_t *loop;
 	struct kube_client *client;
 	const char *manager_namespace;
+	enum kube_carrier_kind carrier_kind;
 	const struct session_key *key;
 	const struct uplink *uplink;
 	/* intercepts_namespaces() (intercept_local.h) may say something else now; NULL: of no

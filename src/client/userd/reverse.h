@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "cluster/carrier.h"
 #include "core/attr.h"
 
 struct h2_head;
@@ -24,6 +25,7 @@ struct reverse_config {
 	struct kube_client *client;
 	const char *manager_namespace; /* these three are borrowed */
 	const struct session_key *key;
+	enum kube_carrier_kind carrier_kind;
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
 	void (*on_ready)(void *user); /* each time that it has been opened */
 	void *user;

@@ -9,12 +9,13 @@
 
 #include "client/userd/backoff.h"
 #include "client/userd/intercepts.h"
+#include "client/userd/former.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
+#include "client/userd/opening.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
-#include "cluster/carrier.h"
 #include "cluster/client.h"
 #include "cluster/install.h"
 #include "core/alloc.h"
@@ -45,9 +46,9 @@ static const struct step {
 	[SESSION_INSTALL] = {"install", session_install, BIT(SESSION_REGISTER) | BIT(SESSION_CHECK),
 		0},
 	[SESSION_OPEN] = {"open", session_open, BIT(SESSION_REGISTER) | BIT(SESSION_WAIT), 30000},
-	[SESSION_CHECK] = {"check", session_check, BIT(SESSION_OPEN) | BIT(SESSION_PROVE), 0},
-	[SESSION_PROVE] = {"prove", session_prove, BIT(SESSION_OPEN), 10000},
-	[SESSION_LEARN] = {"learn", session_learn, BIT(SESSION_PROVE), 10000},
+	[SESSION_CHECK] = {"check", session_check, BIT(SESSION_OPEN), 0},
+	[SESSION_LEARN] = {"learn", session_learn,
+		BIT(SESSION_OPEN) | BIT(SESSION_LEARN) | BIT(SESSION_CONNECTED), 10000},
 	[SESSION_RESOLVE] = {"resolve", session_resolve, BIT(SESSION_LEARN), 10000},
 	[SESSION_NETWORK] = {"network", session_network, BIT(SESSION_RESOLVE), 0},
 	[SESSION_TEST] = {"test", session_test, BIT(SESSION_NETWORK), 0},
@@ -134,11 +135,9 @@ static void cancel_step(struct session *session)
 		kube_request_cancel(TAKE_PTR(session->request));
 	if (session->install)
 		kube_install_cancel(TAKE_PTR(session->install));
-	if (session->opening)
-		kube_carrier_cancel(TAKE_PTR(session->opening));
+	opening_cancel(TAKE_PTR(session->opening));
 	hosts_cancel(TAKE_PTR(session->lookup));
 	selftest_cancel(TAKE_PTR(session->test));
-	carrier_free(TAKE_PTR(session->carrier));
 }
 
 void session_fail(struct session *session, const struct err *err, const char *hint)
@@ -213,6 +212,7 @@ static void enter_closing(struct session *session)
 	netwatch_free(TAKE_PTR(session->netwatch));
 	network_free(TAKE_PTR(session->network));
 	session->closing = 1;
+	former_clear(session->former);
 	session_drop_tunnel(session);
 	if (!intercepts_stop(session->intercepts, on_intercepts_stopped, session))
 		session_unregister(session);
@@ -235,8 +235,11 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	struct session *session;
 	json_object *copy;
 	struct proxy_lists lists;
+	enum kube_carrier_kind carrier_kind = KUBE_CARRIER_AUTO;
 	int r = kube_config_load(&overrides, &kube, err);
 
+	if (r == 0)
+		r = kube_carrier_parse(connect_args_carrier(args, kube), &carrier_kind, err);
 	if (r == 0)
 		r = proxy_lists_make(args, kube, &lists, err);
 	if (r == 0)
@@ -260,10 +263,13 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	session->kube = TAKE_PTR(kube);
 	session->key = key;
 	session->client = client;
+	session->carrier_kind = carrier_kind;
+	session->former = former_new(loop, NULL, NULL);
 	session->manager_namespace = xstrdup(connect_args_manager_namespace(args));
 	session->intercepts = intercepts_new(&(struct intercepts_config){.loop = loop,
 		.client = client,
 		.manager_namespace = session->manager_namespace,
+		.carrier_kind = carrier_kind,
 		.key = key,
 		.uplink = &session->uplink,
 		.on_namespaces = session_search,
@@ -310,6 +316,7 @@ void session_free(struct session *session)
 	netwatch_free(TAKE_PTR(session->netwatch));
 	network_free(TAKE_PTR(session->network));
 	session_drop_tunnel(session);
+	former_free(TAKE_PTR(session->former));
 	intercepts_free(TAKE_PTR(session->intercepts));
 	kube_client_free(TAKE_PTR(session->client));
 	uv_close((uv_handle_t *)&session->timer, on_timer_closed);

@@ -259,13 +259,13 @@ static void on_session(void *user, int r, int status UNUSED, json_object *body U
 
 void session_check(struct session *session)
 {
-	bool refused = session->err.kind != ERR_UNREACHABLE && session->uid;
+	bool refused = session->refused && session->uid;
 	auto_free char *deployment =
 		kube_path("apps/v1", "deployments", session->manager_namespace, "traffic-manager");
 	auto_free char *object =
 		kube_path(SESSION_API, "sessions", session->manager_namespace, session->name);
 	const struct kube_request_config config = {
-		.method = "GET", .path = refused && session->tunnel ? object : deployment};
+		.method = "GET", .path = refused ? object : deployment};
 
 	kube_request(session->client, &config, config.path == object ? on_session : on_deployment,
 		session, &session->request);

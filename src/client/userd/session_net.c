@@ -183,8 +183,11 @@ int session_compare(const struct session *session, const struct connect_args *ar
 	const struct kube_overrides overrides = connect_args_overrides(args);
 	AUTO(kube_config) kube = NULL;
 	struct proxy_lists lists;
+	enum kube_carrier_kind carrier = KUBE_CARRIER_AUTO;
 	int r = kube_config_load(&overrides, &kube, err);
 
+	if (r == 0)
+		r = kube_carrier_parse(connect_args_carrier(args, kube), &carrier, err);
 	if (r == 0)
 		r = proxy_lists_make(args, kube, &lists, err);
 	if (r < 0)
@@ -192,7 +195,7 @@ int session_compare(const struct session *session, const struct connect_args *ar
 	*ret_same = same(kube->server, session->kube->server) &&
 		    same(kube->context, session->kube->context) &&
 		    same(kube->namespace, session->kube->namespace) &&
-		    same(kube->as, session->kube->as) &&
+		    same(kube->as, session->kube->as) && carrier == session->carrier_kind &&
 		    same(connect_args_manager_namespace(args), session->manager_namespace) &&
 		    dns_settings_equal(&kube->dns, &session->kube->dns) &&
 		    proxy_lists_equal(&lists, &session->lists);
@@ -217,13 +220,11 @@ void session_describe(const struct session *session, json_object *user_daemon,
 	if (session->network)
 		network_describe(session->network, root_daemon);
 	json_object_object_add(traffic_manager, "connected", json_object_new_boolean(up));
+	session_describe_tunnel(session, traffic_manager);
 	if (!up)
 		return;
 	json_put_string(traffic_manager, "name", "traffic-manager");
 	json_put_string(traffic_manager, "version", session->info.manager_version);
-	json_put_string(traffic_manager, "carrier", tunnel_client_carrier(session->tunnel));
-	json_object_object_add(traffic_manager, "rtt_us",
-		json_object_new_int64(tunnel_client_rtt_us(session->tunnel)));
 	json_put_string(traffic_manager, "cluster_domain", session->info.domain);
 }
 

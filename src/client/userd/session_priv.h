@@ -2,16 +2,20 @@
 /*
  * client/userd/session_priv.h - the session's states and what its files share
  *
- *   IDLE -> IDENTIFY -> REGISTER -> OPEN -> PROVE -> LEARN -> RESOLVE -> NETWORK -> TEST ->
- * CONNECTED REGISTER -> INSTALL -> REGISTER     the cluster's side was not there OPEN -> CHECK ->
- * INSTALL or WAIT    the manager did not answer PROVE, LEARN, CONNECTED -> WAIT -> OPEN (or
- * REGISTER when the Session object is gone) LEARN -> CONNECTED                  a tunnel that came
- * back: the network is still there any -> CLOSING -> CLOSED Each state does one thing: its enter
- * function starts it, and that thing's callback leaves it.
+ *   IDLE -> IDENTIFY -> REGISTER -> OPEN -> LEARN -> RESOLVE -> NETWORK -> TEST -> CONNECTED
+ *   REGISTER -> INSTALL -> REGISTER     the cluster's side was not there
+ *   OPEN -> CHECK -> INSTALL or WAIT    the manager did not answer, or refused
+ *   LEARN, CONNECTED -> WAIT -> OPEN    or REGISTER when the Session object is gone
+ *   LEARN -> CONNECTED                  a tunnel that came back: the network is still there
+ *   LEARN, CONNECTED -> LEARN           another tunnel, opened beside a silent one
+ *   any -> CLOSING -> CLOSED
+ *
+ * Each state does one thing: its enter function starts it, and that thing's callback leaves it.
  */
 #ifndef CLIENT_USERD_SESSION_PRIV_H
 #define CLIENT_USERD_SESSION_PRIV_H
 
+#include <time.h>
 #include <uv.h>
 
 #include "client/userd/args.h"
@@ -20,6 +24,7 @@
 #include "client/userd/proxy_lists.h"
 #include "client/userd/session.h"
 #include "client/userd/uplink.h"
+#include "cluster/carrier.h"
 #include "core/attr.h"
 #include "core/err.h"
 
@@ -30,7 +35,6 @@ enum session_state {
 	SESSION_INSTALL,
 	SESSION_OPEN,
 	SESSION_CHECK,
-	SESSION_PROVE,
 	SESSION_LEARN,
 	SESSION_RESOLVE,
 	SESSION_NETWORK,
@@ -42,13 +46,13 @@ enum session_state {
 	SESSION_STATE_COUNT
 };
 
-struct carrier;
 struct changes;
 struct intercepts;
-struct kube_carrier_open;
 struct kube_install;
 struct kube_request;
+struct former;
 struct netwatch;
+struct opening;
 
 struct session {
 	uv_loop_t *loop;
@@ -70,11 +74,15 @@ struct session {
 	/* At most one of these is under way, by state. */
 	struct kube_request *request;
 	struct kube_install *install;
-	struct kube_carrier_open *opening;
+	struct opening *opening; /* also beside a tunnel that is silent */
 	struct hosts_lookup *lookup;
 	struct selftest *test;
-	struct carrier *carrier; /* between OPEN and PROVE */
 
+	enum kube_carrier_kind carrier_kind; /* what was asked for */
+	struct kube_carrier_report report; /* of the tunnel, or the last attempt; no names: none */
+	time_t since; /* the tunnel is there */
+	uint32_t rtt_us; /* of the last one; 0: not known */
+	struct former *former; /* tunnels that were replaced */
 	struct tunnel_client *tunnel;
 	struct uplink uplink;
 	struct info_watch *watch;
@@ -88,6 +96,7 @@ struct session {
 
 	bool established; /* was CONNECTED: failures lead to WAIT */
 	bool installed; /* INSTALL was tried */
+	bool refused; /* CHECK: by the manager itself */
 	unsigned int attempts; /* since the tunnel was lost, or since the start */
 	uint64_t started_ms;
 	bool failed, deferred;

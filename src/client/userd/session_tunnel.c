@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "client/userd/changes.h"
+#include "client/userd/former.h"
 #include "client/userd/network.h"
+#include "client/userd/opening.h"
+#include "client/userd/proto.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
-#include "cluster/carrier.h"
 #include "core/log.h"
-#include "tunnel/carrier.h"
 #include "tunnel/client.h"
 
-static void on_carrier(void *user, int r, struct carrier *carrier, const struct err *err)
+static void on_failed(
+	void *user, bool refused, const struct kube_carrier_report *report, const struct err *err)
 {
 	struct session *session = user;
 	char hint[sizeof(session->hint)];
 
 	session->opening = NULL;
-	if (r == 0) {
-		session->carrier = carrier;
-		session_enter(session, SESSION_PROVE);
+	session->report = *report;
+	session->refused = refused;
+	if (refused) {
+		/* Perhaps the manager has not seen the Session yet, or it is gone. */
+		session->err = *err;
+		session_enter(session, SESSION_CHECK);
 	} else if (session->established) {
 		session_retry(session, err, NULL);
 	} else if (err->kind == ERR_AUTH || err->kind == ERR_PERMISSION) {
@@ -34,21 +40,6 @@ static void on_carrier(void *user, int r, struct carrier *carrier, const struct 
 	}
 }
 
-void session_open(struct session *session)
-{
-	session_say(session, "Opening a tunnel to the traffic-manager");
-	session->opening = kube_carrier_open(session->client, session->manager_namespace,
-		KUBE_CARRIER_AUTO, on_carrier, session);
-}
-
-static void on_ready(void *user)
-{
-	struct session *session = user;
-
-	session->uplink.h2 = tunnel_client_h2(session->tunnel);
-	session_enter(session, SESSION_LEARN);
-}
-
 static void on_tunnel_closed(void *user, const struct err *err)
 {
 	struct session *session = user;
@@ -56,24 +47,74 @@ static void on_tunnel_closed(void *user, const struct err *err)
 	session->uplink.h2 = NULL;
 	if (session->state >= SESSION_CLOSING || session->state == SESSION_WAIT)
 		return;
-	if (session->state == SESSION_PROVE && err->kind != ERR_UNREACHABLE) {
-		/* Refused: perhaps the manager has not seen the Session yet, or it is gone. */
-		session->err = *err;
-		session_enter(session, SESSION_CHECK);
-		return;
-	}
 	session_retry(session, err, NULL);
 }
 
-void session_prove(struct session *session)
+static struct opening *start_opening(struct session *session, bool beside);
+
+/* While the manager is silent another tunnel is opened beside this one; whichever speaks first is
+ * the one to use. */
+static void on_silence(void *user, bool silent)
+{
+	struct session *session = user;
+
+	if (!session->established ||
+		(session->state != SESSION_CONNECTED && session->state != SESSION_LEARN))
+		return;
+	log_info(silent ? "tunnel is silent" : "tunnel is heard again", "carrier=%s",
+		tunnel_client_carrier(session->tunnel));
+	opening_cancel(TAKE_PTR(session->opening));
+	if (silent)
+		session->opening = start_opening(session, true);
+}
+
+static void on_ready(
+	void *user, struct tunnel_client *tunnel, const struct kube_carrier_report *report)
 {
 	static const struct tunnel_client_events events = {
-		.on_ready = on_ready, .on_closed = on_tunnel_closed};
-	const struct tunnel_client_config config = {
-		.session_uid = session->uid, .key = session->key};
+		.on_silence = on_silence, .on_closed = on_tunnel_closed};
+	struct session *session = user;
 
-	session->tunnel = tunnel_client_new(
-		session->loop, TAKE_PTR(session->carrier), &config, &events, session);
+	session->opening = NULL;
+	session->report = *report;
+	session->since = time(NULL);
+	if (session->tunnel) {
+		log_info("tunnel replaced", "carrier=%s", tunnel_client_carrier(tunnel));
+		info_watch_stop(TAKE_PTR(session->watch));
+		former_add(session->former, TAKE_PTR(session->tunnel));
+	}
+	tunnel_client_set_events(tunnel, &events, session);
+	session->tunnel = tunnel;
+	session->uplink.h2 = tunnel_client_h2(tunnel);
+	session_enter(session, SESSION_LEARN);
+}
+
+static struct opening *start_opening(struct session *session, bool beside)
+{
+	const struct opening_config config = {
+		.loop = session->loop,
+		.client = session->client,
+		.manager_namespace = session->manager_namespace,
+		.kind = session->carrier_kind,
+		.session_uid = session->uid,
+		.key = session->key,
+		.again = session->established,
+		.endless = beside,
+		.rtt_us = session->tunnel ? tunnel_client_rtt_us(session->tunnel) : session->rtt_us,
+	};
+	const struct opening_events events = {
+		.on_ready = on_ready, .on_failed = on_failed, .user = session};
+
+	return opening_start(&config, &events);
+}
+
+void session_open(struct session *session)
+{
+	session_say(session, "Opening a tunnel to the traffic-manager");
+	/* What was connected comes back however long it takes; each attempt has its deadlines. */
+	if (session->established)
+		(void)uv_timer_stop(&session->timer);
+	session->opening = start_opening(session, false);
 }
 
 static void on_info(void *user, const struct cluster_info *info)
@@ -123,5 +164,64 @@ void session_drop_tunnel(struct session *session)
 	session->uplink.h2 = NULL;
 	info_watch_stop(TAKE_PTR(session->watch));
 	changes_stop(TAKE_PTR(session->changes));
+	if (session->tunnel && tunnel_client_rtt_us(session->tunnel) > 0)
+		session->rtt_us = tunnel_client_rtt_us(session->tunnel);
 	tunnel_client_free(TAKE_PTR(session->tunnel));
+}
+
+/* What became of a way to the manager, and why; names of the other one where it matters. */
+static void describe_way(const struct session *session, size_t way, json_object *object)
+{
+	static const char *const states[] = {
+		[KUBE_CARRIER_UNTRIED] = "not tried",
+		[KUBE_CARRIER_CHOSEN] = "in use",
+		[KUBE_CARRIER_SLOWER] = "slower",
+		[KUBE_CARRIER_FAILED] = "failed",
+		[KUBE_CARRIER_OFF] = "off",
+	};
+	enum kube_carrier_fate fate = session->report.ways[way].fate;
+	const char *other = session->report.ways[way == 0].name;
+	bool lost = fate == KUBE_CARRIER_CHOSEN && !session->uplink.h2;
+	char reason[ERR_MSG_BYTES] = "";
+
+	if (lost)
+		(void)snprintf(reason, sizeof(reason), "%s", session->err.msg);
+	else if (fate == KUBE_CARRIER_FAILED)
+		(void)snprintf(reason, sizeof(reason), "%s", session->report.ways[way].err.msg);
+	else if (fate == KUBE_CARRIER_UNTRIED)
+		(void)snprintf(reason, sizeof(reason), "%s came first", other);
+	else if (fate == KUBE_CARRIER_SLOWER)
+		(void)snprintf(reason, sizeof(reason), "%s was open before it", other);
+	else if (fate == KUBE_CARRIER_OFF)
+		(void)snprintf(reason, sizeof(reason), "only %s is to be used", other);
+	json_put_string(object, "name", session->report.ways[way].name);
+	json_put_string(object, "state", lost ? "lost" : states[fate]);
+	if (*reason)
+		json_put_string(object, "reason", reason);
+}
+
+void session_describe_tunnel(const struct session *session, json_object *traffic_manager)
+{
+	json_object *carriers;
+	char since[32];
+	struct tm tm;
+
+	if (!session->report.ways[0].name)
+		return;
+	if (session->uplink.h2) {
+		json_put_string(traffic_manager, "carrier", tunnel_client_carrier(session->tunnel));
+		(void)gmtime_r(&session->since, &tm);
+		(void)strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		json_put_string(traffic_manager, "carrier_since", since);
+		json_object_object_add(traffic_manager, "rtt_us",
+			json_object_new_int64(tunnel_client_rtt_us(session->tunnel)));
+	}
+	carriers = json_object_new_array();
+	for (size_t way = 0; way < KUBE_CARRIER_WAYS; way++) {
+		json_object *object = json_object_new_object();
+
+		describe_way(session, way, object);
+		json_object_array_add(carriers, object);
+	}
+	json_object_object_add(traffic_manager, "carriers", carriers);
 }

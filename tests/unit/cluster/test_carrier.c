@@ -36,6 +36,7 @@ struct rig {
 		forwarding;
 	int opened, closed;
 	struct err err;
+	struct kube_carrier_report report;
 };
 
 static char *switch_protocols(const char *head)
@@ -169,7 +170,8 @@ static void on_closed(void *user, const struct err *err)
 	rig->err = *err;
 }
 
-static void on_open(void *user, int r, struct carrier *carrier, const struct err *err)
+static void on_open(void *user, int r, struct carrier *carrier,
+	const struct kube_carrier_report *report, const struct err *err)
 {
 	static const struct carrier_events events = {on_data, on_writable, on_closed};
 	struct rig *rig = user;
@@ -177,6 +179,7 @@ static void on_open(void *user, int r, struct carrier *carrier, const struct err
 	rig->opened++;
 	rig->open = NULL;
 	rig->err = *err;
+	rig->report = *report;
 	rig->carrier = carrier;
 	assert_int_equal(r == 0, carrier != NULL);
 	if (carrier) {
@@ -198,7 +201,10 @@ static void rig_open(struct rig *rig, enum kube_carrier_kind kind)
 	rig->api.raw = raw;
 	fake_start(&rig->api, &rig->loop);
 	assert_int_equal(kube_client_new(&rig->loop, &config, &rig->client, NULL), 0);
-	rig->open = kube_carrier_open(rig->client, "ns", kind, on_open, rig);
+	rig->open = kube_carrier_open(
+		&(struct kube_carrier_config){
+			.client = rig->client, .manager_namespace = "ns", .kind = kind},
+		on_open, rig);
 	assert_int_equal(rig->opened, 0);
 }
 
@@ -238,12 +244,22 @@ static void check_echo(struct rig *rig, const char *name, const char *first)
 	rig_end(rig);
 }
 
+static void check_fates(
+	const struct rig *rig, enum kube_carrier_fate proxy, enum kube_carrier_fate forward)
+{
+	assert_string_equal(rig->report.ways[0].name, "services/proxy");
+	assert_string_equal(rig->report.ways[1].name, "port-forward");
+	assert_int_equal(rig->report.ways[0].fate, proxy);
+	assert_int_equal(rig->report.ways[1].fate, forward);
+}
+
 static void test_proxy_echo(void **state UNUSED)
 {
 	struct rig rig = {.to_send = 3000000};
 
 	rig_open(&rig, KUBE_CARRIER_AUTO);
 	check_echo(&rig, "services/proxy", "");
+	check_fates(&rig, KUBE_CARRIER_CHOSEN, KUBE_CARRIER_UNTRIED);
 }
 
 static void test_forward_echo(void **state UNUSED)
@@ -252,6 +268,7 @@ static void test_forward_echo(void **state UNUSED)
 
 	rig_open(&rig, KUBE_CARRIER_PORT_FORWARD);
 	check_echo(&rig, "port-forward", TUNNEL_PREAMBLE);
+	check_fates(&rig, KUBE_CARRIER_OFF, KUBE_CARRIER_CHOSEN);
 }
 
 static void test_second_way_wins(void **state UNUSED)
@@ -261,8 +278,11 @@ static void test_second_way_wins(void **state UNUSED)
 
 	rig_open(&refused, KUBE_CARRIER_AUTO);
 	check_echo(&refused, "port-forward", TUNNEL_PREAMBLE);
+	check_fates(&refused, KUBE_CARRIER_FAILED, KUBE_CARRIER_CHOSEN);
+	assert_string_equal(refused.report.ways[0].err.msg, "no endpoints available");
 	rig_open(&silent, KUBE_CARRIER_AUTO);
 	check_echo(&silent, "port-forward", TUNNEL_PREAMBLE);
+	check_fates(&silent, KUBE_CARRIER_SLOWER, KUBE_CARRIER_CHOSEN);
 }
 
 static void test_refusals(void **state UNUSED)
@@ -276,11 +296,13 @@ static void test_refusals(void **state UNUSED)
 	assert_null(one.carrier);
 	assert_int_equal(one.err.kind, ERR_UNREACHABLE);
 	assert_string_equal(one.err.msg, "no endpoints available");
+	check_fates(&one, KUBE_CARRIER_FAILED, KUBE_CARRIER_OFF);
 	rig_end(&one);
 	rig_open(&both, KUBE_CARRIER_AUTO);
 	rig_wait_open(&both);
 	assert_non_null(strstr(both.err.msg, "services/proxy: no endpoints available"));
 	assert_non_null(strstr(both.err.msg, "port-forward: User cannot create"));
+	check_fates(&both, KUBE_CARRIER_FAILED, KUBE_CARRIER_FAILED);
 	rig_end(&both);
 	rig_open(&forbidden, KUBE_CARRIER_AUTO);
 	rig_wait_open(&forbidden);
@@ -295,8 +317,10 @@ static void test_cancel_while_opening(void **state UNUSED)
 	struct rig rig = {.silent_proxy = true};
 
 	rig_open(&rig, KUBE_CARRIER_PROXY);
+	assert_false(kube_carrier_reached(rig.open));
 	while (rig.api.requests == 0)
 		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_true(kube_carrier_reached(rig.open));
 	rig_end(&rig);
 	assert_int_equal(rig.opened, 0);
 }
@@ -320,6 +344,23 @@ static void test_ends(void **state UNUSED)
 	rig_end(&bye);
 }
 
+static void test_names(void **state UNUSED)
+{
+	enum kube_carrier_kind kind = KUBE_CARRIER_PROXY;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(kube_carrier_parse(NULL, &kind, &err), 0);
+	assert_int_equal(kind, KUBE_CARRIER_AUTO);
+	assert_int_equal(kube_carrier_parse("services/proxy", &kind, &err), 0);
+	assert_int_equal(kind, KUBE_CARRIER_PROXY);
+	assert_int_equal(kube_carrier_parse("port-forward", &kind, &err), 0);
+	assert_int_equal(kind, KUBE_CARRIER_PORT_FORWARD);
+	assert_int_equal(kube_carrier_parse("pigeon", &kind, &err), -EINVAL);
+	assert_int_equal(err.kind, ERR_USAGE);
+	assert_non_null(strstr(err.msg, "services/proxy and port-forward"));
+	assert_int_equal(kind, KUBE_CARRIER_PORT_FORWARD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_cancel_while_opening),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ static const char main_file[] =
 	"        also-proxy: [10.1.0.0/16, 10.2.0.0/16]\n"
 	"        never-proxy: [10.3.0.0/16]\n"
 	"        allow-conflicting-subnets: [10.4.0.0/16]\n"
+	"        carrier: port-forward\n"
 	"- name: two\n"
 	"  cluster: {server: 'https://two.example', certificate-authority-data: Q0EgVFdP}\n"
 	"users:\n"
@@ -134,6 +135,8 @@ static void test_extension(void **state UNUSED)
 	assert_null(config->also_proxy[2]);
 	assert_string_equal(config->never_proxy[0], "10.3.0.0/16");
 	assert_string_equal(config->allow_conflicting[0], "10.4.0.0/16");
+	assert_string_equal(config->carrier, "port-forward");
+	assert_null(without->carrier);
 	assert_null(without->also_proxy);
 }
 

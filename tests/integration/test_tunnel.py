@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tunnel: which carrier it goes by, what a cut, a long or a lossy path does to it, and what memory it takes."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import LONG, ROOT, run
+from nets import Net, echo, pids_of, serve
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from bench import machine  # noqa: E402  (found by the line above)
+from localcluster import laptop as localcluster_laptop  # noqa: E402
+from localcluster import plan  # noqa: E402
+
+ECHO_PORT = 7007
+PUMP_PORT = 9000
+BACK_S = 1.0
+
+
+def manager(laptop):
+    return laptop.status()["traffic_manager"]
+
+
+def carriers(laptop):
+    return {one["name"]: (one["state"], one.get("reason", "")) for one in manager(laptop)["carriers"]}
+
+
+def test_status_tells_the_carrier_and_why_not_the_other(connected):
+    status = manager(connected)
+    assert status["carrier"] == "services/proxy"
+    since = time.mktime(time.strptime(status["carrier_since"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+    assert 0 <= time.time() - since < 60
+    assert status["rtt_us"] > 0
+    state, reason = carriers(connected)["port-forward"]
+    assert carriers(connected)["services/proxy"] == ("in use", "")
+    assert state in ("not tried", "slower") and "services/proxy" in reason
+    text = connected.telepresence("status").stdout
+    assert re.search(r"^  Tunnel +: services/proxy$", text, re.MULTILINE)
+    assert re.search(r"^  Since +: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", text, re.MULTILINE)
+    assert re.search(r"^  Round trip +: \d+\.\d ms$", text, re.MULTILINE)
+    assert re.search(rf"^  Not used +: port-forward \({state}: .*services/proxy.*\)$", text, re.MULTILINE)
+
+
+def test_carrier_by_flag(laptop):
+    laptop.connect("--carrier", "port-forward")
+    assert manager(laptop)["carrier"] == "port-forward"
+    assert carriers(laptop)["services/proxy"] == ("off", "only port-forward is to be used")
+    assert laptop.curl("http://web.demo/").startswith("hello from pod web-")
+    # It is a part of what the connection is.
+    done = laptop.telepresence("connect", "--carrier", "services/proxy", check=False)
+    assert done.returncode == 6 and "Cluster configuration changed" in done.stderr
+    assert "Connected to" in laptop.connect("--carrier", "port-forward").stdout
+
+
+def test_carrier_by_kubeconfig_and_unknown_ones(laptop, cluster, tmp_path):
+    config = json.loads(cluster.kubectl("config", "view", "--raw", "-o", "json"))
+    extension = {"carrier": "port-forward"}
+    config["clusters"][0]["cluster"]["extensions"] = [{"name": "telepresence.io", "extension": extension}]
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    laptop.connect("--kubeconfig", path)
+    assert manager(laptop)["carrier"] == "port-forward"
+    laptop.stop()
+    laptop.connect("--kubeconfig", path, "--carrier", "services/proxy")
+    assert carriers(laptop)["port-forward"] == ("off", "only services/proxy is to be used")
+    laptop.stop()
+    extension["carrier"] = "pigeon"
+    path.write_text(json.dumps(config))
+    done = laptop.telepresence("connect", "--kubeconfig", path, check=False)
+    assert done.returncode == 3 and 'there is no carrier "pigeon"' in done.stderr and f"{path}:" in done.stderr
+    done = laptop.telepresence("connect", "--carrier", "pigeon", check=False)
+    assert done.returncode == 2 and "services/proxy and port-forward" in done.stderr
+
+
+@pytest.fixture
+def pod_net(cluster):
+    """The network namespace of the pod behind http://web.demo/."""
+    pod = cluster.pods("demo", "web")[0]
+    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
+
+
+@pytest.fixture
+def laptop_net(cluster):
+    return Net(f"/run/netns/{plan.get(cluster.name).netns('laptop')}")
+
+
+class Cable:
+    """The laptop's cable with the box tests/wan in it, and neither end forgetting the other's address on the link.
+
+    The path is cut somewhere on its way, not at the laptop's own plug: nobody asks for link addresses anew.
+    """
+
+    def __init__(self, cluster):
+        self.plan = plan.get(cluster.name)
+        self.laptop = localcluster_laptop.Laptop(self.plan)
+        self.ends = [(self.laptop.netns, "eth0"), (self.plan.netns("wan"), "lan")]
+
+    def neighbours(self, netns, device):
+        entries = json.loads(run(["ip", "-j", "-n", netns, "neigh", "show", "dev", device]).stdout or "[]")
+        return [(one["dst"], one["lladdr"]) for one in entries if "lladdr" in one]
+
+    def pin(self, state):
+        for netns, device in self.ends:
+            for address, link in self.neighbours(netns, device):
+                words = ["neigh", "replace", address, "lladdr", link, "dev", device, "nud", state]
+                run(["ip", "-n", netns, *words])
+
+
+@pytest.fixture
+def cable(cluster):
+    cable = Cable(cluster)
+    yield cable
+    cable.laptop.no_wan()
+    cable.pin("reachable")
+
+
+def begin_connections(net, address, port, moments, over):
+    """Begins a connection every 50 ms and notes when each of them was established."""
+
+    def one(begun):
+        with contextlib.suppress(OSError):
+            net.connect(address, port, timeout=10).close()
+            moments.append((begun, time.monotonic()))
+
+    while not over.wait(0.05):
+        threading.Thread(target=one, args=(time.monotonic(),), daemon=True).start()
+
+
+def cut_and_back(cable, laptop_net, address, seconds):
+    """How long after the path is back a new connection is established."""
+    moments, over = [], threading.Event()
+    cable.pin("permanent")
+    cable.laptop.cut()
+    try:
+        time.sleep(max(0, seconds - 1))
+        thread = threading.Thread(target=begin_connections, args=(laptop_net, address, 80, moments, over))
+        thread.start()
+        time.sleep(min(1, seconds))
+        assert moments == [], "a connection although the path is cut"
+    finally:
+        cable.laptop.uncut()
+        back = time.monotonic()
+    deadline = back + 10
+    while not moments and time.monotonic() < deadline:
+        time.sleep(0.01)
+    over.set()
+    thread.join()
+    assert moments, "no connection within 10 s"
+    return min(established for _, established in moments) - back
+
+
+CUTS = [("services/proxy", 3), ("port-forward", 8)]
+if LONG:
+    CUTS += [("services/proxy", 30), ("port-forward", 30), ("services/proxy", 600)]
+
+
+@pytest.mark.parametrize(("carrier", "seconds"), CUTS)
+def test_cut_path(laptop, cluster, cable, laptop_net, pod_net, carrier, seconds):
+    """Packets vanish without a word, then the path is back: so are new connections, within a second.
+
+    After three seconds the connections that are open go on, too.
+    """
+    cable.laptop.wan(10)
+    laptop.connect("--carrier", carrier)
+    with serve(pod_net, "0.0.0.0", ECHO_PORT, echo), laptop_net.connect(cluster.pod_ip(), ECHO_PORT) as connection:
+        connection.sendall(b"before")
+        assert connection.recv(6) == b"before"
+        took = cut_and_back(cable, laptop_net, cluster.cluster_ip(), seconds)
+        print(f"{carrier}, {seconds} s: new connections after {took:.2f} s")
+        assert took <= BACK_S
+        if seconds == 3:
+            connection.settimeout(5)
+            connection.sendall(b"after")
+            assert connection.recv(5) == b"after"
+    assert laptop.curl("http://web.demo/")
+
+
+@pytest.mark.parametrize(("delay_ms", "loss", "limit_s"), [(150, 0, 12), (10, 1, 6)])
+def test_far_and_lossy_paths(laptop, cluster, cable, delay_ms, loss, limit_s):
+    """RTT 300 ms, and 1 % loss: connect, names, connections and bulk work as on a short path, only later."""
+    cable.laptop.wan(delay_ms, loss=loss)
+    begun = time.monotonic()
+    laptop.connect()
+    assert time.monotonic() - begun < limit_s
+    for _ in range(5):
+        assert laptop.curl("http://web.demo/").startswith("hello from pod web-")
+    status = manager(laptop)
+    assert status["rtt_us"] >= 2000 * delay_ms
+    assert {one["state"] for one in status["carriers"]} <= {"in use", "not tried", "slower"}
+
+
+def peak_rss(laptop, cluster):
+    return machine.Watch({"userd": laptop.daemons()["userd"], "manager": cluster.manager_pid()})
+
+
+def load(cluster, address, *words):
+    netns = plan.get(cluster.name).netns("laptop")
+    return machine.run_json(["ip", "netns", "exec", netns, machine.PUMP, "tcp", address, PUMP_PORT, *words])
+
+
+@pytest.fixture
+def pump(pod_net):
+    argv = ["nsenter", f"--net={pod_net.path}", machine.SERVER, PUMP_PORT]
+    process = subprocess.Popen([str(word) for word in argv])
+    yield
+    process.kill()
+    process.wait()
+
+
+def test_memory_with_64_busy_streams(laptop, cluster, cable, pump):
+    cable.laptop.wan(10, 300)
+    laptop.connect()
+    with peak_rss(laptop, cluster) as watch:
+        got = load(cluster, cluster.pod_ip(), *machine.load_words("down", 64, 2, 1))
+    print(f"{got['mb_per_s']} MB/s, MB: {watch.peak}")
+    assert got["moving"] == 64
+    assert max(watch.peak.values()) < 64
+
+
+def test_stalled_readers_stall_only_themselves(laptop, cluster, cable, pump):
+    """Downloads that nobody reads: what waits for them is bounded, and others go on beside them."""
+    cable.laptop.wan(10, 200)
+    laptop.connect()
+    alone = load(cluster, cluster.pod_ip(), *machine.load_words("down", 1, 1, 0.5))
+    with peak_rss(laptop, cluster) as watch:
+        # The kernel's own buffers of those sockets take their part of the line first.
+        beside = load(cluster, cluster.pod_ip(), *machine.load_words("down", 1, 1, 2, 4))
+    print(f"alone {alone['mb_per_s']} MB/s, beside {beside['mb_per_s']} MB/s, MB: {watch.peak}")
+    assert beside["mb_per_s"] > 0.8 * alone["mb_per_s"]
+    assert max(watch.peak.values()) < 64
