@@ -269,8 +269,3 @@ void network_free(struct network *network)
 	free(network->namespace);
 	free(network);
 }
-
-void network_set_further(struct network *network, const char *const *namespaces, size_t count)
-{
-	dns_names_set_further(dns_resolver_names(network->resolver), namespaces, count);
-}

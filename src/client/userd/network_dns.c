@@ -216,3 +216,8 @@ void network_dns_counts(const struct network *network, uint64_t *ret_queries, ui
 	*ret_queries = counters->queries;
 	*ret_failed = counters->failed;
 }
+
+void network_set_further(struct network *network, const char *const *namespaces, size_t count)
+{
+	dns_names_set_further(dns_resolver_names(network->resolver), namespaces, count);
+}
