@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT, run, wait_for
+from localcluster import plan
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -30,6 +31,18 @@ def test_connect_with_other_arguments_is_a_conflict(connected):
     assert done.returncode == 6
     assert "Cluster configuration changed, please quit telepresence and reconnect" in done.stderr
     assert connected.curl("http://web.demo/")
+
+
+def test_another_kubeconfig_in_the_environment_is_another_connection(connected, cluster, tmp_path):
+    """What the command's own environment means counts, not that of the command which connected."""
+    other = tmp_path / "other"
+    shutil.copy(plan.get(cluster.name).admin_kubeconfig, other)
+    same = connected.run("env", f"KUBECONFIG={other}", "telepresence", "connect")
+    assert "Connected to context" in same.stdout
+    cluster.kubectl("config", "set-context", "--kubeconfig", other, cluster.name, "--namespace=demo")
+    done = connected.run("env", f"KUBECONFIG={other}", "telepresence", "connect", check=False)
+    assert done.returncode == 6 and "Cluster configuration changed" in done.stderr
+    assert "Connected to context" in connected.connect().stdout
 
 
 def test_quit_disconnects_and_keeps_the_user_daemon(connected):

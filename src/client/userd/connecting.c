@@ -11,6 +11,7 @@
 #include "client/userd/session.h"
 #include "client/userd/userd_priv.h"
 #include "client/userd/waits.h"
+#include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
 #include "core/resident.h"
@@ -144,12 +145,45 @@ static int start_session(struct userd *userd, const struct connect_args *args, s
 	return 0;
 }
 
+/* What decides which cluster is meant where no flag does. */
+static const char *const meaning[] = {"KUBECONFIG", "HOME", "TELEPRESENCE_MANAGER_NAMESPACE"};
+
+static void set_or_unset(const char *name, const char *value)
+{
+	if (value)
+		(void)setenv(name, value, 1);
+	else
+		(void)unsetenv(name);
+}
+
+/* As the command's own environment means it; the session's is back afterwards. */
+static int compare(struct userd *userd, const struct connect_args *args, json_object *env,
+	bool *ret_same, struct err *err)
+{
+	char *kept[ARRAY_SIZE(meaning)];
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(meaning); i++) {
+		const char *value = getenv(meaning[i]);
+
+		kept[i] = value ? xstrdup(value) : NULL;
+		if (env)
+			set_or_unset(meaning[i], json_get_string(env, meaning[i]));
+	}
+	r = session_compare(userd->session, args, ret_same, err);
+	for (size_t i = 0; i < ARRAY_SIZE(meaning); i++) {
+		set_or_unset(meaning[i], kept[i]);
+		free(kept[i]);
+	}
+	return r;
+}
+
 /* With a connection there: the same one asked for again, or another. */
 static int join(struct userd *userd, struct userd_peer *peer, const struct connect_args *args,
-	struct err *err)
+	json_object *env, struct err *err)
 {
 	bool same = false;
-	int r = session_compare(userd->session, args, &same, err);
+	int r = compare(userd, args, env, &same, err);
 
 	if (r < 0)
 		return r;
@@ -180,7 +214,7 @@ void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *re
 	if (userd->stopping || userd->ending || userd->quitting.count || userd->uninstall.peer) {
 		r = err_set(&err, -EBUSY, ERR_CONFLICT, "telepresence is just disconnecting");
 	} else if (userd->session) {
-		r = join(userd, peer, &args, &err);
+		r = join(userd, peer, &args, json_get(request, "env", json_type_object), &err);
 	} else {
 		userd_apply_env(json_get(request, "env", json_type_object));
 		(void)peer_list_add(&userd->connecting, peer);
