@@ -31,6 +31,7 @@
 #define CLUSTER_IPS 4
 
 struct member;
+struct retire;
 struct seat;
 struct target;
 
@@ -88,9 +89,11 @@ struct intercepts {
 	char *namespace;
 	bool has_ipv4, has_ipv6;
 	bool leader;
+	bool synced; /* every object that there is was seen */
 	struct intercept *table;
 	struct target *targets;
 	struct seat *seats;
+	struct retire *retires; /* under way */
 	uv_timer_t judge, sweep;
 	unsigned int open_handles;
 };

@@ -2,14 +2,15 @@
 #include "manager/intercept_routes.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/buf.h"
+#include "core/err.h"
 #include "manager/agents.h"
 #include "manager/intercepts.h"
+#include "manager/retire.h"
 #include "manager/sessions.h"
 #include "tunnel/h2.h"
 #include "tunnel/reply.h"
@@ -137,10 +138,12 @@ struct exit_request {
 	struct intercepts *set;
 	struct h2_stream *stream;
 	struct buf body;
+	struct retire *retire; /* under way, once the body is there */
 };
 
 static void exit_free(struct exit_request *request)
 {
+	retire_cancel(request->retire);
 	buf_done(&request->body);
 	free(request);
 }
@@ -156,24 +159,37 @@ static void exit_on_data(void *user, const uint8_t *data, size_t len)
 	exit_free(request);
 }
 
+static void exit_on_retired(void *user, int r, unsigned int told, const struct err *err)
+{
+	struct exit_request *request = user;
+	json_object *answer = json_object_new_object();
+	const char *text = NULL;
+
+	request->retire = NULL;
+	if (r < 0)
+		json_add_text(answer, "error", err->msg);
+	else
+		json_object_object_add(answer, "told", json_object_new_int64(told));
+	text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	reply_body(request->stream, r < 0 ? status_of(r) : 200, JSON_TYPE, text, strlen(text));
+	json_object_put(answer);
+	exit_free(request);
+}
+
 static void exit_on_end(void *user)
 {
 	struct exit_request *request = user;
 	json_object *body =
 		json_parse((const char *)buf_head(&request->body), buf_len(&request->body));
-	char text[32];
-	unsigned int told = 0;
 
 	if (!json_object_is_type(body, json_type_object)) {
 		reply_status(request->stream, 400);
+		exit_free(request);
 	} else {
-		told = intercepts_exit(
-			request->set, json_text(body, "namespace"), json_member(body, "workloads"));
-		(void)snprintf(text, sizeof(text), "{\"told\":%u}\n", told);
-		reply_body(request->stream, 200, JSON_TYPE, text, strlen(text));
+		request->retire = retire_start(request->set, json_text(body, "namespace"),
+			json_member(body, "workloads"), exit_on_retired, request);
 	}
 	json_object_put(body);
-	exit_free(request);
 }
 
 static void exit_on_close(void *user, uint32_t code UNUSED)

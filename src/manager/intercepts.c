@@ -14,6 +14,7 @@
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
 #include "manager/pods.h"
+#include "manager/retire.h"
 #include "manager/sessions.h"
 #include "tunnel/identity.h"
 
@@ -177,6 +178,13 @@ static void on_event(void *user, enum kube_event event, json_object *object)
 	intercepts_dirty(set);
 }
 
+static void on_synced(void *user)
+{
+	struct intercepts *set = user;
+
+	set->synced = true;
+}
+
 static void on_error(void *user UNUSED, const struct err *err)
 {
 	log_warn("watch of intercepts failed", "error=%s", err->msg);
@@ -251,7 +259,7 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 	struct intercepts **ret_set, struct err *err)
 {
 	static const struct kube_watch_events watch_events = {
-		.on_event = on_event, .on_error = on_error};
+		.on_event = on_event, .on_synced = on_synced, .on_error = on_error};
 	struct intercepts *set = XNEW(struct intercepts);
 	char pin[IDENTITY_PIN_TEXT];
 	const struct placer_config placer = {.namespace = config->namespace,
@@ -304,6 +312,7 @@ void intercepts_free(struct intercepts *set)
 
 	if (!set)
 		return;
+	retire_end_all(set);
 	sessions_observe(set->sessions, NULL, NULL);
 	kube_watch_stop(set->watch);
 	set->open_handles = 2;

@@ -49,9 +49,6 @@ NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char
  * stream is answered, now or later. */
 void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,
 	const struct agents_reach_target *target, struct h2_stream *stream);
-/* Idle agents end: of one namespace (NULL: all) and of these workloads (count 0: all). Returns how
- * many were told. */
-unsigned int intercepts_exit(struct intercepts *set, const char *namespace, json_object *workloads);
 /* Every agent ends: the manager is uninstalled. */
 void intercepts_shutdown(struct intercepts *set, const char *reason);
 

@@ -6,7 +6,6 @@
 #include "cluster/json.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
-#include "manager/intercept_target.h"
 #include "manager/pods.h"
 #include "tunnel/reply.h"
 
@@ -53,46 +52,16 @@ void intercepts_reach(struct intercepts *set, const char *uid, const char *sessi
 	const struct member *member = NULL;
 
 	HASH_FIND_STR(set->table, uid, intercept);
-	if (!intercept || strcmp(intercept->spec->session_uid, session_uid) != 0 ||
-		intercept->state != INTERCEPT_ACTIVE) {
+	if (!intercept || strcmp(intercept->spec->session_uid, session_uid) != 0) {
 		reply_reason(stream, REASON_FORBIDDEN);
 		return;
 	}
-	member = reachable(intercept);
+	if (intercept->state == INTERCEPT_ACTIVE)
+		member = reachable(intercept);
 	if (member)
 		agents_reach(set->agents, member->seat->uid, uid, target, stream);
 	else
 		reply_reason(stream, REASON_NO_CLIENT);
-}
-
-static bool listed(json_object *names, const char *name)
-{
-	size_t count =
-		json_object_is_type(names, json_type_array) ? json_object_array_length(names) : 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(json_object_get_string(json_object_array_get_idx(names, i)), name) == 0)
-			return true;
-	}
-	return count == 0;
-}
-
-unsigned int intercepts_exit(struct intercepts *set, const char *namespace, json_object *workloads)
-{
-	unsigned int told = 0;
-
-	for (const struct target *target = set->targets; target; target = target->hh.next) {
-		if (!listed(workloads, target->name))
-			continue;
-		for (const struct seat *seat = set->seats; seat; seat = seat->hh.next) {
-			const char *where = json_text_or(seat->pod, "metadata.namespace", "");
-
-			if (workload_has(target->workload, seat->uid) &&
-				(!namespace || strcmp(namespace, where) == 0))
-				told += agents_exit(set->agents, seat->uid, "uninstalled");
-		}
-	}
-	return told;
 }
 
 void intercepts_shutdown(struct intercepts *set, const char *reason)

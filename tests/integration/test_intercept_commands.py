@@ -298,6 +298,27 @@ def test_uninstall_ends_agents_and_a_later_intercept_brings_fresh_ones(joined):
         joined.all_pods_say("laptop")
 
 
+def test_a_manager_that_has_just_started_ends_agents_that_it_has_not_met(joined):
+    """It knows only the pods of intercepts; the others are found by their pods. What is intercepted keeps its agent."""
+    with joined.intercept("web", "--port", "8080:http"):
+        pass
+    with joined.local(8081), joined.intercept("db", "--port", "8081:8080"):
+        assert len(agents_of(joined)) == 3
+        os.kill(joined.cluster.manager_pid(), signal.SIGKILL)
+
+        def uninstall():
+            done = joined.telepresence("uninstall", "--all-agents", check=False)
+            return done.returncode == 0 and done
+
+        assert wait_for("the next manager", uninstall, 20).stdout == "Traffic-agents that end: 3\n"
+        wait_for("no agent in web", lambda: not agents_of(joined), 10)
+        joined.all_pods_say("laptop", "db")
+        assert len(agents_of(joined, "db")) == 1
+    # It is idle now, and goes by its workload's name.
+    assert joined.telepresence("uninstall", "--agent", "db").stdout == "Traffic-agents that end: 1\n"
+    wait_for("no agent in db", lambda: not agents_of(joined, "db"), 10)
+
+
 def test_uninstall_of_what_is_not_there_says_so(untouched):
     code, said = untouched.refused("uninstall", "--agent", "web", "nothing")
     assert code == EXIT_NOT_FOUND and "there is no workload named nothing" in said
