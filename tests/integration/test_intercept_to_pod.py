@@ -96,6 +96,27 @@ def test_refused_in_the_pod_is_a_reset_and_so_is_a_reset(reached):
             connection.recv(1)
 
 
+def test_what_does_not_get_into_the_pod_is_explained(reached):
+    with reached.laptop_net.connect("127.0.0.1", NOBODY) as connection, pytest.raises(ConnectionResetError):
+        connection.recv(1)
+    line = f"localhost:{NOBODY}: 1 of 1 connections failed: nothing listens at this port of the pod"
+    assert f"\n      {line}\n" in reached.telepresence("status").stdout
+    ports = {one["port"]: one for one in reached.intercepts()[0]["to_pod"]}
+    assert ports[NOBODY]["failed"] == 1 and ports[TCP]["failed"] == 0
+    # A workload without a pod: not a right that is missing.
+    reached.scale(0)
+    try:
+        wait_for("no pod", lambda: not reached.pods(), 30)
+        wait_for("WAITING", lambda: reached.intercepts()[0]["disposition"] == "WAITING", 10)
+        with reached.laptop_net.connect("127.0.0.1", TCP) as connection, pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        said = reached.telepresence("status").stdout
+        assert f"localhost:{TCP}: 1 of 1 connections failed: no pod of the workload is ready with its agent" in said
+    finally:
+        reached.scale(3)
+        wait_for("three pods", lambda: len(reached.ready_pods()) == 3, 60)
+
+
 def is_free(joined, port, kind=socket.SOCK_STREAM):
     with joined.laptop_net.make_socket(socket.AF_INET, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

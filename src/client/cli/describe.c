@@ -167,6 +167,31 @@ static char *fallback_text(json_object *intercept)
 		(long long)json_get_int(intercept, "connections", 0), reasons);
 }
 
+/* "localhost:6100: 2 of 3 connections failed: nothing listens at this port of the pod". */
+static char *to_pod_text(json_object *port)
+{
+	int64_t failed = json_get_int(port, "failed", 0);
+	auto_free char *where = xasprintf("localhost:%lld%s",
+		(long long)json_get_int(port, "port", 0), protocol_suffix(port));
+
+	if (failed == 0)
+		return TAKE_PTR(where);
+	return xasprintf("%s: %lld of %lld connections failed: %s", where, (long long)failed,
+		(long long)json_get_int(port, "connections", 0), text_of(port, "reason"));
+}
+
+static void add_to_pod(struct rows *rows, json_object *intercept)
+{
+	json_object *ports = json_get(intercept, "to_pod", json_type_array);
+	size_t count = ports ? json_object_array_length(ports) : 0;
+
+	if (count > 1)
+		add(rows, "To pod", xstrdup(""));
+	for (size_t i = 0; i < count; i++)
+		add(rows, count > 1 ? NULL : "To pod",
+			to_pod_text(json_object_array_get_idx(ports, i)));
+}
+
 static void describe_local(struct cli *cli, json_object *intercept, int indent)
 {
 	struct rows rows = {.count = 0};
@@ -200,10 +225,25 @@ void describe_intercept(struct cli *cli, json_object *intercept, int indent, boo
 		add(&rows, "Address",
 			xasprintf("%s:%lld", text_of(intercept, "pod_ip"),
 				(long long)json_get_int(intercept, "container_port", 0)));
+	add_to_pod(&rows, intercept);
 	add_pods(&rows, intercept);
 	if (fallbacks)
 		add(&rows, "Fallbacks", fallbacks);
 	print_rows(cli, &rows, indent);
+}
+
+/* Ports into the pod through which something did not get. */
+static void summarize_to_pod(struct cli *cli, json_object *intercept)
+{
+	json_object *ports = json_get(intercept, "to_pod", json_type_array);
+
+	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
+		json_object *port = json_object_array_get_idx(ports, i);
+		auto_free char *text = to_pod_text(port);
+
+		if (json_get_int(port, "failed", 0) > 0)
+			cli_print(cli, "      %s\n", text);
+	}
 }
 
 void describe_summary(struct cli *cli, json_object *intercepts)
@@ -225,5 +265,6 @@ void describe_summary(struct cli *cli, json_object *intercepts)
 			cli_print(cli, "      %s\n", state);
 		if (fallbacks)
 			cli_print(cli, "      %s\n", fallbacks);
+		summarize_to_pod(cli, intercept);
 	}
 }

@@ -73,6 +73,8 @@ static json_object *describe(struct intercept *intercept)
 	const char *uid = intercept->target.ports[0].service_uid;
 
 	json_put_string(result, "service_uid", *uid ? uid : NULL);
+	if (intercept->to_pod)
+		json_object_object_add(result, "to_pod", to_pod_describe(intercept->to_pod));
 	if (intercept->environment) {
 		intercept_add_environment(intercept->environment, result, &intercept->target);
 		json_object_object_add(

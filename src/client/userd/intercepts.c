@@ -292,6 +292,8 @@ static json_object *describe(const struct intercept *intercept)
 	if (intercept->args.local_only)
 		return intercept_local_describe(intercept);
 	entry = intercept_object_describe(intercept->object);
+	if (intercept->to_pod)
+		json_object_object_add(entry, "to_pod", to_pod_describe(intercept->to_pod));
 	if (intercept->state != INTERCEPT_FOLLOW) {
 		json_put_string(entry, "disposition", "WAITING");
 		json_put_string(entry, "message",

@@ -18,6 +18,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "tunnel/h2.h"
+#include "tunnel/reason.h"
 #include "tunnel/relay.h"
 
 /* Open at one time, of one intercept. */
@@ -25,6 +26,7 @@
 
 struct to_pod_conn {
 	struct to_pod *to_pod; /* NULL: closed, the relay ends */
+	struct to_pod_socket *sock; /* ASKING */
 	int fd; /* ASKING */
 	struct h2_stream *stream; /* ASKING */
 	struct relay *relay; /* RELAY */
@@ -49,6 +51,71 @@ int to_pod_parse(const char *text, struct to_pod_port *ret_port, struct err *err
 	return 0;
 }
 
+/* What a person can make of it. */
+static const char *explain(const struct h2_head *head)
+{
+	static const char *const texts[REASON_COUNT] = {
+		[REASON_REFUSED] = "nothing listens at this port of the pod",
+		[REASON_FORBIDDEN] =
+			"the traffic-manager forbids it (403): the intercept is not known "
+			"there as one of this session",
+		[REASON_NO_CLIENT] = "no pod of the workload is ready with its agent",
+		[REASON_TIMED_OUT] = "the pod's agent did not answer in time",
+		[REASON_OVERLOADED] = "there are too many connections into the pod",
+	};
+	const char *name = h2_head_get(head, REASON_HEADER);
+	enum reason reason = name ? reason_parse(name) : REASON_INTERNAL;
+
+	if (!name && head->status == reason_status(REASON_FORBIDDEN))
+		reason = REASON_FORBIDDEN;
+	return texts[reason] ? texts[reason] : reason_name(reason);
+}
+
+void to_pod_failed(struct to_pod_socket *sock, const struct h2_head *head)
+{
+	const char *why =
+		head ? explain(head) : "there is no tunnel, or too many connections are open";
+
+	sock->failed++;
+	/* A program that tries again and again is told of once. */
+	if (sock->why != why)
+		log_warn("a connection does not get into the pod", "port=%u reason=%s",
+			sock->port.port, why);
+	sock->why = why;
+}
+
+static json_object *describe_port(const struct to_pod *to_pod, const struct to_pod_port *port)
+{
+	json_object *out = json_object_new_object();
+	const struct to_pod_socket *sock = NULL;
+	uint64_t opened = 0, failed = 0;
+	const char *why = NULL;
+
+	LL_FOREACH (to_pod->sockets, sock) {
+		if (sock->port.port != port->port || sock->port.udp != port->udp)
+			continue;
+		opened += sock->opened;
+		failed += sock->failed;
+		why = sock->why ? sock->why : why;
+	}
+	json_object_object_add(out, "port", json_object_new_int(port->port));
+	json_object_object_add(out, "protocol", json_object_new_string(port->udp ? "UDP" : "TCP"));
+	json_object_object_add(out, "connections", json_object_new_uint64(opened));
+	json_object_object_add(out, "failed", json_object_new_uint64(failed));
+	if (why)
+		json_object_object_add(out, "reason", json_object_new_string(why));
+	return out;
+}
+
+json_object *to_pod_describe(const struct to_pod *to_pod)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < to_pod->port_count; i++)
+		json_object_array_add(array, describe_port(to_pod, &to_pod->ports[i]));
+	return array;
+}
+
 void to_pod_unref(struct to_pod *to_pod)
 {
 	struct to_pod_socket *sock = NULL, *next = NULL;
@@ -58,6 +125,7 @@ void to_pod_unref(struct to_pod *to_pod)
 	LL_FOREACH_SAFE (to_pod->sockets, sock, next)
 		free(sock);
 	free(to_pod->uid);
+	free(to_pod->ports);
 	free(to_pod);
 }
 
@@ -96,6 +164,7 @@ static void on_head(void *user, const struct h2_head *head)
 	struct h2_stream *stream = conn->stream;
 
 	if (head->status != 200) {
+		to_pod_failed(conn->sock, head);
 		drop_stream(conn);
 		reset_socket(conn->fd);
 		free_conn(conn);
@@ -126,7 +195,7 @@ static void on_accept(struct listener *listener, int fd)
 {
 	static const struct h2_stream_events events = {
 		.on_head = on_head, .on_read = on_read, .on_close = on_close};
-	const struct to_pod_socket *sock = container_of(listener, struct to_pod_socket, listener);
+	struct to_pod_socket *sock = container_of(listener, struct to_pod_socket, listener);
 	struct to_pod *to_pod = sock->to_pod;
 	const struct h2_header header = {"telepresence-intercept", to_pod->uid};
 	char authority[32];
@@ -136,7 +205,9 @@ static void on_accept(struct listener *listener, int fd)
 	unsigned int count = 0;
 
 	DL_COUNT(to_pod->conns, conn, count);
+	sock->opened++;
 	if (!to_pod->uid || !to_pod->uplink->h2 || count >= CONNS_MAX) {
+		to_pod_failed(sock, NULL);
 		reset_socket(fd);
 		return;
 	}
@@ -144,10 +215,12 @@ static void on_accept(struct listener *listener, int fd)
 	conn = XNEW(struct to_pod_conn);
 	conn->fd = fd;
 	if (h2_request(to_pod->uplink->h2, &head, &events, conn, &conn->stream) < 0) {
+		to_pod_failed(sock, NULL);
 		reset_socket(fd);
 		free(conn);
 		return;
 	}
+	conn->sock = sock;
 	conn->to_pod = to_pod;
 	DL_APPEND(to_pod->conns, conn);
 }
@@ -209,10 +282,14 @@ static int start_port(struct to_pod *to_pod, const struct to_pod_port *port, str
 				"--to-pod %u%s: port localhost:%u of this machine is in use",
 				port->port, suffix, port->port);
 		/* A laptop without IPv6 has one localhost. */
+		if (r == -EACCES && addrs[i].family == AF_INET)
+			return err_set(err, r, ERR_PERMISSION,
+				"--to-pod %u%s: you may not listen on port %u of this machine; "
+				"below net.ipv4.ip_unprivileged_port_start only root may",
+				port->port, suffix, port->port);
 		if (r < 0 && addrs[i].family == AF_INET)
-			return err_set(err, r, r == -EACCES ? ERR_PERMISSION : ERR_INTERNAL,
-				"--to-pod %u%s: listen on 127.0.0.1:%u: %s", port->port, suffix,
-				port->port, strerror(-r));
+			return err_set_errno(err, r, "--to-pod %u%s: listen on 127.0.0.1:%u",
+				port->port, suffix, port->port);
 	}
 	return 0;
 }
@@ -226,6 +303,9 @@ int to_pod_new(uv_loop_t *loop, const struct uplink *uplink, const struct to_pod
 	to_pod->loop = loop;
 	to_pod->uplink = uplink;
 	to_pod->open_handles = 1;
+	to_pod->ports = xcalloc(count, sizeof(*ports));
+	memcpy(to_pod->ports, ports, count * sizeof(*ports));
+	to_pod->port_count = count;
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = start_port(to_pod, &ports[i], err);
 	if (r < 0) {

@@ -10,6 +10,7 @@
 #ifndef CLIENT_USERD_TO_POD_H
 #define CLIENT_USERD_TO_POD_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,9 @@ NODISCARD int to_pod_new(uv_loop_t *loop, const struct uplink *uplink,
 void to_pod_open(struct to_pod *to_pod, const char *uid);
 /* To nobody's: open connections end. */
 void to_pod_close(struct to_pod *to_pod); /* NULL-safe */
+/* An array, an object for each port: "port", "protocol", how many "connections" there were and
+ * "failed", and "reason" why the last one did. */
+NODISCARD json_object *to_pod_describe(const struct to_pod *to_pod);
 void to_pod_free(struct to_pod *to_pod); /* NULL-safe; deferred; the ports are free at once */
 
 #endif /* CLIENT_USERD_TO_POD_H */

@@ -9,6 +9,7 @@
 #include "net/addr.h"
 #include "tunnel/listener.h"
 
+struct h2_head;
 struct to_pod_conn;
 struct to_pod_flow;
 
@@ -20,6 +21,8 @@ struct to_pod_socket {
 	uv_udp_t udp;
 	struct to_pod_flow *flows; /* UDP, by source; owns */
 	size_t flow_count;
+	uint64_t opened, failed; /* connections, or flows */
+	const char *why; /* the last one failed; static, NULL: none has */
 	struct to_pod_socket *next;
 };
 
@@ -27,6 +30,8 @@ struct to_pod {
 	uv_loop_t *loop;
 	const struct uplink *uplink;
 	char *uid; /* NULL: closed */
+	struct to_pod_port *ports; /* as they were asked for; owns */
+	size_t port_count;
 	struct to_pod_socket *sockets; /* owns */
 	struct to_pod_conn *conns; /* owns */
 	unsigned int open_handles;
@@ -34,6 +39,9 @@ struct to_pod {
 
 /* A handle of the set has closed; the last one frees it. */
 void to_pod_unref(struct to_pod *to_pod);
+
+/* One did not get into the pod; head: the answer that says why, NULL: nobody could be asked. */
+void to_pod_failed(struct to_pod_socket *sock, const struct h2_head *head);
 
 /* Binds and listens. */
 NODISCARD int to_pod_udp_start(struct to_pod_socket *sock, const struct ip_endpoint *at);

@@ -52,6 +52,7 @@ static void on_head(void *user, const struct h2_head *head)
 	struct to_pod_flow *flow = user;
 
 	if (head->status != 200) {
+		to_pod_failed(flow->sock, head);
 		drop_flow(flow);
 		return;
 	}
@@ -122,8 +123,11 @@ static struct to_pod_flow *new_flow(struct to_pod_socket *sock, const struct soc
 		.header_count = ARRAY_SIZE(headers)};
 	struct to_pod_flow *flow;
 
-	if (!to_pod->uid || !to_pod->uplink->h2)
+	sock->opened++;
+	if (!to_pod->uid || !to_pod->uplink->h2) {
+		to_pod_failed(sock, NULL);
 		return NULL;
+	}
 	if (sock->flow_count >= FLOWS_MAX)
 		drop_flow(sock->flows);
 	(void)snprintf(
