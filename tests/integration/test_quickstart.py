@@ -2,13 +2,28 @@
 """scripts/quickstart against a cluster of one's own, and scripts/laptop; the laptop plays the user's machine."""
 
 import os
+import pathlib
 import pty
 import subprocess
 
-from conftest import ROOT
+from conftest import ROOT, run
 from localcluster import plan
 
 QUICKSTART = ROOT / "scripts/quickstart"
+
+
+def servers_on(laptop):
+    """Command lines of web servers that run on the laptop."""
+    inode = laptop.run("readlink", "/proc/self/ns/net").stdout.strip()
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_text().split("\0")
+            if "http.server" in words and os.readlink(entry / "ns/net") == inode:
+                found.append(" ".join(words))
+        except OSError:
+            continue
+    return found
 
 
 def test_quickstart_with_a_kubeconfig_of_ones_own(laptop, cluster):
@@ -22,6 +37,21 @@ def test_quickstart_with_a_kubeconfig_of_ones_own(laptop, cluster):
         assert f"\n  {line}\n" in done.stdout
     assert laptop.daemons().keys() == {"rootd", "userd"}
     laptop.curl("http://web.demo/")
+    second_run_on_the_local_cluster(laptop, cluster)
+
+
+def second_run_on_the_local_cluster(laptop, cluster):
+    """Everything is there by now: cluster, image and connection. Nothing of the demonstration stays but the demonstration."""
+    try:
+        done = run([QUICKSTART, "--cluster", cluster.name], timeout=300)
+        assert "It works" in done.stdout
+        answers = [line for line in done.stdout.splitlines() if line.startswith("web asked hello: ")]
+        assert answers == [f"web asked hello: hello from the {place}" for place in ("cluster", "laptop", "cluster")]
+        assert f"  scripts/quickstart --cluster {cluster.name} --down " in done.stdout
+        assert servers_on(laptop) == []
+        assert laptop.status()["user_daemon"]["intercepts"] == []
+    finally:
+        cluster.kubectl("delete", "-f", ROOT / "scripts/demo/hello.yaml", "--ignore-not-found")
 
 
 def test_wrong_use_of_quickstart_says_what_is_right(laptop):
@@ -31,8 +61,12 @@ def test_wrong_use_of_quickstart_says_what_is_right(laptop):
 
 
 def test_a_person_who_is_not_root_is_told_so():
+    """A person who may read the clone, wherever it is: below a folder like /root no other user could even start it."""
+    may_read = ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", *may_read]
+    assert run([*nobody, "id", "-u"]).stdout == "65534\n"
     for words in (["quickstart"], ["laptop", "true"], ["cluster", "up"]):
-        argv = ["setpriv", "--reuid", "65534", "--clear-groups", ROOT / "scripts" / words[0], *words[1:]]
+        argv = [*nobody, ROOT / "scripts" / words[0], *words[1:]]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "run it as root" in done.stderr, done.stderr
 
