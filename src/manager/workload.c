@@ -17,6 +17,8 @@
 
 /* Pods and ReplicaSets that one workload is followed to. */
 #define MEMBERS_MAX 20000
+/* Argo puts it on the ReplicaSets and pods of every Rollout. */
+#define ROLLOUT_LABEL "rollouts-pod-template-hash"
 
 struct kind {
 	const char *name, *api_version, *plural;
@@ -225,9 +227,20 @@ static void leave_members(struct workload *workload)
 	free(TAKE_PTR(workload->uid));
 }
 
+/* A Rollout that borrows the template of another workload (spec.workloadRef) need not have a
+ * selector of its own: all of the namespace's Rollouts' are looked at, and owners tell whose. */
+static char *selector_of(json_object *object)
+{
+	char *selector = workload_selector(json_path(object, "spec.selector"));
+
+	if (!selector && json_text(object, "spec.workloadRef.name"))
+		selector = xstrdup(ROLLOUT_LABEL);
+	return selector;
+}
+
 static void follow(struct workload *workload, json_object *object)
 {
-	auto_free char *selector = workload_selector(json_path(object, "spec.selector"));
+	auto_free char *selector = selector_of(object);
 	auto_free char *pods = kube_path("v1", "pods", workload->namespace, NULL);
 	auto_free char *sets = kube_path("apps/v1", "replicasets", workload->namespace, NULL);
 	auto_free char *pods_path = NULL, *sets_path = NULL;

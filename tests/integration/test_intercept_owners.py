@@ -41,6 +41,7 @@ TEMPLATE = {
 
 def replica_set(name, rollout, replicas):
     """What Argo's controller makes of a Rollout; here the test does."""
+    labels = {"app": rollout["metadata"]["name"], "rollouts-pod-template-hash": name}
     owner = {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "controller": True, "blockOwnerDeletion": True,
         "name": rollout["metadata"]["name"], "uid": rollout["metadata"]["uid"],
@@ -48,9 +49,9 @@ def replica_set(name, rollout, replicas):
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
-        "metadata": {"name": name, "namespace": "stage", "labels": {"app": "roll"}, "ownerReferences": [owner]},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "roll", "set": name}}, "template": {
-            **TEMPLATE, "metadata": {"labels": {"app": "roll", "set": name}}}},
+        "metadata": {"name": name, "namespace": "stage", "labels": labels, "ownerReferences": [owner]},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": {
+            **TEMPLATE, "metadata": {"labels": labels}}},
     }  # fmt: skip
 
 
@@ -109,6 +110,31 @@ def test_the_chain_of_owners_is_climbed(rollout):
         with stage.intercept("chain", "--workload", name, "--port", port) as found:
             assert found["workload_kind"] == kind, name
             assert [one["spec"]["workload"] for one in stage.objects()] == [workload]
+
+
+def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
+    """spec.workloadRef: the Deployment of the same name is scaled down, and the Rollout says nothing of its pods."""
+    stage, cluster = rollout, rollout.cluster
+    meta = {"name": "lent", "namespace": "stage"}
+    labels = {"app": "lent"}
+    template = {**TEMPLATE, "metadata": {"labels": labels}}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta}
+    borrower = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta}
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "lent"}
+    cluster.apply(json.dumps({**deployment, "spec": {
+        "replicas": 0, "selector": {"matchLabels": labels}, "template": template}}))  # fmt: skip
+    try:
+        cluster.apply(json.dumps({**borrower, "spec": {"replicas": 1, "workloadRef": reference}}))
+        cluster.apply(json.dumps(replica_set("lent-1", cluster.get("rollout", "-n", "stage", "lent"), 1)))
+        wait_for("its pod", lambda: stage.ready_pods("lent"), 30)
+        for name in ("lent", stage.pods("lent")[0]["metadata"]["name"]):
+            with stage.local(), stage.intercept("lent", "--workload", name, "--port", "8080:http") as found:
+                assert found["workload_kind"] == "Rollout"
+                stage.all_pods_say("laptop", "lent")
+                stage.all_pods_say("pod roll-", "roll")
+    finally:
+        cluster.kubectl("-n", "stage", "delete", "rollout,deployment", "lent")
+        wait_for("its pods are gone", lambda: not stage.pods("lent"), 30)
 
 
 def test_list_shows_the_rollout_and_not_what_it_owns(rollout):

@@ -155,13 +155,31 @@ static void climb(struct resolve *resolve)
 	}
 }
 
+/* A Rollout that refers to a Deployment of its own name has taken its pods over. */
+static bool is_taken_over(const struct resolve *resolve, const struct probe *probe)
+{
+	for (size_t i = 0; i < KINDS_COUNT; i++) {
+		json_object *reference = json_path(resolve->probes[i].object, "spec.workloadRef");
+
+		if (reference && &resolve->probes[i] != probe &&
+			strcmp(json_text_or(reference, "kind", ""), probe->kind->kind) == 0 &&
+			strcmp(json_text_or(reference, "name", ""), resolve->args->workload) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void settle(struct resolve *resolve)
 {
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < KINDS_COUNT && !resolve->object; i++) {
-		resolve->object = TAKE_PTR(resolve->probes[i].object);
-		resolve->kind = resolve->probes[i].kind;
+		struct probe *probe = &resolve->probes[i];
+
+		if (!probe->object || is_taken_over(resolve, probe))
+			continue;
+		resolve->object = TAKE_PTR(probe->object);
+		resolve->kind = probe->kind;
 	}
 	if (resolve->err.code < 0 && (!resolve->object || !resolve->services)) {
 		fail(resolve, &resolve->err,
