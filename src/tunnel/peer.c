@@ -221,12 +221,13 @@ void peer_start_pipe(struct tunnel_peer *peer, enum socket_framing framing)
 	pipe_send_record(peer->pipe, PIPE_HELLO, hello, sizeof(hello));
 }
 
-void peer_new(struct tunnel_server *server, int fd)
+void peer_new(struct tunnel_server *server, int fd, const struct ip_addr *source)
 {
 	struct tunnel_peer *peer = XNEW(struct tunnel_peer);
 
 	peer->server = server;
 	peer->fd = fd;
+	peer->link.source = *source;
 	peer->open_handles = 3;
 	buf_init(&peer->in, LIMIT_HTTP_HEAD_BYTES);
 	uv_timer_init(server->loop, &peer->deadline);

@@ -17,6 +17,7 @@
 
 struct peer_link {
 	TAILQ_ENTRY(peer_link) entry;
+	struct ip_addr source;
 };
 
 TAILQ_HEAD(peer_list, peer_link);
@@ -33,7 +34,7 @@ struct tunnel_server {
 };
 
 /* Takes the fd; enters server->handshakes. */
-void peer_new(struct tunnel_server *server, int fd);
+void peer_new(struct tunnel_server *server, int fd, const struct ip_addr *source);
 struct tunnel_peer *peer_from_link(struct peer_link *link);
 /* Ends it, with a reason it is told if it is proven; leaves its list. Deferred. */
 void peer_end(struct tunnel_peer *peer, const char *reason);

@@ -1,17 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tunnel/server.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "tunnel/peer.h"
 
+#define SOURCE_HANDSHAKES (LIMIT_HANDSHAKES / 4)
+
+/*
+ * Drops the oldest handshake of this source if it has its share of them, or of all: who opens and
+ * never speaks pushes out himself. Clients of one API server are one source, hence the large share.
+ */
+static void make_place(struct tunnel_server *server, const struct ip_addr *source)
+{
+	struct peer_link *link = NULL, *oldest = NULL;
+	size_t count = 0;
+
+	TAILQ_FOREACH(link, &server->handshakes, entry)
+	{
+		if (ip_addr_equal(&link->source, source) && count++ == 0)
+			oldest = link;
+	}
+	if (count < SOURCE_HANDSHAKES)
+		oldest = server->handshake_count >= LIMIT_HANDSHAKES
+				 ? TAILQ_FIRST(&server->handshakes)
+				 : NULL;
+	if (oldest)
+		peer_end(peer_from_link(oldest), "");
+}
+
 static void on_accept(struct listener *listener, int fd)
 {
 	struct tunnel_server *server = container_of(listener, struct tunnel_server, listener);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	struct ip_endpoint source = {0};
 
-	if (server->handshake_count >= LIMIT_HANDSHAKES)
-		peer_end(peer_from_link(TAILQ_FIRST(&server->handshakes)), "");
-	peer_new(server, fd);
+	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0 ||
+		ip_endpoint_from_sockaddr((const struct sockaddr *)&address, &source) < 0) {
+		close(fd);
+		return;
+	}
+	make_place(server, &source.addr);
+	peer_new(server, fd, &source.addr);
 }
 
 static void on_stopped(struct listener *listener)

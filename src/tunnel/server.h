@@ -5,8 +5,8 @@
  * tunnel_server_new() listens on one TCP port for both forms that docs/tunnel.md names: an HTTP/1.1
  * upgrade to WebSocket (services/proxy) and the bare preamble (port-forward). Any other HTTP/1.1
  * request goes to on_http (health checks). A peer that has proven nothing gets no byte but a 4xx,
- * its own nonce and a refusal; there are at most LIMIT_HANDSHAKES of them, the oldest is dropped
- * for a new one.
+ * its own nonce and a refusal; there are at most LIMIT_HANDSHAKES of them, and a quarter of that of
+ * one source: the oldest is dropped for a new one.
  */
 #ifndef TUNNEL_SERVER_H
 #define TUNNEL_SERVER_H

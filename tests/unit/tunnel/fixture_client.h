@@ -58,8 +58,11 @@ static inline void run_until(struct fixture *fixture, const int *value, int leas
 }
 
 /* A connected, blocking socket to the server. */
-static inline int fixture_connect(const struct fixture *fixture)
+/* From 127.0.0.HOST. */
+static inline int fixture_connect_from(const struct fixture *fixture, uint8_t host)
 {
+	const struct sockaddr_in from = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffU) | host)};
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
 		.sin_port = htons(tunnel_server_port(fixture->server)),
@@ -70,8 +73,14 @@ static inline int fixture_connect(const struct fixture *fixture)
 	assert_true(fd >= 0);
 	/* Less than a record, so that carriers meet a full socket. */
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof(from)), 0);
 	assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
+}
+
+static inline int fixture_connect(const struct fixture *fixture)
+{
+	return fixture_connect_from(fixture, 1);
 }
 
 static inline struct carrier *fixture_carrier(struct fixture *fixture)

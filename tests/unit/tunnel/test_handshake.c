@@ -304,26 +304,50 @@ static void test_other_version(void **state)
 	fixture_free(fixture);
 }
 
-/* The table of the unproven is full: the oldest makes room, a proven peer stays. */
+/* Whether each of these is open and was told nothing. */
+static void assert_silent(const int *fds, size_t count)
+{
+	uint8_t byte;
+
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), -1);
+		assert_int_equal(errno, EAGAIN);
+	}
+}
+
+/*
+ * Connections that never say a word, from five sources. One that has its share loses its own
+ * oldest; when the table is full the oldest of all goes; a proven peer stays.
+ */
 static void test_table_full(void **state)
 {
 	const struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
 	struct fixture *fixture = fixture_new();
 	static int fds[LIMIT_HANDSHAKES + 1];
+	const size_t share = LIMIT_HANDSHAKES / 4;
 	uint8_t byte;
 
 	(void)state;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
 	fixture_ready(fixture);
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		fds[i] = fixture_connect(fixture);
+	fds[0] = fixture_connect_from(fixture, 2);
+	for (size_t i = 1; i < share + 2; i++) {
+		fds[i] = fixture_connect_from(fixture, 3);
 		uv_run(&fixture->loop, UV_RUN_NOWAIT);
 	}
-	assert_int_equal(hear_all(fixture, fds[0], &byte, 1), 0);
-	for (size_t i = 1; i < ARRAY_SIZE(fds); i++) {
-		assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), -1);
-		assert_int_equal(errno, EAGAIN);
+	assert_int_equal(hear_all(fixture, fds[1], &byte, 1), 0);
+	assert_silent(fds, 1);
+	assert_silent(fds + 2, share);
+	for (size_t i = share + 2; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = fixture_connect_from(fixture, (uint8_t)(4 + i % 3));
+		uv_run(&fixture->loop, UV_RUN_NOWAIT);
 	}
+	/* It is full now, without the one that was closed. */
+	assert_silent(fds, 1);
+	close(fds[1]);
+	fds[1] = fixture_connect_from(fixture, 7);
+	assert_int_equal(hear_all(fixture, fds[0], &byte, 1), 0);
+	assert_silent(fds + 1, ARRAY_SIZE(fds) - 1);
 	assert_non_null(fixture->peer);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
