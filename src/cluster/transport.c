@@ -21,6 +21,13 @@
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
 #endif
+/*
+ * What fits into 1280 bytes (the least MTU of IPv6, RFC 8200 5) with both headers, either way.
+ * Behind many VPNs larger packets vanish and the ICMP that would say so does too (RFC 2923 2.1);
+ * the kernel finds that out only with tcp_mtu_probing, which is the machine's owner's to set. It
+ * costs 0.8 % of a path of 1500.
+ */
+#define SEGMENT_BYTES 1220
 
 void kube_credential_done(struct kube_credential *credential)
 {
@@ -33,6 +40,7 @@ static int on_sockopt(void *user, curl_socket_t fd, curlsocktype purpose)
 {
 	const int on = 1, dead_ms = DEAD_PEER_MS, idle = KEEP_ALIVE_S, count = KEEP_ALIVE_COUNT;
 	const int unsent = LIMIT_CARRIER_UNSENT_BYTES, retransmit_ms = RETRANSMIT_MS;
+	const int segment = SEGMENT_BYTES;
 
 	(void)user;
 	(void)purpose;
@@ -45,6 +53,7 @@ static int on_sockopt(void *user, curl_socket_t fd, curlsocktype purpose)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &retransmit_ms, sizeof(retransmit_ms));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment));
 	return CURL_SOCKOPT_OK;
 }
 

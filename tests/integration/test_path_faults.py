@@ -1,9 +1,110 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to the path between laptop and cluster while connected: other routes, sleep, small packets."""
 
+import contextlib
 import ipaddress
+import os
+import re
+import signal
+import subprocess
+import time
 
-from conftest import wait_for
+import pytest
+from conftest import LONG, plan, run, wait_for
+
+# At each line of its input: how long it takes, in ms, until the name is found, and until the answer is there.
+ASK = """
+import socket, sys, time
+for line in sys.stdin:
+    began, found = time.monotonic(), None
+    while True:
+        try:
+            address = socket.getaddrinfo("web.demo.svc", 80, socket.AF_INET, socket.SOCK_STREAM)[0][4]
+            found = found or time.monotonic()
+            with socket.create_connection(address, timeout=10) as sock:
+                sock.sendall(b"GET / HTTP/1.0\\r\\nHost: web\\r\\n\\r\\n")
+                if sock.recv(1000).startswith(b"HTTP/1"):
+                    break
+        except OSError:
+            time.sleep(0.02)
+    print(int(1000 * (found - began)), int(1000 * (time.monotonic() - began)), flush=True)
+"""
+MTU = 1280
+
+
+@pytest.fixture
+def asker(laptop):
+    process = laptop.popen("/usr/bin/python3", "-c", ASK, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return [int(word) for word in process.stdout.readline().split()]
+
+    yield ask
+    process.stdin.close()
+    process.wait(15)
+
+
+@contextlib.contextmanager
+def small_path(laptop, cluster):
+    """Between laptop and API server nothing larger than MTU passes, and nobody says so."""
+    the_plan = plan.get(cluster.name)
+    router, node = the_plan.netns("wan"), the_plan.nodes[0].netns
+    address = laptop.run("ip", "-4", "-o", "addr", "show", "eth0").stdout.split()[3].split("/")[0]
+    route = run(["ip", "-n", node, "-o", "route", "get", address]).stdout
+    ends = [(the_plan.netns("laptop"), "eth0"), (node, re.search(r"dev (\S+)", route)[1])]
+    # Each packet as it would be on a wire: no segmentation later than in TCP itself.
+    try:
+        for netns, device in ends:
+            run(["ip", "netns", "exec", netns, "ethtool", "-K", device, "tso", "off", "gso", "off"])
+        rules = f"table inet small {{ chain c {{ type filter hook forward priority 0; meta length > {MTU} counter drop; }}; }}"
+        run(["ip", "netns", "exec", router, "nft", rules])
+        yield
+    finally:
+        run(["ip", "netns", "exec", router, "nft", "delete", "table", "inet", "small"], check=False)
+        for netns, device in ends:
+            run(["ip", "netns", "exec", netns, "ethtool", "-K", device, "tso", "on", "gso", "on"])
+
+
+def test_sleep(laptop, asker):
+    """Both daemons stand still, as with a lid closed; then the first name and the first connection."""
+    laptop.connect()
+    asker()
+    daemons = laptop.daemons().values()
+    try:
+        for pid in daemons:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(60 if LONG else 8)
+    finally:
+        for pid in daemons:
+            os.kill(pid, signal.SIGCONT)
+    found, answered = asker()
+    print(f"after the sleep: name {found} ms, answer {answered} ms")
+    assert answered <= 1000
+    assert set(laptop.daemons().values()) == set(daemons)
+
+
+def test_small_packets_without_icmp(laptop, cluster):
+    """A path that swallows what is too large: bulk goes on both ways, before and after a new connect."""
+    url = f"http://{cluster.cluster_ip()}"
+    pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
+    make = "dd if=/dev/urandom of=/www/small bs=1M count=16 2>/dev/null; md5sum /www/small"
+    checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make).split()[0]
+    shell = f"curl -sS --max-time 20 {url}/small | tee /dev/shm/tp-small | md5sum; curl -sS --max-time 20 -H Expect: " + (
+        f"-X POST -T /dev/shm/tp-small {url}/cgi-bin/md5"
+    )
+    laptop.connect()
+    try:
+        with small_path(laptop, cluster):
+            for _ in range(2):
+                down, up = [line.split()[0] for line in laptop.run("sh", "-c", shell).stdout.splitlines()[:2]]
+                assert (down, up) == (checksum, checksum)
+                laptop.telepresence("quit")
+                laptop.connect()
+    finally:
+        laptop.run("rm", "-f", "/dev/shm/tp-small")
+        cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/small")
 
 
 def test_status_names_conflicts(laptop):
