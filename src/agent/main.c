@@ -80,7 +80,8 @@ int main(int argc, char **argv)
 	(void)sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
 	/* There is no openssl.cnf in the image, and nothing of one is wanted. */
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-	/* An intercepted connection needs two to six: its own, the app's, and pipes between them. */
+	/* An intercepted connection needs two to six: its own, the app's, and pipes between them.
+	 */
 	(void)nofile_raise();
 	r = start(&signals, &options, &err);
 	if (r < 0)

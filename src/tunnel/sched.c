@@ -16,8 +16,8 @@ void sched_set_rate(struct sched *sched, uint64_t bytes_per_second)
 {
 	uint64_t carried = bytes_per_second / 1000000 * SCHED_QUANTUM_US;
 
-	sched->quantum = (size_t)MIN(MAX(carried, (uint64_t)SCHED_QUANTUM_BYTES),
-		(uint64_t)SCHED_QUANTUM_MAX_BYTES);
+	sched->quantum = (size_t)MIN(
+		MAX(carried, (uint64_t)SCHED_QUANTUM_BYTES), (uint64_t)SCHED_QUANTUM_MAX_BYTES);
 }
 
 static struct sched_list *list_of(struct sched *sched, enum sched_line line)

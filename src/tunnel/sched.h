@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* Of one stream before the next one has its turn; it is what all of them wait for. A fast path makes
- * larger ones: see sched_set_rate(). */
+/* Of one stream before the next one has its turn; it is what all of them wait for. A fast path
+ * makes larger ones: see sched_set_rate(). */
 #define SCHED_QUANTUM_BYTES     ((size_t)16 * 1024)
 #define SCHED_QUANTUM_MAX_BYTES ((size_t)64 * 1024)
 /* What a quantum may take of the path's time. */

@@ -24,6 +24,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "tunnel/session_priv.h"
+#include "tunnel/window.h"
 
 /* A DATA frame is not begun in less: send what is there first. */
 #define FRAME_MIN_BYTES (4 * 1024)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/session_priv.h - what session.c (the connection), stream.c (its streams), head.c and window.c
- * share
+ * tunnel/session_priv.h - what session.c (the connection), stream.c (its streams), head.c
+ * and window.c share
  */
 #ifndef TUNNEL_SESSION_PRIV_H
 #define TUNNEL_SESSION_PRIV_H
@@ -72,14 +72,6 @@ void stream_closed(struct h2_stream *stream, uint32_t code); /* tells the owner 
 void stream_free(struct h2_stream *stream);
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *user);
-
-/* window.c: settings of a new connection; 0 or nghttp2's error. */
-NODISCARD int window_open(struct h2_session *session);
-/* Bytes of the peer came for a stream that takes them: they count until h2_stream_consumed(). */
-void window_came(struct h2_stream *stream, size_t len);
-void window_end(struct h2_stream *stream); /* it is gone */
-/* Tells the peer what streams begin with, when their number asks for another amount. */
-void window_fit(struct h2_session *session);
 
 /* session.c */
 void session_schedule(struct h2_session *session);

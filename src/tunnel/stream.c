@@ -6,6 +6,7 @@
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "tunnel/session_priv.h"
+#include "tunnel/window.h"
 
 /* Fields that a request has besides the caller's: :method :scheme :path :authority :protocol. */
 #define PSEUDO_MAX 5

@@ -4,6 +4,8 @@
  * they are used up: a reader that stands still holds one stream window and delays nobody else.
  * credit.h says how large windows are; here nghttp2 is told.
  */
+#include "tunnel/window.h"
+
 #include "core/limits.h"
 #include "tunnel/session_priv.h"
 
@@ -84,8 +86,8 @@ static void grow(struct h2_stream *stream, size_t len)
 	more = credit_grow(&session->credit, &stream->credit, len, (size_t)window,
 		pipe_rtt_us(session->pipe), uv_hrtime() / 1000);
 	if (more > 0)
-		(void)nghttp2_session_set_local_window_size(session->ng, NGHTTP2_FLAG_NONE,
-			stream->id, window + (int32_t)more);
+		(void)nghttp2_session_set_local_window_size(
+			session->ng, NGHTTP2_FLAG_NONE, stream->id, window + (int32_t)more);
 }
 
 void h2_stream_consumed(struct h2_stream *stream, size_t len)

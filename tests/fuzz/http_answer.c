@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz: cluster */
 /*
- * The API server's answer to an upgrade: however it is cut into reads, the same comes out. The input's
- * first byte is the length of the reads.
+ * The API server's answer to an upgrade: however it is cut into reads, the same comes out. The
+ * input's first byte is the length of the reads.
  */
 #include <assert.h>
 #include <errno.h>
@@ -33,8 +33,7 @@ static struct outcome parse(const uint8_t *data, size_t size, size_t piece)
 		if (buf_append(&in, data + at, MIN(piece, size - at)) < 0)
 			break;
 		/* Asked again once all is here: a refusal's body counts as far as it came. */
-		outcome.result = ws_upgrade_parse(
-			&in, at + piece >= size, KEY, PROTOCOL, &answer);
+		outcome.result = ws_upgrade_parse(&in, at + piece >= size, KEY, PROTOCOL, &answer);
 		if (outcome.result < 0 || (outcome.result > 0 && answer.status == 101))
 			break;
 	}

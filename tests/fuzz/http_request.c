@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz: tunnel */
 /*
- * The head of the one HTTP request that the tunnel's port reads: what is taken from it is bounded and
- * in order, and bytes behind the head change nothing.
+ * The head of the one HTTP request that the tunnel's port reads: what is taken from it is bounded
+ * and in order, and bytes behind the head change nothing.
  */
 #include <assert.h>
 #include <stdlib.h>

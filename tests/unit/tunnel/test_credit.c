@@ -37,8 +37,8 @@ static void test_grows_when_the_window_is_in_the_way(void **state)
 	assert_int_equal(run(&pool, &slow, LIMIT_STREAM_FIRST_BYTES, 2 * RTT_US + 1),
 		LIMIT_STREAM_FIRST_BYTES);
 	assert_int_equal(pool.budget, CREDIT_BUDGET_BYTES);
-	assert_int_equal(run(&pool, &fast, LIMIT_STREAM_FIRST_BYTES, RTT_US),
-		LIMIT_STREAM_WINDOW_BYTES);
+	assert_int_equal(
+		run(&pool, &fast, LIMIT_STREAM_FIRST_BYTES, RTT_US), LIMIT_STREAM_WINDOW_BYTES);
 	assert_int_equal(pool.budget,
 		CREDIT_BUDGET_BYTES - LIMIT_STREAM_WINDOW_BYTES + LIMIT_STREAM_FIRST_BYTES);
 	(void)credit_end(&pool, &fast);
@@ -70,8 +70,7 @@ static void test_all_together_stay_within_the_budget(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(credits); i++)
 		sum += run(&pool, &credits[i], LIMIT_STREAM_FIRST_BYTES, 1);
 	assert_int_equal(pool.budget, 0);
-	assert_int_equal(
-		sum, CREDIT_BUDGET_BYTES + ARRAY_SIZE(credits) * LIMIT_STREAM_FIRST_BYTES);
+	assert_int_equal(sum, CREDIT_BUDGET_BYTES + ARRAY_SIZE(credits) * LIMIT_STREAM_FIRST_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(credits); i++)
 		(void)credit_end(&pool, &credits[i]);
 	assert_int_equal(pool.budget, CREDIT_BUDGET_BYTES);

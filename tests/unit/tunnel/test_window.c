@@ -7,7 +7,7 @@
 
 #define BULK_BYTES (1024 * 1024)
 /* Enough for the least window, with room until it is given up again. */
-#define CROWD 600
+#define CROWD      600
 #define EACH_BYTES (50 * 1000)
 /* Less than half of the first window, more than the least one. */
 #define PART_BYTES (100 * 1000)
@@ -81,8 +81,8 @@ static void turns(struct fixture *fixture, int count)
 }
 
 /*
- * Many streams: each begins with less. What was used up of the larger window before, too little for an
- * update then, must not keep the peer from going on.
+ * Many streams: each begins with less. What was used up of the larger window before, too little for
+ * an update then, must not keep the peer from going on.
  */
 static void test_smaller_windows(void **state)
 {
