@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/forward.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <utlist.h>
@@ -200,6 +201,14 @@ int dns_forward(struct dns_forwarder *forwarder, const uint8_t *msg, size_t len,
 	return 0;
 }
 
+void dns_forwarder_set_servers(struct dns_forwarder *forwarder, const struct ip_endpoint *servers,
+	unsigned int server_count)
+{
+	assert(server_count > 0 && server_count <= MAX_SERVERS);
+	memcpy(forwarder->servers, servers, server_count * sizeof(*servers));
+	forwarder->server_count = server_count;
+}
+
 int dns_forwarder_new(uv_loop_t *loop, const struct dns_forwarder_config *config,
 	struct dns_forwarder **ret_forwarder, struct err *err)
 {
@@ -210,9 +219,7 @@ int dns_forwarder_new(uv_loop_t *loop, const struct dns_forwarder_config *config
 			config->server_count, MAX_SERVERS);
 	forwarder = XNEW(struct dns_forwarder);
 	forwarder->loop = loop;
-	memcpy(forwarder->servers, config->servers,
-		config->server_count * sizeof(*config->servers));
-	forwarder->server_count = config->server_count;
+	dns_forwarder_set_servers(forwarder, config->servers, config->server_count);
 	forwarder->pass_truncated = config->pass_truncated;
 	forwarder->socket = config->socket ? config->socket : plain_socket;
 	forwarder->user = config->user;

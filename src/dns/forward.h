@@ -36,6 +36,9 @@ struct dns_forwarder_config {
 
 NODISCARD int dns_forwarder_new(uv_loop_t *loop, const struct dns_forwarder_config *config,
 	struct dns_forwarder **ret_forwarder, struct err *err);
+/* Others from the next message on; 1 to 16. Copied. */
+void dns_forwarder_set_servers(struct dns_forwarder *forwarder, const struct ip_endpoint *servers,
+	unsigned int server_count);
 void dns_forwarder_free(struct dns_forwarder *forwarder); /* cancels all; no callback follows */
 /*
  * Never calls back from within. ret_forward may be NULL and is dead once called back. prefer_tcp:

@@ -377,6 +377,12 @@ struct dns_names *dns_resolver_names(const struct dns_resolver *resolver)
 	return resolver->names;
 }
 
+void dns_resolver_set_upstream(
+	struct dns_resolver *resolver, const struct ip_endpoint *nameservers, unsigned int count)
+{
+	dns_forwarder_set_servers(resolver->forwarder, nameservers, count);
+}
+
 void dns_resolver_forget(struct dns_resolver *resolver, const char *name)
 {
 	dns_lookups_forget(resolver->lookups, name);

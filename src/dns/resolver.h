@@ -56,6 +56,9 @@ void dns_resolver_free(struct dns_resolver *resolver); /* deferred; no callback 
 uint16_t dns_resolver_port(const struct dns_resolver *resolver);
 /* Its rules: which names are the cluster's. */
 struct dns_names *dns_resolver_names(const struct dns_resolver *resolver);
+/* Others to forward to; 1 to 16. Copied. */
+void dns_resolver_set_upstream(
+	struct dns_resolver *resolver, const struct ip_endpoint *nameservers, unsigned int count);
 /* What the cluster said about the full name, and names below it, is asked anew from now on; NULL:
  * about every name. */
 void dns_resolver_forget(struct dns_resolver *resolver, const char *name);

@@ -4,6 +4,7 @@
 import contextlib
 import ipaddress
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -123,3 +124,26 @@ def test_status_names_conflicts(laptop):
     finally:
         laptop.run("ip", "route", "del", half, "dev", "eth0")
     wait_for("its end", lambda: "Conflicts" not in laptop.telepresence("status").stdout, 5)
+
+
+def test_other_nameserver(laptop, cluster):
+    """Another network, or a VPN, brings another nameserver: names go on, the cluster's and all others."""
+
+    def found(name):
+        return bool(laptop.run("getent", "ahosts", name, check=False).stdout)
+
+    def nameserver():
+        return laptop.status()["root_daemon"]["dns"]["remote_ip"]
+
+    laptop.connect()
+    the_plan = plan.get(cluster.name)
+    path = pathlib.Path("/etc/netns") / the_plan.netns("laptop") / "resolv.conf"
+    before, old, new = path.read_text(), nameserver(), str(the_plan.lan_nets[1][1])
+    try:
+        path.write_text(f"nameserver {new}\n")
+        wait_for("the new nameserver", lambda: nameserver() == new, 5)
+        assert found("web.demo") and found("www.example.com")
+    finally:
+        path.write_text(before)
+    wait_for("the old nameserver", lambda: nameserver() == old, 5)
+    assert found("web.demo") and found("www.example.com")

@@ -153,10 +153,12 @@ static int add_direct(struct network *network, struct err *err)
 
 	for (size_t i = 0; r == 0 && i < network->config.direct_count; i++)
 		r = prefix_set_add_host(&network->direct, &network->config.direct[i], err);
-	for (unsigned int i = 0; r == 0 && i < network->resolv.nameserver_count; i++)
-		r = prefix_set_add_host(&network->direct, &network->resolv.nameservers[i], err);
-	for (unsigned int i = 0; r == 0 && i < network->upstream.count; i++)
-		r = prefix_set_add_host(&network->direct, &network->upstream.servers[i].addr, err);
+	for (unsigned int i = 0; r == 0 && i < network->servers.resolv.nameserver_count; i++)
+		r = prefix_set_add_host(
+			&network->direct, &network->servers.resolv.nameservers[i], err);
+	for (unsigned int i = 0; r == 0 && i < network->servers.upstream.count; i++)
+		r = prefix_set_add_host(
+			&network->direct, &network->servers.upstream.servers[i].addr, err);
 	return r;
 }
 
@@ -233,8 +235,10 @@ int network_update(struct network *network, const struct cluster_info *info, str
 	struct route_list routes = {.items = NULL};
 	struct plan *wanted = XNEW(struct plan);
 	bool changed;
-	int r = routes_read(&routes, err);
+	int r;
 
+	network_dns_follow(network);
+	r = routes_read(&routes, err);
 	if (r == 0)
 		r = plan(network, info, &routes, wanted, err);
 	routes_done(&routes);

@@ -93,7 +93,8 @@ static json_object *describe_dns(const struct network *network)
 	json_object *dns = json_object_new_object();
 	char text[ADDR_TEXT_BYTES];
 
-	json_put_string(dns, "remote_ip", ip_addr_format(&network->upstream.servers[0].addr, text));
+	json_put_string(
+		dns, "remote_ip", ip_addr_format(&network->servers.upstream.servers[0].addr, text));
 	json_put_string(dns, "by",
 		!network->domains     ? "redirect"
 		: network->redirected ? "systemd-resolved and redirect"
@@ -222,8 +223,8 @@ json_object *network_explain_name(const struct network *network, const char *nam
 		json_put_string(object, "asked_as", judgement.full);
 	if (judgement.searched)
 		json_object_object_add(object, "then_as", describe_further(names, judgement.full));
-	json_put_string(
-		object, "nameserver", ip_addr_format(&network->upstream.servers[0].addr, text));
+	json_put_string(object, "nameserver",
+		ip_addr_format(&network->servers.upstream.servers[0].addr, text));
 	json_object_object_add(
 		object, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
 	return object;

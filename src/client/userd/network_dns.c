@@ -104,20 +104,38 @@ static void take_servers(
  * The first nameserver alone: programs ask the others themselves. In place of systemd-resolved's
  * stub, which would send cluster names back here, all servers that it asks.
  */
-int network_dns_read(struct network *network, struct err *err)
+static int read_servers(struct nameservers *ret_servers, struct err *err)
 {
+	struct nameservers servers = {.stub = false};
 	struct resolv_conf uplinks;
-	int r = resolv_conf_read(NULL, &network->resolv, err);
+	int r = resolv_conf_read(NULL, &servers.resolv, err);
 
 	if (r < 0)
 		return r;
-	take_servers(&network->resolv, 1, &network->upstream);
-	network->stub = resolv_conf_is_stub(&network->resolv) &&
-			access(RESOLV_UPLINKS, R_OK) == 0 &&
-			resolv_conf_read(RESOLV_UPLINKS, &uplinks, NULL) == 0;
-	if (network->stub)
-		take_servers(&uplinks, RESOLV_NAMESERVERS, &network->upstream);
+	take_servers(&servers.resolv, 1, &servers.upstream);
+	servers.stub = resolv_conf_is_stub(&servers.resolv) && access(RESOLV_UPLINKS, R_OK) == 0 &&
+		       resolv_conf_read(RESOLV_UPLINKS, &uplinks, NULL) == 0;
+	if (servers.stub)
+		take_servers(&uplinks, RESOLV_NAMESERVERS, &servers.upstream);
+	*ret_servers = servers;
 	return 0;
+}
+
+int network_dns_read(struct network *network, struct err *err)
+{
+	return read_servers(&network->servers, err);
+}
+
+static bool same_servers(const struct nameservers *a, const struct nameservers *b)
+{
+	if (a->upstream.count != b->upstream.count ||
+		!ip_addr_equal(&a->resolv.nameservers[0], &b->resolv.nameservers[0]))
+		return false;
+	for (unsigned int i = 0; i < a->upstream.count; i++) {
+		if (!ip_addr_equal(&a->upstream.servers[i].addr, &b->upstream.servers[i].addr))
+			return false;
+	}
+	return true;
 }
 
 static int open_resolver(struct network *network, const struct cluster_info *info, struct err *err)
@@ -125,8 +143,8 @@ static int open_resolver(struct network *network, const struct cluster_info *inf
 	static const struct dns_events events = {
 		.query = on_query, .upstream_socket = on_upstream_socket};
 	const struct dns_config config = {
-		.nameservers = network->upstream.servers,
-		.nameserver_count = network->upstream.count,
+		.nameservers = network->servers.upstream.servers,
+		.nameserver_count = network->servers.upstream.count,
 		.cluster_domain = info->domain,
 		.namespace = network->namespace,
 		.settings = network->config.dns,
@@ -145,7 +163,7 @@ static bool open_by_resolved(struct network *network, const struct cluster_info 
 {
 	struct err err = ERR_INIT;
 
-	if (!resolv_is_resolved(&network->resolv, NULL))
+	if (!resolv_is_resolved(&network->servers.resolv, NULL))
 		return false;
 	if (tell_resolved(network, info, &err) == 0)
 		return true;
@@ -155,7 +173,7 @@ static bool open_by_resolved(struct network *network, const struct cluster_info 
 
 static int redirect(struct network *network, struct err *err)
 {
-	int r = root_client_dns(network->config.root, network->resolv.nameservers, 1,
+	int r = root_client_dns(network->config.root, network->servers.resolv.nameservers, 1,
 		dns_resolver_port(network->resolver), err);
 
 	if (r == 0)
@@ -169,11 +187,40 @@ int network_dns_open(struct network *network, const struct cluster_info *info, s
 
 	network->doh = doh_new(network->config.uplink);
 	r = open_resolver(network, info, err);
-	if (r == 0 && (!open_by_resolved(network, info) || !network->stub))
+	if (r == 0 && (!open_by_resolved(network, info) || !network->servers.stub))
 		r = redirect(network, err);
 	if (r == 0)
 		dns_resolver_check_loop(network->resolver);
 	return r;
+}
+
+void network_dns_follow(struct network *network)
+{
+	struct nameservers now;
+	struct err err = ERR_INIT;
+	char text[ADDR_TEXT_BYTES];
+	int r = read_servers(&now, &err);
+
+	if (r == 0 && same_servers(&now, &network->servers))
+		return;
+	if (r == 0 && now.stub != network->servers.stub)
+		r = err_set(&err, -EOPNOTSUPP, ERR_UNSUPPORTED,
+			"this system has another resolver now: quit and connect again");
+	if (r < 0) {
+		log_warn("nameservers are not followed", "error=%s", err.msg);
+		return;
+	}
+	network->servers = now;
+	for (unsigned int i = 0; r == 0 && i < now.upstream.count; i++)
+		r = prefix_set_add_host(&network->direct, &now.upstream.servers[i].addr, &err);
+	dns_resolver_set_upstream(network->resolver, now.upstream.servers, now.upstream.count);
+	if (r == 0 && network->redirected)
+		r = redirect(network, &err);
+	if (r < 0)
+		log_warn("nameservers are not followed", "error=%s", err.msg);
+	else
+		log_info("nameservers follow", "first=%s count=%u",
+			ip_addr_format(&now.upstream.servers[0].addr, text), now.upstream.count);
 }
 
 void network_dns_update(struct network *network, const struct cluster_info *info)

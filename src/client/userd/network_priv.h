@@ -27,14 +27,18 @@ struct upstream {
 	unsigned int count;
 };
 
+struct nameservers {
+	struct resolv_conf resolv;
+	struct upstream upstream;
+	bool stub; /* the first is systemd-resolved's own, and `upstream` is whom that asks */
+};
+
 struct network {
 	struct network_config config;
 	char *namespace;
 	struct proxy_lists lists;
 	struct prefix_set direct; /* direct hosts and nameservers */
-	struct resolv_conf resolv;
-	struct upstream upstream;
-	bool stub; /* the nameserver is systemd-resolved's own, and `upstream` is whom that asks */
+	struct nameservers servers;
 	struct root_tun tun; /* fd: the engine's, once there is one */
 	struct ip_prefix own4, own6;
 	struct plan plan; /* in force */
@@ -53,6 +57,8 @@ struct network {
 NODISCARD int network_dns_read(struct network *network, struct err *err);
 NODISCARD int network_dns_open(
 	struct network *network, const struct cluster_info *info, struct err *err);
+/* Follows the laptop's nameservers, which may be others on another network. */
+void network_dns_follow(struct network *network);
 /* Other namespaces or subnets. */
 void network_dns_update(struct network *network, const struct cluster_info *info);
 void network_dns_close(struct network *network); /* also of one that was opened in part */

@@ -13,6 +13,7 @@
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/opening.h"
+#include "client/userd/nswatch.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
@@ -210,6 +211,7 @@ static void enter_closing(struct session *session)
 	cancel_step(session);
 	/* Names and routes first: what the person asked to be gone is gone at once. */
 	netwatch_free(TAKE_PTR(session->netwatch));
+	nswatch_free(TAKE_PTR(session->nswatch));
 	network_free(TAKE_PTR(session->network));
 	session->closing = 1;
 	former_clear(session->former);
@@ -314,6 +316,7 @@ void session_free(struct session *session)
 	session->state = SESSION_CLOSED;
 	cancel_step(session);
 	netwatch_free(TAKE_PTR(session->netwatch));
+	nswatch_free(TAKE_PTR(session->nswatch));
 	network_free(TAKE_PTR(session->network));
 	session_drop_tunnel(session);
 	former_free(TAKE_PTR(session->former));

@@ -7,6 +7,7 @@
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
+#include "client/userd/nswatch.h"
 #include "client/userd/proto.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
@@ -81,6 +82,7 @@ static void watch_network(struct session *session)
 		log_warn("changes of the laptop's network are not seen", "error=%s", err.msg);
 	else
 		netwatch_ignore(session->netwatch, network_device(session->network));
+	session->nswatch = nswatch_new(session->loop, on_network_change, session);
 }
 
 void session_network(struct session *session)

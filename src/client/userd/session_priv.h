@@ -53,6 +53,7 @@ struct kube_request;
 struct former;
 struct netwatch;
 struct opening;
+struct nswatch;
 
 struct session {
 	uv_loop_t *loop;
@@ -92,6 +93,7 @@ struct session {
 	size_t direct_count;
 	struct network *network;
 	struct netwatch *netwatch; /* from NETWORK on; NULL: could not be had */
+	struct nswatch *nswatch; /* from NETWORK on */
 	struct intercepts *intercepts;
 
 	bool established; /* was CONNECTED: failures lead to WAIT */
