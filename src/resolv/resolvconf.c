@@ -9,7 +9,6 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
-#define DEFAULT_PATH  "/etc/resolv.conf"
 #define NSSWITCH_PATH "/etc/nsswitch.conf"
 #define NDOTS_MAX     15 /* RES_MAXNDOTS */
 
@@ -170,7 +169,7 @@ int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err 
 {
 	auto_free char *text = NULL;
 	size_t len = 0;
-	int r = read_file(path ? path : DEFAULT_PATH, &text, &len, err);
+	int r = read_file(path ? path : RESOLV_CONF, &text, &len, err);
 
 	if (r == 0)
 		resolv_conf_parse(text, len, ret_conf);

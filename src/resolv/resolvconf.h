@@ -31,7 +31,9 @@ struct resolv_conf {
 /* Of a file; a resolver's own configuration is a few hundred bytes. */
 #define RESOLV_FILE_BYTES ((size_t)64 * 1024)
 
-/* path NULL: /etc/resolv.conf. Unknown lines are ignored, comments with # and ; too. */
+#define RESOLV_CONF "/etc/resolv.conf"
+
+/* path NULL: RESOLV_CONF. Unknown lines are ignored, comments with # and ; too. */
 NODISCARD int resolv_conf_read(const char *path, struct resolv_conf *ret_conf, struct err *err);
 /* The same of a file's text: never fails, since whatever is not understood is ignored. */
 void resolv_conf_parse(const char *text, size_t len, struct resolv_conf *ret_conf);

@@ -147,10 +147,11 @@ static int open_device(struct network *network, struct err *err)
 	return 0;
 }
 
-static int add_direct(struct network *network, struct err *err)
+static int read_direct(struct network *network, struct err *err)
 {
 	int r = 0;
 
+	network->direct.count = 0;
 	for (size_t i = 0; r == 0 && i < network->config.direct_count; i++)
 		r = prefix_set_add_host(&network->direct, &network->config.direct[i], err);
 	for (unsigned int i = 0; r == 0 && i < network->servers.resolv.nameserver_count; i++)
@@ -192,7 +193,7 @@ int network_new(const struct network_config *config, const struct cluster_info *
 	network->lists = *config->lists;
 	r = network_dns_read(network, err);
 	if (r == 0)
-		r = add_direct(network, err);
+		r = read_direct(network, err);
 	if (r == 0)
 		r = routes_read(&routes, err);
 	if (r == 0)
@@ -238,7 +239,9 @@ int network_update(struct network *network, const struct cluster_info *info, str
 	int r;
 
 	network_dns_follow(network);
-	r = routes_read(&routes, err);
+	r = read_direct(network, err);
+	if (r == 0)
+		r = routes_read(&routes, err);
 	if (r == 0)
 		r = plan(network, info, &routes, wanted, err);
 	routes_done(&routes);
@@ -254,6 +257,12 @@ int network_update(struct network *network, const struct cluster_info *info, str
 	}
 	free(wanted);
 	return r;
+}
+
+void network_set_direct(struct network *network, const struct ip_addr *direct, size_t count)
+{
+	network->config.direct = direct;
+	network->config.direct_count = count;
 }
 
 const char *network_device(const struct network *network)

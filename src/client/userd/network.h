@@ -32,7 +32,7 @@ struct network_config {
 	const char *namespace; /* copied */
 	const struct dns_settings *dns; /* borrowed */
 	const struct proxy_lists *lists; /* copied */
-	const struct ip_addr *direct; /* API server and proxy: never routed; copied */
+	const struct ip_addr *direct; /* API server and proxy: never routed; borrowed */
 	size_t direct_count;
 	/* Somebody took the device away: nothing works any more. network_free() is allowed. */
 	void (*on_lost)(void *user);
@@ -46,6 +46,8 @@ void network_free(struct network *network); /* NULL-safe */
  * conflict. On failure everything stays as it was. */
 NODISCARD int network_update(
 	struct network *network, const struct cluster_info *info, struct err *err);
+/* The API server or the proxy has other addresses; for the next network_update(). */
+void network_set_direct(struct network *network, const struct ip_addr *direct, size_t count);
 /* The Service "NAME.NAMESPACE" has changed, or any may have (NULL): its name is asked for anew. */
 void network_forget(struct network *network, const char *service, const char *cluster_domain);
 const char *network_device(const struct network *network);

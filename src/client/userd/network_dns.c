@@ -211,8 +211,6 @@ void network_dns_follow(struct network *network)
 		return;
 	}
 	network->servers = now;
-	for (unsigned int i = 0; r == 0 && i < now.upstream.count; i++)
-		r = prefix_set_add_host(&network->direct, &now.upstream.servers[i].addr, &err);
 	dns_resolver_set_upstream(network->resolver, now.upstream.servers, now.upstream.count);
 	if (r == 0 && network->redirected)
 		r = redirect(network, &err);

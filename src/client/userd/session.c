@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "client/userd/backoff.h"
-#include "client/userd/intercepts.h"
+#include "client/userd/filewatch.h"
 #include "client/userd/former.h"
+#include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/opening.h"
-#include "client/userd/nswatch.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
@@ -211,7 +211,8 @@ static void enter_closing(struct session *session)
 	cancel_step(session);
 	/* Names and routes first: what the person asked to be gone is gone at once. */
 	netwatch_free(TAKE_PTR(session->netwatch));
-	nswatch_free(TAKE_PTR(session->nswatch));
+	filewatch_free(TAKE_PTR(session->resolv_watch));
+	filewatch_free(TAKE_PTR(session->uplinks_watch));
 	network_free(TAKE_PTR(session->network));
 	session->closing = 1;
 	former_clear(session->former);
@@ -316,7 +317,8 @@ void session_free(struct session *session)
 	session->state = SESSION_CLOSED;
 	cancel_step(session);
 	netwatch_free(TAKE_PTR(session->netwatch));
-	nswatch_free(TAKE_PTR(session->nswatch));
+	filewatch_free(TAKE_PTR(session->resolv_watch));
+	filewatch_free(TAKE_PTR(session->uplinks_watch));
 	network_free(TAKE_PTR(session->network));
 	session_drop_tunnel(session);
 	former_free(TAKE_PTR(session->former));

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/filewatch.h"
 #include "client/userd/intercept_local.h"
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
-#include "client/userd/nswatch.h"
 #include "client/userd/proto.h"
 #include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
@@ -17,6 +17,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "ipc/root_client.h"
+#include "resolv/resolvconf.h"
 #include "tunnel/client.h"
 
 /* Every cluster has it, and nobody else answers it. */
@@ -32,13 +33,44 @@ static void on_hosts(void *user, const struct ip_addr *addrs, size_t count)
 	session_enter(session, SESSION_NETWORK);
 }
 
+/* The tunnel is being opened anew: perhaps to another place. */
+static void on_hosts_again(void *user, const struct ip_addr *addrs, size_t count)
+{
+	struct session *session = user;
+	struct err err = ERR_INIT;
+
+	session->lookup = NULL;
+	count = MIN(count, ARRAY_SIZE(session->direct));
+	if (!session->network || count == 0 ||
+		(count == session->direct_count &&
+			memcmp(addrs, session->direct, count * sizeof(*addrs)) == 0))
+		return;
+	log_info("the API server has other addresses", "count=%zu", count);
+	session->direct_count = count;
+	memcpy(session->direct, addrs, count * sizeof(*addrs));
+	network_set_direct(session->network, session->direct, count);
+	if (network_update(session->network, &session->info, &err) < 0)
+		log_warn("routes stay as they were", "error=%s", err.msg);
+}
+
 /* The API server and the proxy on the way to it: their packets carry the tunnel. */
-void session_resolve(struct session *session)
+static void resolve(struct session *session, hosts_fn on_done)
 {
 	const char *lower = getenv("https_proxy"), *upper = getenv("HTTPS_PROXY");
 	const char *urls[] = {session->kube->server, session->kube->proxy_url, lower, upper};
 
-	session->lookup = hosts_resolve(session->loop, urls, ARRAY_SIZE(urls), on_hosts, session);
+	session->lookup = hosts_resolve(session->loop, urls, ARRAY_SIZE(urls), on_done, session);
+}
+
+void session_resolve(struct session *session)
+{
+	resolve(session, on_hosts);
+}
+
+void session_resolve_again(struct session *session)
+{
+	if (session->network && !session->lookup)
+		resolve(session, on_hosts_again);
 }
 
 /* Reconnecting does not bring a device back. */
@@ -82,7 +114,13 @@ static void watch_network(struct session *session)
 		log_warn("changes of the laptop's network are not seen", "error=%s", err.msg);
 	else
 		netwatch_ignore(session->netwatch, network_device(session->network));
-	session->nswatch = nswatch_new(session->loop, on_network_change, session);
+	if (filewatch_new(session->loop, RESOLV_CONF, on_network_change, session,
+		    &session->resolv_watch, &err) < 0)
+		log_warn("changes of the nameservers are not seen", "error=%s", err.msg);
+	/* Where systemd-resolved never ran, there is not even its folder. */
+	if (filewatch_new(session->loop, RESOLV_UPLINKS, on_network_change, session,
+		    &session->uplinks_watch, &err) < 0)
+		log_debug("systemd-resolved is not followed", "error=%s", err.msg);
 }
 
 void session_network(struct session *session)

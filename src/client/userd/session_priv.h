@@ -50,10 +50,10 @@ struct changes;
 struct intercepts;
 struct kube_install;
 struct kube_request;
+struct filewatch;
 struct former;
 struct netwatch;
 struct opening;
-struct nswatch;
 
 struct session {
 	uv_loop_t *loop;
@@ -93,7 +93,7 @@ struct session {
 	size_t direct_count;
 	struct network *network;
 	struct netwatch *netwatch; /* from NETWORK on; NULL: could not be had */
-	struct nswatch *nswatch; /* from NETWORK on */
+	struct filewatch *resolv_watch, *uplinks_watch; /* who the nameservers are; the same */
 	struct intercepts *intercepts;
 
 	bool established; /* was CONNECTED: failures lead to WAIT */

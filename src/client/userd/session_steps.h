@@ -29,6 +29,8 @@ void session_describe_tunnel(const struct session *session, struct json_object *
 
 /* session_net.c */
 void session_resolve(struct session *session);
+/* Beside another state: once there is a network, it follows. */
+void session_resolve_again(struct session *session);
 void session_network(struct session *session);
 void session_test(struct session *session);
 /* Names are looked up in the namespaces of the intercepts, too, as they are now. user: session. */

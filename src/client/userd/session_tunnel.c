@@ -115,6 +115,7 @@ void session_open(struct session *session)
 	if (session->established)
 		(void)uv_timer_stop(&session->timer);
 	session->opening = start_opening(session, false);
+	session_resolve_again(session);
 }
 
 static void on_info(void *user, const struct cluster_info *info)
