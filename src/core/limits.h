@@ -54,8 +54,11 @@
 /* Carriers that have not proven a Session yet, over all peers. */
 #define LIMIT_HANDSHAKES   1024
 #define LIMIT_HEARTBEAT_MS 2000
-/* Without any byte for this long the carrier is dead. */
+/* Without any byte for this long the carrier is dead: nothing new goes there. */
 #define LIMIT_CARRIER_SILENCE_MS 5000
+/* For so long what it carries has its chance all the same: TCP itself goes on after a cut, and so
+ * do the programs' connections. */
+#define LIMIT_CARRIER_KEEP_MS 60000
 /* Without an answer to a heartbeat for this long, or four round trips, another one is opened beside
  * it: above what a lost packet's retransmission takes. */
 #define LIMIT_CARRIER_SUSPECT_MS 1000

@@ -11,6 +11,7 @@
 #include "core/limits.h"
 #include "tunnel/agent_credentials.h"
 #include "tunnel/pipe.h"
+#include "tunnel/pipe_text.h"
 #include "tunnel/session.h"
 #include "tunnel/tls_carrier.h"
 

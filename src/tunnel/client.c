@@ -9,6 +9,7 @@
 #include "core/limits.h"
 #include "tunnel/carrier.h"
 #include "tunnel/pipe.h"
+#include "tunnel/pipe_text.h"
 #include "tunnel/proof.h"
 #include "tunnel/session.h"
 
@@ -137,12 +138,24 @@ static void on_writable(void *user)
 		h2_session_wake(tunnel->h2);
 }
 
-static void on_silence(void *user, bool silent)
+static void on_silence(void *user, enum pipe_silence silence)
 {
 	struct tunnel_client *tunnel = user;
+	struct err err = ERR_INIT;
 
-	if (tunnel->events.on_silence && !tunnel->freed)
-		tunnel->events.on_silence(tunnel->user, silent);
+	if (tunnel->freed)
+		return;
+	if (silence != PIPE_LOST) {
+		if (tunnel->events.on_silence)
+			tunnel->events.on_silence(tunnel->user, silence == PIPE_SUSPECT);
+		return;
+	}
+	err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "the traffic-manager has been silent for %d ms",
+		LIMIT_CARRIER_SILENCE_MS);
+	if (tunnel->events.on_lost)
+		tunnel->events.on_lost(tunnel->user, &err);
+	else
+		client_closed(tunnel, &err);
 }
 
 static void on_pipe_closed(void *user, const struct err *err)
@@ -162,7 +175,8 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 		.on_closed = on_pipe_closed,
 	};
 	const struct pipe_config pipe_config = {.ping_ms = LIMIT_HEARTBEAT_MS,
-		.silence_ms = LIMIT_CARRIER_SILENCE_MS,
+		.silence_ms = LIMIT_CARRIER_KEEP_MS,
+		.lost_ms = LIMIT_CARRIER_SILENCE_MS,
 		.suspect_ms = LIMIT_CARRIER_SUSPECT_MS};
 	struct tunnel_client *tunnel = XNEW(struct tunnel_client);
 

@@ -5,7 +5,8 @@
  * docs/tunnel.md specifies the bytes. Lifecycle: tunnel_client_new() takes the carrier; on_ready
  * once the manager accepted the proof, on_closed once when it is over, for whatever reason; then
  * tunnel_client_free(). Free from within a callback is allowed (deferred).
- * Heartbeat: LIMIT_CARRIER_SILENCE_MS without a byte closes it with -ETIMEDOUT.
+ * Heartbeat: after LIMIT_CARRIER_SILENCE_MS without a byte on_lost; LIMIT_CARRIER_KEEP_MS close it
+ * with -ETIMEDOUT.
  */
 #ifndef TUNNEL_CLIENT_H
 #define TUNNEL_CLIENT_H
@@ -39,6 +40,9 @@ struct tunnel_client_events {
 	/* The manager has not answered a heartbeat in LIMIT_CARRIER_SUSPECT_MS, or is heard again:
 	 * the path may be cut. May be NULL. */
 	void (*on_silence)(void *user, bool silent);
+	/* It was silent for longer: open no more streams. Those that are there go on if it is heard
+	 * again. NULL: it ends. */
+	void (*on_lost)(void *user, const struct err *err);
 	void (*on_closed)(void *user, const struct err *err);
 };
 

@@ -18,7 +18,8 @@
  * for so long. */
 #define LOOKUP_RETRY_MS 20
 #define LOOKUP_TRIES    30
-/* The peer sends PINGs; the manager only notices when they stay away. */
+/* The peer sends PINGs; the manager only notices when they stay away. One that opens streams itself
+ * is waited for as long as it waits: they go on when the path is back. */
 #define PEER_SILENCE_MS (3 * LIMIT_CARRIER_SILENCE_MS)
 /* One text for an unknown Session and a wrong signature: a stranger learns nothing of Sessions. */
 #define REFUSAL "no such session, or not its key"
@@ -123,6 +124,8 @@ static int accept_proof(struct tunnel_peer *peer, struct err *err)
 	r = h2_session_new(server->loop, peer->pipe, role, &events, peer, &peer->h2, err);
 	if (r < 0)
 		return r;
+	if (!peer->proof.reverse)
+		pipe_set_silence(peer->pipe, LIMIT_CARRIER_KEEP_MS);
 	leave_list(peer);
 	peer->state = PROVEN;
 	TAILQ_INSERT_TAIL(&server->proven, &peer->link, entry);

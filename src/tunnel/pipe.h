@@ -46,13 +46,13 @@ enum pipe_record {
 /* Most payload of any other record. */
 #define PIPE_CONTROL_MAX_BYTES 512
 
-/* A reason as people see it, with its NUL. */
-#define PIPE_TEXT_BYTES 256
+enum pipe_silence { PIPE_HEARD, PIPE_SUSPECT, PIPE_LOST };
 
 struct pipe_config {
 	uint32_t ping_ms; /* 0: this side only answers */
 	uint32_t silence_ms; /* without a byte of the peer for so long it is over */
-	/* Without an answer to a PING for so long, or four round trips, on_silence(); 0: never. */
+	uint32_t lost_ms; /* without one for so long: PIPE_LOST; 0: never */
+	/* Without an answer to a PING for so long, or four round trips, PIPE_SUSPECT; 0: never. */
 	uint32_t suspect_ms;
 };
 
@@ -63,8 +63,8 @@ struct pipe_events {
 	/* Bytes of the stream; the view dies on return. A negative result ends the pipe. */
 	int (*on_data)(void *user, const uint8_t *data, size_t len, struct err *err);
 	void (*on_writable)(void *user);
-	/* The peer is silent (or is heard again); it may be dead. NULL with suspect_ms 0. */
-	void (*on_silence)(void *user, bool silent);
+	/* The level has risen, or the peer is heard again. NULL without lost_ms and suspect_ms. */
+	void (*on_silence)(void *user, enum pipe_silence silence);
 	/* Over; err is set. Nothing but pipe_free() may follow. */
 	void (*on_closed)(void *user, const struct err *err);
 };
@@ -86,9 +86,9 @@ void pipe_check(struct pipe *pipe);
 uint64_t pipe_heard_ms(const struct pipe *pipe);
 uint64_t pipe_rate(const struct pipe *pipe); /* bytes per second that the peer took lately */
 uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */
+/* From now on, instead of the configuration's. */
+void pipe_set_silence(struct pipe *pipe, uint32_t silence_ms);
 const char *pipe_carrier(const struct pipe *pipe);
 void pipe_free(struct pipe *pipe);
-/* The text of a REFUSE or CLOSE: cut to size, what is not printable ASCII replaced. */
-void pipe_text(const uint8_t *payload, size_t len, char out[static PIPE_TEXT_BYTES]);
 
 #endif /* TUNNEL_PIPE_H */

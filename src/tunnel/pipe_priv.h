@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/pipe_priv.h - what pipe.c (life, sending, heartbeat) and pipe_recv.c (records that come
- * in) share
+ * tunnel/pipe_priv.h - what pipe.c (life, sending), pipe_beat.c (heartbeat) and pipe_recv.c
+ * (records that come in) share
  */
 #ifndef TUNNEL_PIPE_PRIV_H
 #define TUNNEL_PIPE_PRIV_H
@@ -37,14 +37,24 @@ struct pipe {
 	uint64_t last_rx_ms, last_ping_ms, last_ack_ms, timer_due_ms;
 	uint64_t check_due_ms; /* of pipe_check(), 0: none is under way */
 	uint64_t asked_ms; /* of the first PING since the peer was heard, 0: none */
-	bool silent; /* on_silence() has said so */
+	enum pipe_silence silence; /* as on_silence() has said */
 	uint64_t ping_ns; /* token of the PING under way, 0: none */
 	uint64_t pong_token;
 	bool pong_due; /* a PING came while there was no room; only the last one is answered */
 	uint32_t rtt_us;
 };
 
-/* Takes some bytes of the carrier: how many, or -errno with *err. */
+/* pipe.c */
+uint64_t pipe_now_ms(void);
+void pipe_fail(struct pipe *pipe, const struct err *err);
+void pipe_send_u64(struct pipe *pipe, uint8_t type, uint64_t value);
+void pipe_send_ack(struct pipe *pipe, uint64_t now);
+
+/* pipe_beat.c: heartbeats begin; a byte of the peer has come. */
+void pipe_beat(struct pipe *pipe);
+void pipe_heard(struct pipe *pipe);
+
+/* pipe_recv.c. Takes some bytes of the carrier: how many, or -errno with *err. */
 NODISCARD ssize_t pipe_take(struct pipe *pipe, const uint8_t *data, size_t len, struct err *err);
 
 #endif /* TUNNEL_PIPE_PRIV_H */

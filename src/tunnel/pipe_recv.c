@@ -5,6 +5,7 @@
 #include "core/err.h"
 #include "core/wire.h"
 #include "tunnel/pipe_priv.h"
+#include "tunnel/pipe_text.h"
 
 static int on_pong(struct pipe *pipe, uint64_t token)
 {

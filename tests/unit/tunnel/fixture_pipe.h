@@ -38,8 +38,8 @@ struct rig {
 	uint8_t last_type, data[1024];
 	size_t data_len;
 	struct err err;
-	uint32_t suspect_ms;
-	bool silent; /* as the last on_silence() said */
+	uint32_t suspect_ms, lost_ms;
+	enum pipe_silence silence; /* as the last on_silence() said */
 	int silences;
 };
 
@@ -101,16 +101,16 @@ static void on_closed(void *user, const struct err *err)
 	rig->err = *err;
 }
 
-static void on_silence(void *user, bool silent)
+static void on_silence(void *user, enum pipe_silence silence)
 {
 	struct rig *rig = user;
 
-	assert_int_not_equal(rig->silent, silent);
-	rig->silent = silent;
-	rig->silences += silent;
+	assert_int_not_equal(rig->silence, silence);
+	rig->silence = silence;
+	rig->silences++;
 }
 
-/* rig->suspect_ms is the caller's. */
+/* suspect_ms and lost_ms of the rig are the caller's. */
 static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
 {
 	static const struct carrier_ops ops = {
@@ -120,15 +120,14 @@ static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
 		.send = memory_send,
 		.free = memory_free,
 	};
-	static const struct pipe_events events = {.on_record = on_record,
-		.on_data = on_data,
-		.on_writable = on_writable,
-		.on_silence = on_silence,
-		.on_closed = on_closed};
-	const struct pipe_config config = {
-		.ping_ms = ping_ms, .silence_ms = silence_ms, .suspect_ms = rig->suspect_ms};
+	static const struct pipe_events events = {
+		on_record, on_data, on_writable, on_silence, on_closed};
+	const struct pipe_config config = {.ping_ms = ping_ms,
+		.silence_ms = silence_ms,
+		.suspect_ms = rig->suspect_ms,
+		.lost_ms = rig->lost_ms};
 
-	*rig = (struct rig){.suspect_ms = config.suspect_ms};
+	*rig = (struct rig){.suspect_ms = 0};
 	rig->carrier.base.ops = &ops;
 	rig->carrier.room = 1;
 	uv_loop_init(&rig->loop);

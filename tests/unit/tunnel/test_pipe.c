@@ -205,27 +205,42 @@ static void test_silence(void **state)
 	rig_done(&rig);
 }
 
+static void wait_silence(struct rig *rig, enum pipe_silence silence)
+{
+	uint64_t start = uv_hrtime();
+
+	while (rig->silence != silence && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig->loop, UV_RUN_ONCE);
+	assert_int_equal(rig->silence, silence);
+}
+
 /* An unanswered PING says so long before the end, and a byte takes it back. */
 static void test_suspect(void **state)
 {
-	struct rig rig = {.suspect_ms = 60};
+	struct rig rig = {.suspect_ms = 60, .lost_ms = 200};
 	uint64_t start = uv_hrtime();
 
 	(void)state;
-	rig_init(&rig, 20, 10000);
+	rig_init(&rig, 20, 400);
 	pipe_open(rig.pipe);
 	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
-	while (!rig.silent && uv_hrtime() - start < DEADLINE_NS)
-		uv_run(&rig.loop, UV_RUN_ONCE);
+	wait_silence(&rig, PIPE_SUSPECT);
 	/* 20 ms to the next PING, then its time. */
 	assert_true(uv_hrtime() - start >= 78000000ull);
-	assert_int_equal(rig.closed, 0);
 	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
-	assert_false(rig.silent);
-	while (!rig.silent && uv_hrtime() - start < DEADLINE_NS)
-		uv_run(&rig.loop, UV_RUN_ONCE);
-	assert_int_equal(rig.silences, 2);
+	assert_int_equal(rig.silence, PIPE_HEARD);
+	wait_silence(&rig, PIPE_SUSPECT);
+	wait_silence(&rig, PIPE_LOST);
+	assert_true(uv_hrtime() - start >= 278000000ull);
+	assert_int_equal(rig.silences, 4);
+	/* Also that is not the end. */
+	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
+	assert_int_equal(rig.silence, PIPE_HEARD);
 	assert_int_equal(rig.closed, 0);
+	wait_silence(&rig, PIPE_LOST);
+	while (!rig.closed && uv_hrtime() - start < DEADLINE_NS)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.closed, 1);
 	rig_done(&rig);
 }
 
