@@ -2,6 +2,8 @@
 #include "cluster/wsconn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
@@ -165,6 +167,7 @@ static int send_upgrade(struct wsconn *conn)
 static void on_connected(void *user, CURL *easy, CURLcode code)
 {
 	struct wsconn *conn = user;
+	const int keep_ms = LIMIT_CARRIER_KEEP_MS;
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	struct err err = ERR_INIT;
 	int r = 0;
@@ -175,6 +178,8 @@ static void on_connected(void *user, CURL *easy, CURLcode code)
 		return;
 	}
 	(void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+	/* Who is dead is for the heartbeat above to say. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &keep_ms, sizeof(keep_ms));
 	r = uv_poll_init_socket(driver_loop(conn->driver), &conn->poll, fd);
 	if (r == 0) {
 		conn->poll_inited = true;

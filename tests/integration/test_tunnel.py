@@ -166,7 +166,7 @@ if LONG:
 def test_cut_path(laptop, cluster, cable, laptop_net, pod_net, carrier, seconds):
     """Packets vanish without a word, then the path is back: so are new connections, within a second.
 
-    After three seconds the connections that are open go on, too.
+    Connections that are open go on, if it did not take more than the minute that both sides wait for each other.
     """
     cable.laptop.wan(10)
     laptop.connect("--carrier", carrier)
@@ -176,8 +176,8 @@ def test_cut_path(laptop, cluster, cable, laptop_net, pod_net, carrier, seconds)
         took = cut_and_back(cable, laptop_net, cluster.cluster_ip(), seconds)
         print(f"{carrier}, {seconds} s: new connections after {took:.2f} s")
         assert took <= BACK_S
-        if seconds == 3:
-            connection.settimeout(5)
+        if seconds <= 30:
+            connection.settimeout(2)
             connection.sendall(b"after")
             assert connection.recv(5) == b"after"
     assert laptop.curl("http://web.demo/")
@@ -231,8 +231,8 @@ def test_stalled_readers_stall_only_themselves(laptop, cluster, cable, pump):
     laptop.connect()
     alone = load(cluster, cluster.pod_ip(), *machine.load_words("down", 1, 1, 0.5))
     with peak_rss(laptop, cluster) as watch:
-        # The kernel's own buffers of those sockets take their part of the line first.
-        beside = load(cluster, cluster.pod_ip(), *machine.load_words("down", 1, 1, 2, 4))
+        # The kernel's own buffers of those sockets, 10 MB each, take their part of the line first.
+        beside = load(cluster, cluster.pod_ip(), *machine.load_words("down", 1, 1, 3, 2))
     print(f"alone {alone['mb_per_s']} MB/s, beside {beside['mb_per_s']} MB/s, MB: {watch.peak}")
     assert beside["mb_per_s"] > 0.8 * alone["mb_per_s"]
     assert max(watch.peak.values()) < 64

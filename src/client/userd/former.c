@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "tunnel/client.h"
 
-#define FORMER_TUNNELS 4
+#define FORMER_TUNNELS 8
 #define FORMER_LOOK_MS 1000
 
 struct entry {
@@ -66,10 +66,15 @@ static void on_look(uv_timer_t *timer)
 	}
 }
 
+/* It has its chance until it ends by itself. */
+static void on_lost(void *user UNUSED, const struct err *err UNUSED)
+{
+}
+
 void former_add(struct former *former, struct tunnel_client *tunnel)
 {
 	static const struct tunnel_client_events events = {
-		.on_stream = on_stream, .on_closed = on_closed};
+		.on_stream = on_stream, .on_lost = on_lost, .on_closed = on_closed};
 	struct entry *entry = XNEW(struct entry);
 
 	if (former->count == FORMER_TUNNELS)

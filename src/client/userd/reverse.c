@@ -63,6 +63,16 @@ static void on_closed(void *user, const struct err *err)
 	open_later(reverse);
 }
 
+/* What it carries goes on if it comes back. */
+static void on_lost(void *user, const struct err *err)
+{
+	struct reverse *reverse = user;
+
+	reverse->rtt_us = tunnel_client_rtt_us(reverse->tunnel);
+	former_add(reverse->former, TAKE_PTR(reverse->tunnel));
+	on_closed(reverse, err);
+}
+
 static void on_silence(void *user, bool silent)
 {
 	struct reverse *reverse = user;
@@ -75,8 +85,10 @@ static void on_silence(void *user, bool silent)
 static void on_ready(
 	void *user, struct tunnel_client *tunnel, const struct kube_carrier_report *report UNUSED)
 {
-	static const struct tunnel_client_events events = {
-		.on_stream = on_stream, .on_silence = on_silence, .on_closed = on_closed};
+	static const struct tunnel_client_events events = {.on_stream = on_stream,
+		.on_silence = on_silence,
+		.on_lost = on_lost,
+		.on_closed = on_closed};
 	struct reverse *reverse = user;
 
 	reverse->opening = NULL;

@@ -68,11 +68,32 @@ static void on_silence(void *user, bool silent)
 		session->opening = start_opening(session, true);
 }
 
+/* What this connection itself follows on the tunnel. */
+static void stop_streams(struct session *session)
+{
+	session->uplink.h2 = NULL;
+	info_watch_stop(TAKE_PTR(session->watch));
+	changes_stop(TAKE_PTR(session->changes));
+}
+
+/* Nobody waits for it any more; what it carries goes on if it comes back. */
+static void on_lost(void *user, const struct err *err)
+{
+	struct session *session = user;
+
+	if (session->established) {
+		stop_streams(session);
+		session->rtt_us = tunnel_client_rtt_us(session->tunnel);
+		former_add(session->former, TAKE_PTR(session->tunnel));
+	}
+	session_retry(session, err, NULL);
+}
+
 static void on_ready(
 	void *user, struct tunnel_client *tunnel, const struct kube_carrier_report *report)
 {
 	static const struct tunnel_client_events events = {
-		.on_silence = on_silence, .on_closed = on_tunnel_closed};
+		.on_silence = on_silence, .on_lost = on_lost, .on_closed = on_tunnel_closed};
 	struct session *session = user;
 
 	session->opening = NULL;
@@ -80,7 +101,7 @@ static void on_ready(
 	session->since = time(NULL);
 	if (session->tunnel) {
 		log_info("tunnel replaced", "carrier=%s", tunnel_client_carrier(tunnel));
-		info_watch_stop(TAKE_PTR(session->watch));
+		stop_streams(session);
 		former_add(session->former, TAKE_PTR(session->tunnel));
 	}
 	tunnel_client_set_events(tunnel, &events, session);
@@ -162,9 +183,7 @@ void session_learn(struct session *session)
 
 void session_drop_tunnel(struct session *session)
 {
-	session->uplink.h2 = NULL;
-	info_watch_stop(TAKE_PTR(session->watch));
-	changes_stop(TAKE_PTR(session->changes));
+	stop_streams(session);
 	if (session->tunnel && tunnel_client_rtt_us(session->tunnel) > 0)
 		session->rtt_us = tunnel_client_rtt_us(session->tunnel);
 	tunnel_client_free(TAKE_PTR(session->tunnel));
