@@ -31,8 +31,9 @@
 #define BACKOFF_LAST_S  30
 /* The API server did not answer, or the pod was changed meanwhile. */
 #define ASK_AGAIN_MS 500
-/* What is refused may be allowed later. */
-#define REFUSED_MS 10000
+/* What is refused may be allowed later; soon, if the API server was only starting. */
+#define REFUSED_FIRST_MS 1000
+#define REFUSED_MS       10000
 /* Deaths in a row that are told of as a problem. */
 #define DEATHS_SHOWN 3
 
@@ -80,26 +81,33 @@ static void on_placed(void *user, int r, const struct err *err)
 
 	seat->placement = NULL;
 	if (r == 0) {
+		seat->confirmed = seat->placed;
+		seat->refusals = 0;
 		seat->ours = true;
 		seat->was_running = false;
 		wait_until(seat, SEAT_EXPECTED, now + START_MS);
 		seat_step(seat);
 		return;
 	}
-	/* Without an answer it may be there after all, and a name is not used twice. */
-	if (err->kind != ERR_UNREACHABLE)
-		seat->placed--;
 	if (r == -EAGAIN || err->kind == ERR_UNREACHABLE) {
+		seat->unanswered = seat->placed;
 		wait_until(seat, SEAT_BACKOFF, now + ASK_AGAIN_MS);
-		return;
+	} else {
+		wait_until(seat, SEAT_BACKOFF,
+			now + MIN(REFUSED_FIRST_MS << MIN(seat->refusals, 4U), REFUSED_MS));
+		seat->refusals++;
+		set_problem(seat, err);
 	}
-	wait_until(seat, SEAT_BACKOFF, now + REFUSED_MS);
-	set_problem(seat, err);
+	/* Without an answer it may be there after all, and a name is not used twice. One that could
+	 * not even be asked for is not there. */
+	if (err->kind != ERR_UNREACHABLE || r == -ECONNREFUSED)
+		seat->placed--;
 }
 
 static void place(struct seat *seat, const struct pod_agent *agent)
 {
 	seat->placed = MAX(seat->placed, agent->number) + 1;
+	seat->unanswered = 0;
 	wait_until(seat, SEAT_PLACING, 0);
 	seat->placement = placement_start(seat->set->placer, seat->pod,
 		member_container(seat->members), seat->placed, on_token, on_placed, seat);
@@ -253,6 +261,7 @@ static void rest(struct seat *seat)
 {
 	placement_cancel(TAKE_PTR(seat->placement));
 	seat->problem = (struct err)ERR_INIT;
+	seat->unanswered = 0;
 	wait_until(seat, SEAT_IDLE, 0);
 }
 
@@ -261,6 +270,7 @@ static void connected(struct seat *seat)
 	if (seat->state == SEAT_CONNECTED)
 		return;
 	placement_cancel(TAKE_PTR(seat->placement));
+	seat->unanswered = 0;
 	wait_until(seat, SEAT_CONNECTED, 0);
 	seat->connected_ms = intercepts_now(seat->set);
 	seat->was_running = true;
@@ -285,9 +295,15 @@ void seat_step(struct seat *seat)
 	if (seat->state == SEAT_BACKOFF && intercepts_now(seat->set) < seat->deadline_ms)
 		return;
 	pod_agent(seat->pod, &agent);
+	/* Not there, as far as is known; what is there may be as old as the API server's silence.
+	 */
+	if (agent.number < seat->unanswered) {
+		place(seat, &agent);
+		return;
+	}
 	/* The watch is behind what was placed. */
-	if (agent.number < seat->placed && seat->state == SEAT_EXPECTED)
-		agent = (struct pod_agent){.number = seat->placed,
+	if (agent.number < seat->confirmed && seat->state == SEAT_EXPECTED)
+		agent = (struct pod_agent){.number = seat->confirmed,
 			.state = POD_AGENT_UNSEEN,
 			.name = "",
 			.image = placer_image(seat->set->placer),

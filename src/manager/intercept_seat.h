@@ -34,6 +34,9 @@ struct seat {
 	uint64_t connected_ms;
 	struct placement *placement;
 	unsigned int placed, ended; /* numbers of the newest agent, and of the last that ended */
+	unsigned int confirmed; /* of the newest that the API server has taken from this process */
+	unsigned int unanswered; /* it was asked for this one, and again is; 0: nothing to ask */
+	unsigned int refusals; /* in a row */
 	unsigned int deaths; /* in a row */
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;
