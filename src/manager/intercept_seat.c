@@ -32,8 +32,8 @@
 /* The API server did not answer, or the pod was changed meanwhile. */
 #define ASK_AGAIN_MS 500
 /* What is refused may be allowed later; soon, if the API server was only starting. */
-#define REFUSED_FIRST_MS 1000
-#define REFUSED_MS       10000
+#define REFUSED_FIRST_MS 1000U
+#define REFUSED_MS       10000U
 /* Deaths in a row that are told of as a problem. */
 #define DEATHS_SHOWN 3
 
