@@ -5,6 +5,7 @@
  * and in order, and bytes behind the head change nothing.
  */
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
