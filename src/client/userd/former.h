@@ -18,9 +18,9 @@ struct h2_stream;
 struct former;
 struct tunnel_client;
 
-/* on_stream: of reversed tunnels, as tunnel/client.h; else NULL. */
+/* on_new_stream: of reversed tunnels, as tunnel/client.h; else NULL. */
 struct former *former_new(uv_loop_t *loop,
-	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head),
+	void (*on_new_stream)(void *user, struct h2_stream *stream, const struct h2_head *head),
 	void *user);
 /* Takes the tunnel. The oldest one ends when there are too many. */
 void former_add(struct former *former, struct tunnel_client *tunnel);

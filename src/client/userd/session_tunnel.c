@@ -222,7 +222,7 @@ static void describe_way(const struct session *session, size_t way, json_object 
 
 void session_describe_tunnel(const struct session *session, json_object *traffic_manager)
 {
-	json_object *carriers;
+	json_object *list;
 	char since[32];
 	struct tm tm;
 
@@ -236,12 +236,12 @@ void session_describe_tunnel(const struct session *session, json_object *traffic
 		json_object_object_add(traffic_manager, "rtt_us",
 			json_object_new_int64(tunnel_client_rtt_us(session->tunnel)));
 	}
-	carriers = json_object_new_array();
+	list = json_object_new_array();
 	for (size_t way = 0; way < KUBE_CARRIER_WAYS; way++) {
-		json_object *object = json_object_new_object();
+		json_object *item = json_object_new_object();
 
-		describe_way(session, way, object);
-		json_object_array_add(carriers, object);
+		describe_way(session, way, item);
+		json_object_array_add(list, item);
 	}
-	json_object_object_add(traffic_manager, "carriers", carriers);
+	json_object_object_add(traffic_manager, "carriers", list);
 }
