@@ -15,6 +15,7 @@
 #ifndef CLIENT_USERD_SESSION_PRIV_H
 #define CLIENT_USERD_SESSION_PRIV_H
 
+#include <json-c/json.h>
 #include <time.h>
 #include <uv.h>
 
@@ -125,5 +126,7 @@ void session_unregister(struct session *session);
 /* One of the things that CLOSING undoes is done. */
 void session_undone(struct session *session);
 void session_drop_tunnel(struct session *session);
+/* Which carrier, and why not the others. */
+void session_describe_tunnel(const struct session *session, json_object *traffic_manager);
 
 #endif /* CLIENT_USERD_SESSION_PRIV_H */

@@ -12,7 +12,6 @@
 #define SESSION_HOST_BYTES 66
 
 struct session;
-struct json_object;
 
 /* session_kube.c */
 void session_identify(struct session *session);
@@ -24,8 +23,6 @@ void session_host(char out[static SESSION_HOST_BYTES]);
 /* session_tunnel.c */
 void session_open(struct session *session);
 void session_learn(struct session *session);
-/* Which carrier, and why not the others. */
-void session_describe_tunnel(const struct session *session, struct json_object *traffic_manager);
 
 /* session_net.c */
 void session_resolve(struct session *session);
