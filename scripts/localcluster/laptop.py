@@ -27,7 +27,8 @@ from . import network
 from .plan import cache_root
 from .shell import Failure, process_start_time, read_text, run, wait_for, write_file
 
-NAMED = re.compile(r"laptop(\d?)")
+NAMED = re.compile(r"laptop(\d{0,2})")
+MOST = 40
 NETNS_ETC = pathlib.Path("/etc/netns")
 WAN_SOURCE = pathlib.Path(__file__).resolve().parents[2] / "tests" / "wan" / "wan.c"
 OFFLOADS = ("tso", "tx-udp-segmentation")
@@ -47,15 +48,16 @@ def wan_program():
 
 
 class Laptop:
-    """One laptop of a cluster: "laptop", "laptop2" ... "laptop9"."""
+    """One laptop of a cluster: "laptop", "laptop2" ... "laptop40"."""
 
     def __init__(self, plan, name="laptop"):
         match = NAMED.fullmatch(name)
-        if not match or match[1] in ("0", "1"):
-            raise Failure(f"laptop name {name!r}: laptop, or laptop2 to laptop9")
+        number = int(match[1] or "1") if match else 0
+        if not 1 <= number <= MOST or match[1] not in ("", str(number)) or match[1] == "1":
+            raise Failure(f"laptop name {name!r}: laptop, or laptop2 to laptop{MOST}")
         self.plan = plan
         self.name = name
-        self.index = int(match[1] or "1")
+        self.index = number
         self.netns = plan.netns(name)
         self.router = plan.netns("wan")
 

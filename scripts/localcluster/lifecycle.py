@@ -40,7 +40,7 @@ LOG_TAIL_LINES = 15
 INOTIFY_CONTROL_PLANE = 24
 INOTIFY_NODE = 12
 INOTIFY_LIMIT = "fs.inotify.max_user_instances"
-NETNS_PARTS = r"(wan|laptop\d?|node\d)"
+NETNS_PARTS = r"(wan|laptop\d{0,2}|node\d)"
 
 
 def is_alive(node):

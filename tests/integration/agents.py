@@ -10,11 +10,11 @@ from nets import pids_of
 TCP_LISTEN = "0A"
 
 
-class Agent:
-    """A running traffic-agent."""
+class Process:
+    """What a process holds."""
 
-    def __init__(self, pod, pid):
-        self.pod, self.pid = pod, pid
+    def __init__(self, pid):
+        self.pid = pid
 
     def status(self, key):
         text = pathlib.Path(f"/proc/{self.pid}/status").read_text()
@@ -31,6 +31,14 @@ class Agent:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Agent(Process):
+    """A running traffic-agent."""
+
+    def __init__(self, pod, pid):
+        super().__init__(pid)
+        self.pod = pod
 
     def sockets(self):
         """The agent's own TCP and UDP sockets, as rows of /proc/net: state and addresses."""

@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who can be killed while an intercept serves, when each was dead and back, and the person who starts things again."""
+"""Who can be killed, when each was dead and back, what that excuses, and the person who starts things again."""
 
 import contextlib
 import json
 import os
 import pathlib
+import random
 import select
 import signal
+import subprocess
 import threading
 import time
 import typing
 
-from conftest import run
-from localcluster import plan
-from nets import pids_of
+from conftest import ROOT, run
+from load import lateness
+from localcluster import lifecycle, plan
 
 TICKS = os.sysconf("SC_CLK_TCK")
 HEALTH = {"kubelet": "http://127.0.0.1:10248/healthz"}
+IN_PODS = {"manager": b"traffic-manager", "coredns": b"coredns"}
 # What flows through these is cut with them. Nothing flows through the others.
 CARRIES = {"userd", "manager", "agent", "kube-apiserver"}
+# A request that is begun after a death is answered within this; after that of an agent alone within AT_ONCE.
+SOON = 1.0
+AT_ONCE = 0.1
 
 
 class Death(typing.NamedTuple):
@@ -32,6 +38,13 @@ def started(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     uptime = float(pathlib.Path("/proc/uptime").read_text().split()[0])
     return time.monotonic() - (uptime - int(fields[19]) / TICKS)
+
+
+def alive(pid):
+    """It runs; a zombie has no arguments any more."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    return False
 
 
 def kill(victim, pid):
@@ -50,15 +63,71 @@ def kill(victim, pid):
         os.close(handle)
 
 
-class World:
-    """The processes of one cluster and one laptop."""
+def dice(name):
+    """The random numbers of one test, and the seed that makes them again: TP_TEST_SEED."""
+    seed = int(os.environ.get("TP_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
+    print(f"{name}: TP_TEST_SEED={seed}")
+    return random.Random(seed)
 
-    def __init__(self, cluster, laptop, pods):
-        self.cluster, self.laptop, self.pods = cluster, laptop, pods
+
+def limit(request, deaths, settled):
+    """What a request may take: after an agent's death alone, when all was well before it, it is answered at once."""
+    before = [death for death in deaths if death.dead < request.begun and request.begun - death.dead < 10]
+    around = [death for death in deaths if death.killed <= request.ended and death.dead >= request.begun - 10]
+    alone = before and len(around) == 1 and around[0].victim == "agent"
+    calm = alone and any(around[0].killed - 1 < moment < around[0].killed for moment in settled)
+    return AT_ONCE if calm and request.begun - around[0].dead < 0.5 else SOON
+
+
+def wrong(requests, control, deaths, settled):
+    """Those that were not answered as they had to be."""
+    found = []
+    for one in requests:
+        if not one.failed and one.took <= AT_ONCE:
+            continue
+        excused = any(
+            death.victim in CARRIES and one.begun <= death.dead and one.ended >= death.killed for death in deaths
+        )
+        if excused:
+            continue
+        allowed = limit(one, deaths, settled) + lateness(control, one.begun, one.ended)
+        if one.failed or one.took > allowed:
+            found.append(f"{one.begun:.3f} took {one.took:.3f} of {allowed:.3f}: {one.answer}")
+    return found
+
+
+class World:
+    """The processes of one cluster and one laptop, and the person who sits at it."""
+
+    def __init__(self, cluster, agents=list, laptop="laptop", kubeconfig=None):
+        """agents: gives the pids of the agents that may be killed. kubeconfig: default the administrator's."""
+        self.cluster, self.agents = cluster, agents
         the_plan = plan.get(cluster.name)
         self.node_net = f"/run/netns/{the_plan.nodes[0].netns}"
-        self.inode = os.stat(f"/run/netns/{the_plan.netns('laptop')}").st_ino
-        self.uids = [pod["metadata"]["uid"] for pod in pods]
+        self.dns, self.admin = the_plan.dns_service, the_plan.admin_kubeconfig
+        self.delay = the_plan.dir / "restart-delay"
+        self.kubectl = lifecycle.bin_dir(the_plan) / "kubectl"
+        self.netns = the_plan.netns(laptop)
+        self.inode = os.stat(f"/run/netns/{self.netns}").st_ino
+        client = ROOT / "build/release/src/client"
+        self.env = {
+            **os.environ,
+            "PATH": f"{client}:{client / 'rootd'}:{os.environ['PATH']}",
+            "KUBECONFIG": str(kubeconfig or the_plan.admin_kubeconfig),
+            "XDG_CACHE_HOME": str(the_plan.dir / laptop),
+        }
+
+    def telepresence(self, *args):
+        """Starts it on the laptop, without what scripts/laptop costs; the process is its own."""
+        argv = ["ip", "netns", "exec", self.netns, "telepresence", *args]
+        out = subprocess.PIPE
+        return subprocess.Popen(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, text=True)
+
+    def command(self, *args):
+        """Runs it; exit status, stdout and stderr."""
+        process = self.telepresence(*args)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
 
     def daemon(self, name):
         """Pid of userd or rootd on the laptop, or None."""
@@ -72,85 +141,119 @@ class World:
                     return int(entry.name)
         return None
 
-    def agents(self):
-        return [pid for uid in self.uids for pid in pids_of(uid, "/traffic-agent")]
-
     def component(self, name):
         try:
             return self.cluster.component_pid(name)
         except (OSError, ValueError):
             return None
 
-    def manager(self):
-        with contextlib.suppress(BaseException):
-            return self.cluster.manager_pid()
-        return None
-
     def pid(self, victim, rng):
+        """Whom a kill would hit now; None: nobody is there."""
         if victim in ("userd", "rootd"):
             return self.daemon(victim)
         if victim == "agent":
             return rng.choice(self.agents() or [None])
-        return self.manager_by_proc() if victim == "manager" else self.component(victim)
+        if victim in IN_PODS:
+            return self.in_a_pod(IN_PODS[victim])
+        return self.component(victim)
 
-    def manager_by_proc(self):
+    def in_a_pod(self, program):
         """Without asking the API server, which may be dead: of this cluster's cgroups, the one program."""
         root = f"tp-{self.cluster.name}-"
         for entry in pathlib.Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 argv = (entry / "cmdline").read_bytes().split(b"\0")
-                if os.path.basename(argv[0]) == b"traffic-manager" and root in (entry / "cgroup").read_text():
+                if os.path.basename(argv[0]) == program and root in (entry / "cgroup").read_text():
                     return int(entry.name)
         return None
 
-    def healthy(self):
-        """Of each part of the cluster that can be killed: it runs and says that it is well."""
-        if run(["nsenter", f"--net={self.node_net}", "curl", "-sf", HEALTH["kubelet"]], check=False).returncode != 0:
-            return False
+    def manager(self):
+        return self.in_a_pod(IN_PODS["manager"])
+
+    @contextlib.contextmanager
+    def restart_delay(self, seconds):
+        """What is killed meanwhile is dead for so long."""
+        before = self.delay.read_text()
+        self.delay.write_text(f"{seconds}\n")
         try:
-            ready = self.cluster.script(
-                "kubectl", "--cluster", self.cluster.name, "get", "--raw", "/readyz", "--request-timeout=2s", check=False
-            )
-        except Exception:  # noqa: BLE001  (it hangs now and then while the server starts)
-            return False
-        return ready.returncode == 0 and self.manager_by_proc() is not None
+            yield
+        finally:
+            self.delay.write_text(before)
+
+    def on_the_node(self, *argv):
+        """Whether a command succeeds in the first node's network."""
+        done = run(["nsenter", f"--net={self.node_net}", *argv], check=False)
+        return done.returncode == 0 and done.stdout.strip() != ""
+
+    def resolves(self):
+        """The cluster's DNS answers."""
+        name = "kubernetes.default.svc.cluster.local"
+        return self.on_the_node("dig", "+short", "+time=1", "+tries=1", f"@{self.dns}", name)
+
+    def healthy(self):
+        """Each part of the cluster that can be killed runs and says that it is well."""
+        ready = [self.kubectl, "--kubeconfig", self.admin, "get", "--raw", "/readyz", "--request-timeout=2s"]
+        return self.manager() and self.on_the_node("curl", "-sf", HEALTH["kubelet"]) and self.on_the_node(*ready)
 
 
 class Person(threading.Thread):
-    """Connects and intercepts again whenever that is gone."""
+    """Connects and intercepts again whenever a daemon is gone; `began` is the last time that the laptop was connected."""
 
     def __init__(self, world, name, *args):
         super().__init__(daemon=True)
         self.world, self.name_, self.args = world, name, args
-        self.began = time.monotonic()  # the last time that the laptop was connected
+        self.began = 0.0
+        self.daemons = []
+        self.process, self.others = None, []
         self.over = threading.Event()
         self.said = []
 
     def command(self, *args):
-        done = self.world.laptop.telepresence(*args, check=False, timeout=60)
-        if done.returncode != 0:
-            self.said.append(f"{time.monotonic():.2f} {' '.join(args[:2])}: {done.stderr.strip()[-300:]}")
-        return done
+        """Runs telepresence; what it said, or None where it failed."""
+        self.process = self.world.telepresence(*args)  # for busy()
+        out, err = self.process.communicate(timeout=60)
+        if self.process.returncode != 0:
+            self.said.append(f"{time.monotonic():.3f} {args[0]}: {self.process.returncode} {err.strip()[-300:]}")
+            return None
+        return out
+
+    def busy(self, world):
+        """The command that runs now, or one that is made to run: somebody to kill."""
+        if self.process is None or self.process.poll() is not None:
+            self.others.append(world.telepresence("list"))
+            return self.others[-1].pid
+        return self.process.pid
 
     def intercepted(self):
-        done = self.world.laptop.telepresence("status", "--output", "json", check=False, timeout=30)
-        with contextlib.suppress(ValueError, KeyError):
-            found = json.loads(done.stdout)["user_daemon"]["intercepts"]
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            found = json.loads(self.command("status", "--output", "json"))["user_daemon"]["intercepts"]
             return any(one["name"] == self.name_ for one in found)
         return False
 
+    def whole(self):
+        return self.daemons and all(alive(pid) for pid in self.daemons)
+
     def repair(self):
-        if self.world.daemon("userd") and self.world.daemon("rootd") and self.intercepted():
-            return True
-        if self.command("connect").returncode != 0:
-            return False
+        self.daemons = []
+        if self.command("connect") is None:
+            return
         self.began = time.monotonic()
-        return self.command("intercept", self.name_, *self.args).returncode == 0
+        daemons = [self.world.daemon("userd"), self.world.daemon("rootd")]
+        if all(daemons) and (self.intercepted() or self.command("intercept", self.name_, *self.args) is not None):
+            self.said.append(f"{time.monotonic():.3f} intercepted")
+            self.daemons = daemons
 
     def run(self):
-        while not self.over.wait(0.1):
-            self.repair()
+        while not self.over.wait(0.05):
+            if not self.whole():
+                self.repair()
 
     def stop(self):
         self.over.set()
         self.join(90)
+        for one in self.others:
+            one.communicate(timeout=60)
+
+    def story(self, deaths):
+        lines = [f"{death.killed:.3f} {death.victim} killed, dead at {death.dead:.3f}" for death in deaths]
+        return "\n".join(sorted(lines + self.said))

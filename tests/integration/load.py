@@ -32,6 +32,11 @@ def parse(line):
     return Request(float(begun), float(ended), answer)
 
 
+def lateness(control, begun, ended):
+    """How late the machine itself was while something was under way: nothing of ours is in the control's way."""
+    return max((one.took for one in control if one.ended >= begun and one.begun <= ended), default=0)
+
+
 class Server:
     """Answers everybody at an address of a network namespace with one word."""
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's process: what it may do, what it holds while idle, and that nothing is left when it ends."""
 
-import contextlib
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from agents import agents_of, containers_of, statuses_of
 from conftest import LONG, wait_for
+from load import Load, lateness
+from managers import setting
 from nets import until
 
 NET_ADMIN = 1 << 12
@@ -104,30 +104,11 @@ def pod_named(web, name):
     return next(pod for pod in web.pods() if pod["metadata"]["name"] == name)
 
 
-@contextlib.contextmanager
-def asked_beside(web):
-    """How long a pod that nobody intercepts takes to answer meanwhile: what the machine itself adds."""
-    address, took, over = web.pods("solo")[0]["status"]["podIP"], [], threading.Event()
-
-    def ask():
-        while not took or not over.is_set():
-            began = time.monotonic()
-            web.client.ask(address, 8080)
-            took.append(time.monotonic() - began)
-            over.wait(0.01)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield took
-    finally:
-        over.set()
-        thread.join()
-
-
 def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(web):
     """As the kernel kills it when memory runs out."""
-    with web.local(), web.intercept("web", "--port", "8080:http"):
+    # A pod that nobody intercepts tells what the machine itself adds.
+    control = Load(web.client.path, web.pods("solo")[0]["status"]["podIP"], 8080, 50)
+    with web.local(), web.intercept("web", "--port", "8080:http"), control:
         web.all_pods_say("laptop")
         for agent in agents_of(web):
             address = agent.pod["status"]["podIP"]
@@ -140,11 +121,12 @@ def test_killed_it_leaves_no_rule_and_the_app_serves_within_a_tenth_of_a_second(
                 answers.append(web.client.ask(address, 8080, timeout=1))
                 return answers[-1].startswith(("pod ", "laptop"))
 
-            with asked_beside(web) as others:
-                start = time.monotonic()
-                assert until(served, 1, 0.005), answers
-                late = time.monotonic() - start
-            assert late < 0.1 + max(others), (late, others, answers)
+            start = time.monotonic()
+            assert until(served, 1, 0.005), answers
+            end = time.monotonic()
+            wait_for("the control's answers", lambda end=end: any(one.begun > end for one in control.read()), 5)
+            late = lateness(control.requests, start, end)
+            assert end - start < 0.1 + late, (end - start, late, answers)
         web.all_pods_say("laptop", seconds=10)
 
 
@@ -192,24 +174,9 @@ def test_many_intercepts_leave_nothing_behind(web):
         wait_for("no growth", lambda agent=agent, kb=kb: agent.resident_kb() <= max(kb + 512, 6 * 1024), 10)
 
 
-@contextlib.contextmanager
-def agents_that_idle(cluster, seconds):
-    """The manager tells its agents to end after so long without an intercept."""
-
-    def configure(setting):
-        cluster.kubectl("-n", "ambassador", "set", "env", "deployment/traffic-manager", setting)
-        cluster.kubectl("-n", "ambassador", "rollout", "status", "deployment/traffic-manager", "--timeout=60s")
-
-    configure(f"AGENT_IDLE={seconds}")
-    try:
-        yield
-    finally:
-        configure("AGENT_IDLE-")
-
-
 def test_an_agent_that_is_not_needed_ends_and_a_later_intercept_brings_a_fresh_one(joined):
     with joined.local(9000):
-        with agents_that_idle(joined.cluster, 1):
+        with setting(joined.cluster, "AGENT_IDLE", 1):
             with joined.intercept("db", "--port", "9000"):
                 joined.all_pods_say("laptop", "db", seconds=20)
                 assert len(agents_of(joined, "db")) == 1

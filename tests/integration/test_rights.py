@@ -8,14 +8,9 @@ import subprocess
 import pytest
 
 from conftest import ROOT, run
+from localcluster import workloads
 
-BINDINGS = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: tester, namespace: ambassador}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: telepresence-user}
-subjects: [{kind: User, name: tester, apiGroup: rbac.authorization.k8s.io}]
-"""
+BINDINGS = workloads.listed(*workloads.binding("ambassador", "tester", "telepresence-user"))
 
 
 @pytest.fixture
@@ -29,23 +24,7 @@ def user(connected, cluster):
     cluster.kubectl("-n", "ambassador", "delete", "rolebinding", "tester")
 
 
-PORT_FORWARD = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: port-forward, namespace: ambassador}
-rules:
-- {apiGroups: [telepresence.io], resources: [sessions], verbs: [create, get, list, watch, delete]}
-- {apiGroups: [""], resources: [services], verbs: [get]}
-- {apiGroups: [""], resources: [pods], verbs: [get, list]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list]}
-- {apiGroups: [""], resources: [pods/portforward], verbs: [get, create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: port-forward, namespace: ambassador}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: port-forward}
-subjects: [{kind: User, name: forwarder, apiGroup: rbac.authorization.k8s.io}]
-"""
+PORT_FORWARD = workloads.listed(*workloads.binding("ambassador", "forwarder", rules=workloads.FORWARD_RULES))
 
 
 def test_port_forward_is_the_fallback(connected, cluster):
