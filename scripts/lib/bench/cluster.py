@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 
-from localcluster import image, plan
+from localcluster import image, plan, workloads
 from localcluster.laptop import Laptop
 
 from . import machine
@@ -18,43 +18,20 @@ NAMESPACE = "bench"
 PORT = "9000"
 # A user who may not use services/proxy, so that the carrier is the other one.
 FORWARDER = "bench-forwarder"
-MANIFEST = """
-apiVersion: v1
-kind: Namespace
-metadata: {name: bench}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: pump, namespace: bench, labels: {app: pump}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-    - {name: pump, image: "node.local/pump:1", imagePullPolicy: Never, args: ["9000"]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: pump, namespace: bench}
-spec:
-  selector: {app: pump}
-  ports: [{name: pump, port: 9000}]
-"""
-RIGHTS = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: bench-forwarder}
-rules:
-- {apiGroups: [telepresence.io], resources: [sessions], verbs: [create, get, list, watch, delete]}
-- {apiGroups: [""], resources: [services], verbs: [get]}
-- {apiGroups: [""], resources: [pods], verbs: [get, list]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list]}
-- {apiGroups: [""], resources: [pods/portforward], verbs: [get, create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: bench-forwarder}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: bench-forwarder}
-subjects: [{kind: User, name: bench-forwarder, apiGroup: rbac.authorization.k8s.io}]
-"""
+PUMP_IMAGE = "node.local/pump:1"
+
+
+def pump(name):
+    """The container whose program answers the pump."""
+    return workloads.container(name, int(PORT), PUMP_IMAGE, args=[PORT])
+
+
+MANIFEST = workloads.listed(
+    workloads.namespace(NAMESPACE),
+    workloads.pod(NAMESPACE, pump("pump")),
+    workloads.service(NAMESPACE, "pump", int(PORT), int(PORT), name="pump"),
+    *workloads.binding(None, FORWARDER, rules=workloads.FORWARD_RULES),
+)
 CARRIERS = {
     "services/proxy": f"/api/v1/namespaces/{NAMESPACE}/services/pump:pump/proxy/",
     "port-forward": f"/api/v1/namespaces/{NAMESPACE}/pods/pump/portforward?ports={PORT}",
@@ -102,11 +79,11 @@ class Rig:
         with tempfile.TemporaryDirectory() as folder:
             archive = pathlib.Path(folder, "pump.tar")
             entries = [image.Entry("pumpserver", 0o755, source=SERVER)]
-            image.write_docker_archive(archive, "node.local/pump:1", entries, {"Entrypoint": ["/pumpserver"]})
+            image.write_docker_archive(archive, PUMP_IMAGE, entries, {"Entrypoint": ["/pumpserver"]})
             self.script("cluster", "load", "--cluster", self.name, archive)
         # What an interrupted run left behind goes first.
         self.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
-        self.kubectl("apply", "-f", "-", stdin=MANIFEST + "---" + RIGHTS)
+        self.kubectl("apply", "-f", "-", stdin=MANIFEST)
         self.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod/pump", "--timeout=60s")
         self.ip = self.get("-n", NAMESPACE, "service", "pump")["spec"]["clusterIP"]
         words = ["kubeconfig", "--cluster", self.name, "--user", FORWARDER]
@@ -120,7 +97,7 @@ class Rig:
     def __exit__(self, *_):
         self.cable.no_wan()
         self.laptop("sh", "-c", "telepresence quit -s || true")
-        self.kubectl("delete", "-f", "-", "--wait=false", "--ignore-not-found", stdin=MANIFEST + "---" + RIGHTS)
+        self.kubectl("delete", "-f", "-", "--wait=false", "--ignore-not-found", stdin=MANIFEST)
 
     def connect(self, carrier="services/proxy"):
         """Connects by this carrier, and says so if it became another one."""

@@ -4,35 +4,16 @@
 import statistics
 import time
 
-from .cluster import NAMESPACE, stop_process
+from localcluster import workloads
+
+from .cluster import NAMESPACE, PORT, pump, stop_process
 from .machine import PUMP, SERVER, Failed, Watch, load_words, median, processes, rss_mb, run_json, timed
 from .report import Row, Section
 
-MANIFEST = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: work, namespace: bench}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: work}}
-  template:
-    metadata: {labels: {app: work}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-        - name: work
-          image: node.local/pump:1
-          imagePullPolicy: Never
-          args: ["9000"]
-          ports: [{name: pump, containerPort: 9000}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: work, namespace: bench}
-spec:
-  selector: {app: work}
-  ports: [{name: pump, port: 9000}]
-"""
+MANIFEST = workloads.listed(
+    workloads.deployment(NAMESPACE, 2, pump("work")),
+    workloads.service(NAMESPACE, "work", int(PORT), int(PORT)),
+)
 LOCAL_PORT = "9100"
 
 
@@ -57,10 +38,10 @@ class Work:
         self.ready()
 
     def measure(self, *words):
-        return run_json(["nsenter", "-t", self.client, "-n", PUMP, "tcp", self.ip, "9000", *words])
+        return run_json(["nsenter", "-t", self.client, "-n", PUMP, "tcp", self.ip, PORT, *words])
 
     def intercept(self):
-        port = f"{LOCAL_PORT}:9000"
+        port = f"{LOCAL_PORT}:{PORT}"
         self.rig.telepresence("intercept", "work", "--namespace", NAMESPACE, "-w", "work", "--port", port)
 
     def leave(self):
