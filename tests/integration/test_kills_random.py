@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9, again and again, of everything that an intercept is made of, while it is asked 200 times a second.
+
+What is in flight inside the killed process may be cut. Every request begun later is answered, by the laptop or by the
+app, within a second; after an agent's death alone, within a tenth. A second load, which nothing of ours is in the way
+of, tells how late this machine itself is meanwhile; that is added to what is allowed. In the end nothing is left.
+"""
+
+import os
+import select
+import threading
+import time
+
+import pytest
+
+from conftest import LONG, wait_for
+from kills import Death, Person, World, dice, kill, started, wrong
+from load import lateness
+from managers import without_a_past
+from shop import shop as open_shop
+
+KILLS = 100 if LONG else 20
+BURST = 5
+VICTIMS = ("userd", "rootd", "cli", "manager", "agent", "kubelet", "kube-apiserver")
+BACK = 3.0
+KINDS = "namespaces,crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+OURS = ("telepresence", "ambassador", "traffic")
+# A manager that is told to end takes so long to.
+DRAIN = 2.0
+
+
+@pytest.fixture(scope="module")
+def shop(cluster):
+    with open_shop(cluster, "random-kills") as made:
+        yield made
+
+
+def remains(world, shop):
+    """All that is left on the cluster's side: objects, rules in the pods, processes."""
+    names = shop.cluster.kubectl("get", KINDS, "-o", "name").split()
+    objects = [name for name in names if any(word in name for word in OURS)]
+    return objects + [one for one in shop.rulesets() if one] + shop.agents() + [world.manager() or ""]
+
+
+class Watch(threading.Thread):
+    """When a process ended."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.handle, self.moment = os.pidfd_open(pid), None
+        self.start()
+
+    def run(self):
+        select.select([self.handle], [], [])
+        self.moment = time.monotonic()
+        os.close(self.handle)
+
+
+class Killer:
+    """Kills in bursts, and waits after each until all is well again."""
+
+    def __init__(self, world, person, load, rng):
+        self.world, self.person, self.load, self.rng = world, person, load, rng
+        self.deaths, self.ends, self.settled, self.slow = [], [], [], []
+        self.left = (VICTIMS * (KILLS // len(VICTIMS) + 1))[:KILLS]
+        self.left = rng.sample(self.left, KILLS)
+
+    def victim(self, name):
+        """Whoever has that name, waited for if it is just being started again."""
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            pid = self.person.busy(self.world) if name == "cli" else self.world.pid(name, self.rng)
+            if pid:
+                # A command lives for some hundredths of a second.
+                time.sleep(self.rng.uniform(0, 0.05) if name == "cli" else 0)
+                return pid
+            time.sleep(0.02)
+        return None
+
+    def burst(self):
+        for name in [self.left.pop() for _ in range(min(BURST, len(self.left)))]:
+            pid = self.victim(name)
+            death = kill(name, pid) if pid else None
+            if death:
+                self.deaths.append(death)
+            else:
+                self.left.insert(0, name)
+            time.sleep(self.rng.uniform(0, 1))
+
+    def recover(self):
+        """Waits until everything runs again, each agent's container, too; then the intercept is back soon."""
+        wait_for("all that was killed", lambda: self.person.whole() and self.world.healthy(), 60)
+        well = time.monotonic()
+        back = self.load.wait_answered_by("laptop", 30)
+        began = max(well, self.person.began, *map(started, self.world.agents()))
+        self.settled.append(back)
+        self.slow.append((began, back))
+
+    def refresh(self):
+        """A manager that crashed is rolled out: what flows through it is cut, as if it were killed."""
+        watch = Watch(self.world.manager())
+        if without_a_past(self.world.cluster):
+            watch.join(10)
+            self.ends.append(Death("manager", watch.moment - DRAIN, watch.moment))
+
+
+def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
+    rng = dice("random kills of an intercept")
+    world = World(cluster, shop.agents)
+    person = Person(world, "shop", *shop.args)
+    load, control = shop.loads()
+    killer = Killer(world, person, load, rng)
+    with shop.laptop_serves(), load, control:
+        person.start()
+        try:
+            load.wait_answered_by("laptop", 60)
+            killer.settled = [time.monotonic()]
+            while killer.left:
+                killer.burst()
+                killer.recover()
+                killer.refresh()
+                load.wait_answered_by("laptop", 30)
+        finally:
+            person.stop()
+            load.stop()
+            control.stop()
+            print(person.story(killer.deaths + killer.ends))
+    assert len(killer.deaths) == KILLS
+    bad = wrong(load.requests, control.requests, killer.deaths + killer.ends, killer.settled)
+    assert not bad, f"{len(bad)} of {len(load.requests)}: {bad[:20]}"
+    late = [one for one in killer.slow if one[1] - one[0] > BACK + lateness(control.requests, *one)]
+    assert not late, late
+    laptop.telepresence("leave", "shop")
+    laptop.telepresence("uninstall", "--everything", timeout=120)
+    wait_for("nothing left", lambda: not any(remains(world, shop)), 20)
