@@ -16,9 +16,9 @@ from nets import Net, serve
 from shop import PORT, laptop_net, shop as open_shop
 
 SOON = 1.0
-# A connection of the laptop that nothing is heard of is given up after 15 s; then the TTL begins.
+# A carrier that nothing is heard of is given up after a minute (LIMIT_CARRIER_KEEP_MS); then the TTL begins.
 TTL = 2
-GONE = 15 + TTL + 10
+GONE = 60 + TTL + 15
 
 
 @pytest.fixture(scope="module")
