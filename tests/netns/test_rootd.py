@@ -36,7 +36,7 @@ def test_makes_what_is_asked(netns, log):
     link = netns.json("-d", "link", "show", name)[0]
     assert link["ifindex"] == int(ifindex)
     assert link["mtu"] == 1400
-    assert link["txqlen"] == 1000
+    assert link["txqlen"] == 4096
     assert "UP" in link["flags"]
     assert link["inet6_addr_gen_mode"] == "none"
     assert link["linkinfo"]["info_data"] == {"type": "tun", "pi": False, "vnet_hdr": True,
