@@ -217,7 +217,7 @@ int dns_lookup(
 
 void dns_lookups_forget(struct dns_lookups *lookups, const char *name)
 {
-	struct dns_query *query;
+	struct dns_query *query = NULL;
 
 	dns_cache_forget(lookups->cache, name);
 	DL_FOREACH (lookups->all, query) {

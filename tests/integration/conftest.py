@@ -23,6 +23,18 @@ from localcluster import plan  # noqa: E402  (found by the line above)
 LONG = os.environ.get("TP_TEST_LONG") == "1"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long_form: only with scripts/test --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    """The long forms are no part of a plain run, neither as passed nor as skipped."""
+    left_out = [item for item in items if not LONG and item.get_closest_marker("long_form")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def run(argv, timeout=120, check=True, **kwargs):
     """Runs a command; on failure the test shows what it said."""
     done = subprocess.run(

@@ -75,6 +75,7 @@ def answers(world, address):
     return subprocess.run(argv, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
+@pytest.mark.long_form
 def test_whoever_is_killed_whenever_nothing_is_left_and_the_next_connect_works(laptop, cluster):
     rng = dice("random kills of connect")
     world = World(cluster)

@@ -86,7 +86,8 @@ def test_datagrams_pass_and_each_source_has_its_answers(reached):
 
 
 def test_refused_in_the_pod_is_a_reset_and_so_is_a_reset(reached):
-    with reached.laptop_net.connect("127.0.0.1", NOBODY) as connection, pytest.raises(ConnectionResetError):
+    # It may come before connect(2) has returned.
+    with pytest.raises(ConnectionResetError), reached.laptop_net.connect("127.0.0.1", NOBODY) as connection:
         connection.recv(1)
     with reached.laptop_net.connect("127.0.0.1", TCP) as connection:
         connection.sendall(b"x")
@@ -97,7 +98,7 @@ def test_refused_in_the_pod_is_a_reset_and_so_is_a_reset(reached):
 
 
 def test_what_does_not_get_into_the_pod_is_explained(reached):
-    with reached.laptop_net.connect("127.0.0.1", NOBODY) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), reached.laptop_net.connect("127.0.0.1", NOBODY) as connection:
         connection.recv(1)
     line = f"localhost:{NOBODY}: 1 of 1 connections failed: nothing listens at this port of the pod"
     assert f"\n      {line}\n" in reached.telepresence("status").stdout

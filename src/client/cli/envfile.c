@@ -245,14 +245,17 @@ static int replace_file(const char *path, const struct buf *text)
 
 int env_check(const char *path, struct err *err)
 {
-	auto_free char *real = path ? realpath(path, NULL) : NULL;
-	auto_free char *folder = path ? xstrdup(real ? real : path) : NULL;
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	const char *where = folder;
+	auto_free char *real = NULL, *folder = NULL;
+	const char *where;
 	struct stat st;
+	char *slash;
 
 	if (!path)
 		return 0;
+	real = realpath(path, NULL);
+	folder = xstrdup(real ? real : path);
+	slash = strrchr(folder, '/');
+	where = folder;
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return err_set(err, -EISDIR, ERR_USAGE, "%s is a folder", path);
 	/* A regular file is replaced in its folder, anything else is written to. */

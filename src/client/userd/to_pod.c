@@ -57,8 +57,7 @@ static const char *explain(const struct h2_head *head)
 	static const char *const texts[REASON_COUNT] = {
 		[REASON_REFUSED] = "nothing listens at this port of the pod",
 		[REASON_FORBIDDEN] =
-			"the traffic-manager forbids it (403): the intercept is not known "
-			"there as one of this session",
+			"the traffic-manager (403) knows no such intercept of this session",
 		[REASON_NO_CLIENT] = "no pod of the workload is ready with its agent",
 		[REASON_TIMED_OUT] = "the pod's agent did not answer in time",
 		[REASON_OVERLOADED] = "there are too many connections into the pod",

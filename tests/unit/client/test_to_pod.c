@@ -12,8 +12,8 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-	{REASON_FORBIDDEN, "the traffic-manager forbids it (403)"},
-	{REASON_NONE, "the traffic-manager forbids it (403)"},
+	{REASON_FORBIDDEN, "the traffic-manager (403) knows no such intercept"},
+	{REASON_NONE, "the traffic-manager (403) knows no such intercept"},
 	{REASON_REFUSED, "nothing listens at this port"},
 	{REASON_NO_CLIENT, "no pod of the workload is ready"},
 	{REASON_TIMED_OUT, "did not answer in time"},
