@@ -2,7 +2,6 @@
 #include "tunnel/agent_server.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "core/alloc.h"
 #include "core/err.h"
@@ -39,12 +38,9 @@ static void make_place(struct agent_server *server, const struct ip_addr *source
 static void on_accept(struct listener *listener, int fd)
 {
 	struct agent_server *server = container_of(listener, struct agent_server, listener);
-	struct sockaddr_storage address;
-	socklen_t len = sizeof(address);
-	struct ip_endpoint source = {0};
+	struct ip_endpoint source;
 
-	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0 ||
-		ip_endpoint_from_sockaddr((const struct sockaddr *)&address, &source) < 0) {
+	if (listener_source(fd, &source) < 0) {
 		close(fd);
 		return;
 	}

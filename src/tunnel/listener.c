@@ -87,6 +87,16 @@ static uint16_t bound_port(int fd)
 	return 0;
 }
 
+int listener_source(int fd, struct ip_endpoint *ret_source)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
+		return -errno;
+	return ip_endpoint_from_sockaddr((const struct sockaddr *)&address, ret_source);
+}
+
 void listener_start_fd(
 	struct listener *listener, uv_loop_t *loop, int fd, const struct listener_events *events)
 {

@@ -15,6 +15,7 @@
 #include "core/attr.h"
 
 struct err;
+struct ip_endpoint;
 struct listener;
 
 struct listener_events {
@@ -39,6 +40,8 @@ NODISCARD int listener_start(struct listener *listener, uv_loop_t *loop, uint16_
 /* A listening, non-blocking socket that is there already; takes it. */
 void listener_start_fd(
 	struct listener *listener, uv_loop_t *loop, int fd, const struct listener_events *events);
+/* Who is at the other end of an accepted connection; -errno when it is gone again. */
+NODISCARD int listener_source(int fd, struct ip_endpoint *ret_source);
 void listener_stop(struct listener *listener); /* on_stopped follows, from the loop */
 
 #endif /* TUNNEL_LISTENER_H */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tunnel/server.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/alloc.h"
@@ -35,12 +34,9 @@ static void make_place(struct tunnel_server *server, const struct ip_addr *sourc
 static void on_accept(struct listener *listener, int fd)
 {
 	struct tunnel_server *server = container_of(listener, struct tunnel_server, listener);
-	struct sockaddr_storage address;
-	socklen_t len = sizeof(address);
-	struct ip_endpoint source = {0};
+	struct ip_endpoint source;
 
-	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0 ||
-		ip_endpoint_from_sockaddr((const struct sockaddr *)&address, &source) < 0) {
+	if (listener_source(fd, &source) < 0) {
 		close(fd);
 		return;
 	}

@@ -1,33 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams of a whole tunnel: client, server and their HTTP/2 connection in one loop. */
 #include "tunnel/fixture_client.h"
-#include "tunnel/fixture_end.h"
+#include "tunnel/fixture_stream.h"
 
 #include <nghttp2/nghttp2.h>
 #include <openssl/sha.h>
 
 #define BULK_BYTES (1024 * 1024)
 #define BULKS      64
-
-static struct end *open_stream(struct h2_session *h2, struct end *end)
-{
-	const struct h2_head head = {.method = "CONNECT", .authority = "10.0.0.1:80"};
-
-	assert_int_equal(h2_request(h2, &head, &end_events, end, &end->stream), 0);
-	return end;
-}
-
-/* Server: answers with the end in fixture->extra. */
-static void serve_end(struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
-{
-	struct end *end = fixture->extra;
-
-	assert_string_equal(head->method, "CONNECT");
-	assert_string_equal(head->authority, "10.0.0.1:80");
-	end->stream = stream;
-	h2_stream_set_events(stream, &end_events, end);
-	h2_respond(stream, 200, NULL, 0, true);
-}
 
 static void test_both_ways(void **state)
 {

@@ -3,7 +3,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "tunnel/fixture_client.h"
-#include "tunnel/fixture_end.h"
+#include "tunnel/fixture_stream.h"
 
 #define BULK_BYTES (1024 * 1024)
 /* Enough for the least window, with room until it is given up again. */
@@ -11,26 +11,6 @@
 #define EACH_BYTES (50 * 1000)
 /* Less than half of the first window, more than the least one. */
 #define PART_BYTES (100 * 1000)
-
-static struct end *open_stream(struct h2_session *h2, struct end *end)
-{
-	const struct h2_head head = {.method = "CONNECT", .authority = "10.0.0.1:80"};
-
-	assert_int_equal(h2_request(h2, &head, &end_events, end, &end->stream), 0);
-	return end;
-}
-
-/* Server: answers with the end in fixture->extra. */
-static void serve_end(struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
-{
-	struct end *end = fixture->extra;
-
-	assert_string_equal(head->method, "CONNECT");
-	assert_string_equal(head->authority, "10.0.0.1:80");
-	end->stream = stream;
-	h2_stream_set_events(stream, &end_events, end);
-	h2_respond(stream, 200, NULL, 0, true);
-}
 
 /* No credit: exactly one window arrives. Credit: all of it does. */
 static void test_window(void **state)
