@@ -263,6 +263,7 @@ def test_killed_daemon_while_connecting(laptop, victim):
 def test_commands_without_daemons(laptop):
     assert laptop.telepresence("status").stdout.startswith("The telepresence daemon has not been started\n")
     assert json.loads(laptop.telepresence("status", "--output", "json").stdout)["user_daemon"] == {"running": False}
+    assert laptop.telepresence("--output", "yaml", "status").stdout.startswith("user_daemon:\n  running: false\n")
     assert laptop.telepresence("quit").stdout == "Not connected\n"
     assert "Client" in laptop.telepresence("version", "--kubeconfig", "/nonexistent").stdout
     assert laptop.daemons() == []
@@ -294,6 +295,8 @@ def test_wrong_command_lines(laptop, args, code, words):
         document = json.loads(laptop.telepresence(*args, "--output=json", check=False).stdout)
         assert document["cmd"] == args[0]
         assert document["err"]
+        said = laptop.telepresence(*args, "--output", "yaml", check=False).stdout.splitlines()
+        assert said[0] == f"cmd: {args[0]}" and said[1].startswith("err: ")
 
 
 def test_help_man_page_and_completion_name_every_command(laptop):

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/cli/command.h"
+#include "client/cli/document.h"
 #include "client/cli/help.h"
 #include "client/userd/proto.h"
 #include "core/alloc.h"
@@ -58,15 +59,25 @@ void cli_result(struct cli *cli, json_object *result, bool bare)
 	cli->bare = bare;
 }
 
+static bool find_format(const char *text, enum output_format *ret_format)
+{
+	static const char *const names[] = {
+		[OUTPUT_DEFAULT] = "default", [OUTPUT_JSON] = "json", [OUTPUT_YAML] = "yaml"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*ret_format = (enum output_format)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int set_format(struct cli *cli, const char *text, struct err *err)
 {
-	if (strcmp(text, "json") == 0)
-		cli->format = OUTPUT_JSON;
-	else if (strcmp(text, "default") == 0)
-		cli->format = OUTPUT_DEFAULT;
-	else
-		return err_set(err, -EINVAL, ERR_USAGE, "invalid output format \"%s\"", text);
-	return 0;
+	if (find_format(text, &cli->format))
+		return 0;
+	return err_set(err, -EINVAL, ERR_USAGE, "invalid output format \"%s\"", text);
 }
 
 static error_t set_kube_flag(struct parse *parse, int key, const char *arg)
@@ -222,11 +233,12 @@ static int run(struct cli *cli, int argc, char **argv, struct err *err)
 	return cli->command->run(cli, err);
 }
 
-/* The one document of --output json: {"cmd", "stdout", "stderr", "err"}, set keys only. */
-static void print_json(struct cli *cli, const struct err *err)
+/* {"cmd", "stdout", "stderr", "err"}, set keys only, unless the result is the whole document. */
+static int print_document(struct cli *cli, const struct err *err)
 {
 	json_object *document = json_object_new_object();
 	const char *text = buf_len(&cli->out) ? buf_cstr(&cli->out) : NULL;
+	int r;
 
 	if (cli->bare && err->kind == ERR_NONE) {
 		json_object_put(document);
@@ -244,9 +256,10 @@ static void print_json(struct cli *cli, const struct err *err)
 			json_put_string(document, "hint", cli->hint[0] ? cli->hint : NULL);
 		}
 	}
-	(void)puts(json_object_to_json_string_ext(
-		document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	r = cli->format == OUTPUT_YAML ? document_yaml(stdout, document)
+				       : document_json(stdout, document);
 	json_object_put(document);
+	return r;
 }
 
 static void print_error(const struct cli *cli, const struct err *err)
@@ -265,31 +278,38 @@ static void print_error(const struct cli *cli, const struct err *err)
 				      "~/.cache/telepresence, or $XDG_CACHE_HOME/telepresence\n");
 }
 
-/* Before anything can fail: who asked for JSON gets it for an unknown option too. What follows "--"
- * is another program's. */
+/* Before anything can fail: who asked for a document gets it for an unknown option too. What
+ * follows "--" is another program's. */
 static enum output_format wanted_format(char *const *argv)
 {
-	for (; *argv && strcmp(*argv, "--") != 0; argv++) {
-		bool split = strcmp(*argv, "--output") == 0 && argv[1];
+	enum output_format format = OUTPUT_DEFAULT;
 
-		if (strcmp(*argv, "--output=json") == 0 || (split && strcmp(argv[1], "json") == 0))
-			return OUTPUT_JSON;
+	for (; *argv && strcmp(*argv, "--") != 0; argv++) {
+		const char *name = NULL;
+
+		if (strncmp(*argv, "--output=", 9) == 0)
+			name = *argv + 9;
+		else if (strcmp(*argv, "--output") == 0)
+			name = argv[1];
+		if (name && find_format(name, &format) && format != OUTPUT_DEFAULT)
+			break;
 	}
-	return OUTPUT_DEFAULT;
+	return format;
 }
 
 int cli_main(int argc, char **argv)
 {
 	struct cli cli = {.format = wanted_format(argv)};
 	struct err err = ERR_INIT;
+	bool told = true;
 	int r;
 
 	buf_init(&cli.out, OUT_BYTES);
 	r = run(&cli, argc, argv, &err);
 	if (r < 0 && err.kind == ERR_NONE)
 		err_set_errno(&err, r, "failed");
-	if (cli.format == OUTPUT_JSON)
-		print_json(&cli, &err);
+	if (cli.format != OUTPUT_DEFAULT)
+		told = print_document(&cli, &err) == 0;
 	else if (r < 0)
 		print_error(&cli, &err);
 	json_object_put(cli.result);
@@ -297,7 +317,7 @@ int cli_main(int argc, char **argv)
 	free(cli.flags);
 	buf_done(&cli.out);
 	/* A result that could not be written was not delivered. */
-	if (fflush(stdout) != 0 && r == 0)
+	if ((fflush(stdout) != 0 || !told) && r == 0)
 		return 1;
 	return r < 0 ? err_exit_code(err.kind) : 0;
 }

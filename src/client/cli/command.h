@@ -4,7 +4,7 @@
  *
  * A command's run() prints its result with cli_print() (or hands a JSON result to cli_result()),
  * talks with cli_say(), and returns 0 or -errno with *err filled; cli_main() turns that into the
- * exit status and, with --output json, into one JSON document.
+ * exit status and, with --output json or yaml, into one document.
  */
 #ifndef CLIENT_CLI_COMMAND_H
 #define CLIENT_CLI_COMMAND_H
@@ -21,7 +21,8 @@
 #define CLI_HINT_BYTES 256
 #define CLI_OPERANDS   64
 
-enum output_format { OUTPUT_DEFAULT, OUTPUT_JSON };
+/* All but the first: one document instead of text. */
+enum output_format { OUTPUT_DEFAULT, OUTPUT_JSON, OUTPUT_YAML };
 
 struct cli {
 	const struct command *command;
@@ -33,7 +34,7 @@ struct cli {
 	char **child; /* what follows "--", ends with NULL; NULL: nothing does */
 	char hint[CLI_HINT_BYTES]; /* what to do after the error */
 
-	struct buf out; /* what cli_print() said, with --output json */
+	struct buf out; /* what cli_print() said, for the document */
 	json_object *result;
 	bool bare; /* result is the whole document */
 };
@@ -67,9 +68,9 @@ int cli_main(int argc, char **argv);
 
 /* The result, for people: stdout. */
 void cli_print(struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
-/* What goes on meanwhile: stderr, nothing with --output json. */
+/* What goes on meanwhile: stderr, nothing beside a document. */
 void cli_say(struct cli *cli, const char *fmt, ...) PRINTF(2, 3);
-/* The structured result of --output json; takes it. bare: it is the document, without envelope. */
+/* The structured result of a document; takes it. bare: it is the document, without envelope. */
 void cli_result(struct cli *cli, json_object *result, bool bare);
 
 #endif /* CLIENT_CLI_COMMAND_H */

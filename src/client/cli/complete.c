@@ -25,7 +25,7 @@ static const struct {
 	{"user", "users", NULL},
 	{"workload", "workloads", NULL},
 	{"deployment", "workloads", NULL},
-	{"output", NULL, "default json"},
+	{"output", NULL, "default json yaml"},
 	{"mechanism", NULL, "tcp"},
 	{"on-refuse", NULL, "app close"},
 	{"env-syntax", NULL, "docker compose sh sh:export csh csh:export ps ps:export cmd json"},

@@ -8,7 +8,7 @@
 #include "core/alloc.h"
 
 static const struct argp_option common_options[] = {
-	{"output", KEY_OUTPUT, "FORMAT", 0, "default, or json: one JSON document on stdout", 1},
+	{"output", KEY_OUTPUT, "FORMAT", 0, "default, or one document on stdout: json, yaml", 1},
 	{"help", KEY_HELP, NULL, 0, "Show this help", 1},
 };
 

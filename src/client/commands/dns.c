@@ -175,7 +175,7 @@ static int trace_name(struct cli *cli, const char *name, const char *type_text, 
 	json_put_string(trace, "type", type_text);
 	r = ask(trace, type, err);
 	json_object_object_del(trace, "local_port");
-	if (r == 0 && cli->format == OUTPUT_JSON)
+	if (r == 0 && cli->format != OUTPUT_DEFAULT)
 		cli_result(cli, json_object_get(trace), true);
 	else if (r == 0)
 		print_trace(cli, trace);

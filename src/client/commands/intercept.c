@@ -70,7 +70,7 @@ static void show(struct cli *cli, json_object *intercept)
 	const char *workload = json_get_string(intercept, "workload");
 	const char *kind = json_get_string(intercept, "workload_kind");
 
-	if (cli->format == OUTPUT_JSON) {
+	if (cli->format != OUTPUT_DEFAULT) {
 		cli_result(cli, json_object_get(intercept), flags->detailed);
 		return;
 	}

@@ -124,7 +124,7 @@ static int run(struct cli *cli, struct err *err)
 	list = filter(flags, json_get(result, "workloads", json_type_array));
 	if (flags->intercepts || !flags->agents)
 		add_local(list, json_get(result, "local", json_type_array), cli->args.namespace);
-	if (cli->format == OUTPUT_JSON)
+	if (cli->format != OUTPUT_DEFAULT)
 		cli_result(cli, json_object_get(list), false);
 	else
 		print_list(cli, list);

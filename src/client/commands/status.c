@@ -245,7 +245,7 @@ static int run(struct cli *cli, struct err *err)
 	} else if (r < 0) {
 		return r;
 	}
-	if (cli->format == OUTPUT_JSON) {
+	if (cli->format != OUTPUT_DEFAULT) {
 		cli_result(cli, status, true);
 		return 0;
 	}
