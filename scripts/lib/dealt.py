@@ -10,12 +10,25 @@ import pathlib
 import sys
 import time
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from localcluster.plan import cache_root  # noqa: E402  (found by the line above)
 
 SECONDS = cache_root() / "test-seconds"
 SECONDS_OF_UNKNOWN = 30.0
+# What the fixtures of the whole run have taken so far: no file's own.
+shared_s = 0.0
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_fixture_setup(fixturedef):
+    global shared_s
+    start = time.monotonic()
+    yield
+    if fixturedef.scope == "session":
+        shared_s += time.monotonic() - start
 
 
 def _seconds_before(path):
@@ -26,6 +39,8 @@ def _seconds_before(path):
 
 
 def _remember(path, seconds):
+    if os.environ.get("TP_TEST_PATTERN"):
+        return  # of some of its tests
     SECONDS.mkdir(parents=True, exist_ok=True)
     (SECONDS / path.name).write_text(f"{seconds:.1f}\n")
 
@@ -45,9 +60,14 @@ def _dealt(items):
         files.setdefault(item.path, []).append(item)
     for path in sorted(files, key=lambda path: (-_seconds_before(path), path)):
         if _take(path):
-            start = time.monotonic()
             yield from files[path]
-            _remember(path, time.monotonic() - start)
+
+
+def _seconds_of(item, following):
+    """Runs a test."""
+    start, shared = time.monotonic(), shared_s
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    return time.monotonic() - start - (shared_s - shared)
 
 
 def pytest_runtestloop(session):
@@ -55,10 +75,14 @@ def pytest_runtestloop(session):
         return None  # pytest's own loop
     items = _dealt(session.items)
     item = next(items, None)
+    seconds = 0.0
     while item is not None:
         # The next file is taken while the last test of this one runs: fixtures end by what comes next.
         following = next(items, None)
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        seconds += _seconds_of(item, following)
+        if following is None or following.path != item.path:
+            _remember(item.path, seconds)
+            seconds = 0.0
         if session.shouldfail or session.shouldstop:
             raise session.Interrupted(session.shouldfail or session.shouldstop)
         item = following

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lanes.py OUT: runs the suites that stdin names, in lanes beside each other
 
-A line of stdin: LANE, NICE, SUITE and the words of a command, separated by tabs. The suites of one lane run one after
-the other. What a command says on stdout is its report, "0|1<TAB>name<TAB>seconds" a test, kept as OUT/SUITE.report; what
+A line of stdin: LANE, "idle" or "normal", SUITE and the words of a command, separated by tabs. The suites of one lane run
+one after the other; those that are idle get what the others leave of the processors. What a command says on stdout is its report, "0|1<TAB>name<TAB>seconds" a test, kept as OUT/SUITE.report; what
 it says on stderr is shown when it has ended. A command that fails without a failed test to show for it, or reports
 nothing, gets a failed test in its report, and so no lane can end unseen.
 
@@ -22,17 +22,29 @@ import time
 
 RUNNING = set()
 PRINTING = threading.Lock()
+LOWEST = 19
+# Whoever wakes up outside takes the processor from those inside at once, not when their slice ends: what is tested is
+# often a chain of such wake-ups. Only the older cgroups have this without further ado.
+IDLE = pathlib.Path(f"/sys/fs/cgroup/cpu/telepresence-idle-{os.getpid()}")
 
 
-def apart(nice):
-    """In the child: the priority counts for its session as a whole where the kernel groups processes by session."""
+def make_idle_group():
+    with contextlib.suppress(OSError):
+        IDLE.mkdir()
+        (IDLE / "cpu.idle").write_text("1")
 
-    def set_up():
-        os.nice(nice)
+
+def remove_idle_group():
+    with contextlib.suppress(OSError):
+        IDLE.rmdir()
+
+
+def be_idle():
+    """In the child. The priority counts for its session as a whole where the kernel groups processes by session."""
+    os.nice(LOWEST)
+    for path, text in ((pathlib.Path("/proc/self/autogroup"), str(LOWEST)), (IDLE / "cgroup.procs", "0")):
         with contextlib.suppress(OSError):
-            pathlib.Path("/proc/self/autogroup").write_text(str(nice))
-
-    return set_up
+            path.write_text(text)
 
 
 def note(path, text):
@@ -40,7 +52,7 @@ def note(path, text):
         report.write(f"1\t{text}\t0\n")
 
 
-def run(out, nice, suite, command):
+def run(out, priority, suite, command):
     report, log = out / f"{suite}.report", out / f"{suite}.log"
     start = time.monotonic()
     with open(report, "wb") as told, open(log, "wb") as said:
@@ -50,7 +62,7 @@ def run(out, nice, suite, command):
             stdout=told,
             stderr=said,
             start_new_session=True,
-            preexec_fn=apart(nice),
+            preexec_fn=be_idle if priority == "idle" else None,
         )
         RUNNING.add(child)
         status = child.wait()
@@ -68,9 +80,9 @@ def run(out, nice, suite, command):
 
 
 def run_lane(out, suites):
-    for nice, suite, command in suites:
+    for priority, suite, command in suites:
         try:
-            run(out, nice, suite, command)
+            run(out, priority, suite, command)
         except Exception as error:  # whatever it is, it must be seen
             note(out / f"{suite}.report", f"could not be run: {error}")
 
@@ -80,21 +92,25 @@ def stop(*_):
     for child in list(RUNNING):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
+    time.sleep(0.1)
+    remove_idle_group()
     os._exit(1)
 
 
 def main(out):
     lanes = {}
     for line in sys.stdin:
-        lane, nice, suite, *command = line.rstrip("\n").split("\t")
-        lanes.setdefault(lane, []).append((int(nice), suite, command))
+        lane, priority, suite, *command = line.rstrip("\n").split("\t")
+        lanes.setdefault(lane, []).append((priority, suite, command))
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    make_idle_group()
     threads = [threading.Thread(target=run_lane, args=(out, suites)) for suites in lanes.values()]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    remove_idle_group()
 
 
 main(pathlib.Path(sys.argv[1]))

@@ -17,7 +17,7 @@ import tidy  # noqa: E402  (found by the line above)
 
 def run_lanes(out, *lines):
     """The reports, by suite, of lanes.py over lines of (lane, suite, shell command)."""
-    text = "".join(f"{lane}\t0\t{suite}\tsh\t-c\t{command}\n" for lane, suite, command in lines)
+    text = "".join(f"{lane}\tnormal\t{suite}\tsh\t-c\t{command}\n" for lane, suite, command in lines)
     env = {name: value for name, value in os.environ.items() if name != "TP_TEST_PATTERN"}
     argv = [LIB / "lanes.py", out]
     done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60, env=env)

@@ -16,9 +16,9 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from localcluster import plan  # noqa: E402  (found by the line above)
+from localcluster import plan  # noqa: E402  (found by the line above, as is timing)
 
 LONG = os.environ.get("TP_TEST_LONG") == "1"
 
@@ -45,8 +45,11 @@ def run(argv, timeout=120, check=True, **kwargs):
     return done
 
 
-def wait_for(what, condition, seconds=30, pause=0.1):
-    """Calls condition() until it returns something true, which it returns."""
+def wait_for(what, condition, seconds=60, pause=0.1):
+    """Calls condition() until it returns something true, which it returns.
+
+    The limit is for what never comes; how long it may take at most is said by timing.best_of().
+    """
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -178,6 +181,13 @@ class Laptop:
         text = re.sub(r"(expires|valid_lft|preferred_lft) \S+|qlen \d+", "", text)
         return text + f"\n# processes\n{sorted(self.daemons())}\n"
 
+    def assert_as(self, before):
+        """Waits until the snapshot is the earlier one again; a process is gone before all that it had."""
+        deadline = time.monotonic() + 60
+        while self.snapshot() != before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.snapshot() == before
+
 
 @pytest.fixture(scope="session")
 def product():
@@ -218,8 +228,7 @@ def laptop(the_laptop):
     before = the_laptop.snapshot()
     yield the_laptop
     the_laptop.stop()
-    wait_for("daemons gone", lambda: not the_laptop.daemons(), 5)
-    assert the_laptop.snapshot() == before
+    the_laptop.assert_as(before)
 
 
 @pytest.fixture
@@ -246,6 +255,5 @@ def joined(the_stage):
     laptop.connect("--namespace", "stage")
     yield the_stage
     laptop.stop()
-    wait_for("daemons gone", lambda: not laptop.daemons(), 5)
-    assert laptop.snapshot() == before
+    laptop.assert_as(before)
     assert the_stage.objects() == []

@@ -80,7 +80,7 @@ class Load:
         """Begins no more; returns when all have ended."""
         if not self.process.stdin.closed:
             self.process.stdin.close()
-            assert self.process.wait(30) == 0
+            assert self.process.wait(60) == 0
         self.read()
 
     def __exit__(self, *_):
@@ -94,7 +94,7 @@ class Load:
     def since(self, moment):
         return [one for one in self.requests if one.begun >= moment]
 
-    def wait_answered_by(self, text, seconds, window=0.25):
+    def wait_answered_by(self, text, seconds=60, window=0.25):
         """Waits until everybody who asked in a window was answered so; the moment from which on that was."""
 
         def steady():

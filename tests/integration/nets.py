@@ -51,7 +51,7 @@ class Net:
             raise made[0]
         return made[0]
 
-    def connect(self, address, port, timeout=5):
+    def connect(self, address, port, timeout=20):
         connection = self.make_socket(family_of(address))
         connection.settimeout(timeout)
         try:
@@ -61,12 +61,12 @@ class Net:
             raise
         return connection
 
-    def udp(self, timeout=3, family=socket.AF_INET):
+    def udp(self, timeout=20, family=socket.AF_INET):
         made = self.make_socket(family, socket.SOCK_DGRAM)
         made.settimeout(timeout)
         return made
 
-    def ask(self, address, port, timeout=5):
+    def ask(self, address, port, timeout=20):
         """The first line of what a web server answers, or the name of what went wrong."""
         try:
             with self.connect(address, port, timeout) as connection:
@@ -188,7 +188,7 @@ def pids_of(pod_uid, program):
     return found
 
 
-def until(condition, seconds=5, pause=0.02):
+def until(condition, seconds=60, pause=0.02):
     """Calls condition() until it is true; false when it never was."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

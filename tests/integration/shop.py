@@ -73,7 +73,7 @@ def shop(cluster, namespace):
     )
     try:
         # `wait --all` takes those that are there.
-        wait_for("pods", lambda: len(cluster.get("pods", "-n", namespace)["items"]) == 5, 30)
+        wait_for("pods", lambda: len(cluster.get("pods", "-n", namespace)["items"]) == 5)
         cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
         made = Shop(cluster, namespace)
         with contextlib.ExitStack() as stack:

@@ -101,7 +101,7 @@ class Stage:
         """The laptop's version of a service."""
         return serve(self.laptop_net, address, port, answer(text))
 
-    def all_pods_say(self, text, app="web", port=8080, seconds=5):
+    def all_pods_say(self, text, app="web", port=8080, seconds=60):
         addresses = [pod["status"]["podIP"] for pod in self.ready_pods(app)]
 
         def check():
@@ -115,7 +115,7 @@ def set_up(cluster, laptop):
     cluster.kubectl("apply", "-f", MANIFEST)
     # Of each Deployment, StatefulSet, ReplicaSet and bare pod, and two DaemonSets' on every node.
     count = 7 + 2 * plan.get(cluster.name).node_count
-    wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) >= count, 30)
+    wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) >= count)
     cluster.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s")
     return Stage(cluster, laptop)
 

@@ -260,7 +260,7 @@ def test_each_source_is_logged_once_a_minute(web, stranger):
     address = manager_ip(web)
     for _ in range(100):
         stranger.connect(address, AGENT_PORT).close()
-    source = wait_for("a line", lambda: refusals(web), 5)
+    source = wait_for("a line", lambda: refusals(web))
     own = web.pods("client")[0]["status"]["podIP"]
     assert own in source, source
     for times in source.values():

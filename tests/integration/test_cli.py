@@ -144,7 +144,7 @@ def test_overlapping_route_is_named_and_nothing_is_left(laptop, cluster):
 def test_device_that_is_taken_away_ends_the_connection(connected):
     device = connected.status()["root_daemon"]["device"]
     connected.run("ip", "link", "del", device)
-    wait_for("disconnected", lambda: connected.status()["user_daemon"]["status"] == "Not connected", 10)
+    wait_for("disconnected", lambda: connected.status()["user_daemon"]["status"] == "Not connected")
     connected.connect()
     assert connected.curl("http://web.demo/")
 

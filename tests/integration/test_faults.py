@@ -39,8 +39,7 @@ def test_killed_daemon_leaves_nothing(laptop, traffic, victim):
         traffic()
         assert laptop.curl("http://web.demo/")
         os.kill(laptop.daemons()[victim], signal.SIGKILL)
-        wait_for("both daemons gone", lambda: not laptop.daemons(), 5)
-        assert laptop.snapshot() == before
+        laptop.assert_as(before)
     laptop.connect()
     assert laptop.curl("http://web.demo/")
 
@@ -53,15 +52,14 @@ def test_kill_in_the_middle_of_connect(laptop):
             connecting.wait(random.uniform(0.05, 0.6))
         for pid in laptop.daemons().values():
             os.kill(pid, signal.SIGKILL)
-        connecting.wait(30)
-        wait_for("daemons gone", lambda: not laptop.daemons(), 15)
-        assert laptop.snapshot() == before
+        connecting.wait(60)
+        laptop.assert_as(before)
     laptop.connect()
     assert laptop.curl("http://web.demo/")
 
 
 def reaches(laptop):
-    return laptop.run("curl", "-s", "--max-time", "2", "http://web.demo/", check=False).returncode == 0
+    return laptop.run("curl", "-s", "--max-time", "5", "http://web.demo/", check=False).returncode == 0
 
 
 def test_killed_manager_comes_back_by_itself(connected, cluster):
@@ -72,27 +70,27 @@ def test_killed_manager_comes_back_by_itself(connected, cluster):
         lambda: cluster.manager_pod()["status"]["containerStatuses"][0]["restartCount"] > before,
         60,
     )
-    wait_for("new connections work again", lambda: reaches(connected), 60)
+    wait_for("new connections work again", lambda: reaches(connected))
 
 
 def test_deleted_manager_pod_comes_back_by_itself(connected, cluster):
     cluster.kubectl("-n", "ambassador", "delete", "pod", "-l", "app=traffic-manager", "--wait=false")
-    wait_for("new connections work again", lambda: reaches(connected), 60)
+    wait_for("new connections work again", lambda: reaches(connected))
 
 
 def test_other_names_resolve_while_the_manager_is_gone(connected, cluster):
     cluster.kubectl("-n", "ambassador", "scale", "deployment/traffic-manager", "--replicas=0")
     try:
-        wait_for("manager gone", lambda: cluster.manager_pod() is None, 60)
+        wait_for("manager gone", lambda: cluster.manager_pod() is None)
         assert connected.run("getent", "hosts", "www.example.com").stdout
     finally:
         cluster.kubectl("-n", "ambassador", "scale", "deployment/traffic-manager", "--replicas=1")
-    wait_for("new connections work again", lambda: reaches(connected), 60)
+    wait_for("new connections work again", lambda: reaches(connected))
 
 
 def test_killed_api_server_is_survived(connected, cluster):
     os.kill(cluster.component_pid("kube-apiserver"), signal.SIGKILL)
-    wait_for("new connections work again", lambda: reaches(connected), 60)
+    wait_for("new connections work again", lambda: reaches(connected))
 
 
 def session_names(cluster):
@@ -106,7 +104,7 @@ def test_deleted_session_is_replaced(connected, cluster):
     wait_for(
         "a session of its own again, and traffic",
         lambda: connected.status()["user_daemon"].get("session", name) != name and reaches(connected),
-        30,
+        60,
     )
     assert name not in session_names(cluster)
 

@@ -14,7 +14,7 @@ from conftest import ROOT, run, wait_for
 from localcluster import lifecycle
 
 # After its cause is visible, which for most is at once; and what a busy machine adds.
-IN_TIME = 15
+IN_TIME = 30
 STAGE = """
 apiVersion: v1
 kind: Namespace
@@ -147,7 +147,7 @@ def test_an_admission_that_refuses_ephemeral_containers(untouched):
     words = [ROOT / "scripts/cluster", "kubectl", "--cluster", untouched.cluster.name, *patch]
     try:
         holds = [*words, "--dry-run=server"]
-        wait_for("the policy", lambda: "in this house" in run(holds, check=False).stderr, 30)
+        wait_for("the policy", lambda: "in this house" in run(holds, check=False).stderr)
         said = refusal(untouched, "near")
         assert "admission forbids the agent in pod near" in said and "nobody debugs in this house" in said, said
         assert agents_in_spec(untouched, "near") == 0
@@ -226,7 +226,7 @@ def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes)
         return causes.cluster.get(*quota)["status"].get("used", {}).get("pods") == "3"
 
     try:
-        wait_for("the quota is used up", used, 20)
+        wait_for("the quota is used up", used)
         before = causes.cluster.get(*quota)["status"]
         with causes.local(9000), causes.intercept("near", "--namespace", "causes", "--port", "9000:8080"):
             address = causes.cluster.get("pod", "-n", "causes", "near")["status"]["podIP"]
@@ -281,7 +281,7 @@ def test_what_a_client_does_not_refuse_the_manager_does(causes):
                 return cluster.get("intercept", "-n", namespace, "forged").get("status", {})
 
             try:
-                wait_for("a verdict", lambda: status().get("state") == "ERROR", 10)
+                wait_for("a verdict", lambda: status().get("state") == "ERROR")
                 assert status()["reason"] == "Refused" and why in status()["message"], status()
                 assert ephemeral(cluster, namespace, label) == 0
             finally:

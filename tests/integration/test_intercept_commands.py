@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 from conftest import ROOT, run, wait_for
 from localcluster import laptop as machines
 from nets import Net, answer, serve, until
+from timing import best_of, took
 
 EXIT_USAGE, EXIT_NOT_FOUND, EXIT_CONFLICT, EXIT_UNSUPPORTED = 2, 5, 6, 9
 
@@ -124,10 +124,12 @@ def test_refused_before_anything_changes(untouched):
 
 
 def test_host_network_is_refused_and_says_why(untouched):
-    begun = time.monotonic()
-    _, said = untouched.refused("intercept", "hostnet", "--port", "8080:18081")
-    assert "host" in said and "network" in said
-    assert time.monotonic() - begun < 5
+    def attempt():
+        seconds, (_, said) = took(untouched.refused, "intercept", "hostnet", "--port", "8080:18081")
+        assert "host" in said and "network" in said
+        return seconds
+
+    best_of(attempt, 5)
 
 
 def test_what_this_laptop_intercepts_already_is_refused(joined):
@@ -203,14 +205,14 @@ def test_a_signal_reaches_the_command_and_its_end_ends_the_intercept(joined):
     with command(joined, "sh", "-c", f"trap 'echo caught; exit 0' TERM; {LOOP}") as process:
         assert len(joined.intercepts()) == 1
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=10)[0] == "caught\n" and process.returncode == 0
+        assert process.communicate(timeout=60)[0] == "caught\n" and process.returncode == 0
     assert joined.intercepts() == []
 
 
 def test_leave_ends_the_command(joined):
     with command(joined, "sh", "-c", LOOP) as process:
         joined.telepresence("leave", "web")
-        assert "The intercept web has ended" in process.communicate(timeout=10)[0]
+        assert "The intercept web has ended" in process.communicate(timeout=60)[0]
         assert process.returncode == 1
 
 
@@ -218,7 +220,7 @@ def test_a_killed_command_line_takes_intercept_and_command_along(joined):
     with command(joined, "sh", "-c", "echo $$; " + LOOP) as process:
         process.kill()
         process.wait()
-        assert until(lambda: joined.intercepts() == [], 5) is True
+        assert until(lambda: joined.intercepts() == []) is True
 
 
 @pytest.fixture
@@ -270,7 +272,7 @@ def test_quit_ends_the_intercepts(joined):
     joined.telepresence("intercept", "web", "--port", "8080:http")
     joined.telepresence("quit")
     assert joined.objects() == []
-    assert until(lambda: joined.rulesets() == before, 2)
+    assert until(lambda: joined.rulesets() == before)
     joined.laptop.connect("--namespace", "stage")
     assert joined.intercepts() == []
 
@@ -290,10 +292,10 @@ def test_uninstall_ends_agents_and_a_later_intercept_brings_fresh_ones(joined):
         pass
     assert len(agents_of(joined)) == 3 and len(agents_of(joined, "db")) == 1
     joined.telepresence("uninstall", "--agent", "web")
-    wait_for("no agent in web", lambda: not agents_of(joined), 10)
+    wait_for("no agent in web", lambda: not agents_of(joined))
     assert len(agents_of(joined, "db")) == 1
     joined.telepresence("uninstall", "--all-agents")
-    wait_for("no agent in db", lambda: not agents_of(joined, "db"), 10)
+    wait_for("no agent in db", lambda: not agents_of(joined, "db"))
     with joined.local(), joined.intercept("web", "--port", "8080:http"):
         joined.all_pods_say("laptop")
 
@@ -310,13 +312,13 @@ def test_a_manager_that_has_just_started_ends_agents_that_it_has_not_met(joined)
             done = joined.telepresence("uninstall", "--all-agents", check=False)
             return done.returncode == 0 and done
 
-        assert wait_for("the next manager", uninstall, 20).stdout == "Traffic-agents that end: 3\n"
-        wait_for("no agent in web", lambda: not agents_of(joined), 10)
+        assert wait_for("the next manager", uninstall).stdout == "Traffic-agents that end: 3\n"
+        wait_for("no agent in web", lambda: not agents_of(joined))
         joined.all_pods_say("laptop", "db")
         assert len(agents_of(joined, "db")) == 1
     # It is idle now, and goes by its workload's name.
     assert joined.telepresence("uninstall", "--agent", "db").stdout == "Traffic-agents that end: 1\n"
-    wait_for("no agent in db", lambda: not agents_of(joined, "db"), 10)
+    wait_for("no agent in db", lambda: not agents_of(joined, "db"))
 
 
 def test_uninstall_of_what_is_not_there_says_so(untouched):
@@ -343,5 +345,5 @@ def test_uninstall_everything_leaves_nothing(joined):
     names = joined.cluster.kubectl("get", kinds, "-o", "name").splitlines()
     ours = ("telepresence", "ambassador", "traffic")
     assert not [name for name in names if any(word in name for word in ours)]
-    wait_for("no agent", lambda: not agents_of(joined, "db") and not agents_of(joined), 10)
+    wait_for("no agent", lambda: not agents_of(joined, "db") and not agents_of(joined))
     joined.laptop.connect("--namespace", "stage")

@@ -64,16 +64,16 @@ def rollout(joined):
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "roll"}}, "template": TEMPLATE}
     roll = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "roll", "namespace": "stage"}}
     try:
-        wait_for("rollouts", lambda: "No resources" in served(cluster), 20)
+        wait_for("rollouts", lambda: "No resources" in served(cluster))
         cluster.apply(json.dumps({**roll, "spec": spec}))
         cluster.apply(json.dumps(replica_set("roll-1", cluster.get("rollout", "-n", "stage", "roll"), 2)))
         cluster.kubectl("-n", "stage", "expose", "rs", "roll-1", "--name=roll", "--port=80", "--target-port=http")
-        wait_for("its pods", lambda: len(joined.ready_pods("roll")) == 2, 30)
+        wait_for("its pods", lambda: len(joined.ready_pods("roll")) == 2)
         yield joined
     finally:
         cluster.kubectl("-n", "stage", "delete", "service", "roll", "--ignore-not-found")
         cluster.kubectl("delete", "crd", "rollouts.argoproj.io", "--wait=true", "--timeout=60s")
-        wait_for("its pods are gone", lambda: not joined.pods("roll"), 30)
+        wait_for("its pods are gone", lambda: not joined.pods("roll"))
 
 
 def served(cluster):
@@ -88,7 +88,7 @@ def test_a_rollout_is_intercepted_and_so_are_the_pods_of_its_next_revision(rollo
         stage.all_pods_say("laptop", "roll")
         owner = stage.cluster.get("rollout", "-n", "stage", "roll")
         stage.cluster.apply(json.dumps(replica_set("roll-2", owner, 1)))
-        wait_for("the new pod", lambda: len(stage.ready_pods("roll")) == 3, 30)
+        wait_for("the new pod", lambda: len(stage.ready_pods("roll")) == 3)
         stage.all_pods_say("laptop", "roll")
         assert [one["id"] for one in stage.intercepts()] == [found["id"]]
     stage.all_pods_say("pod roll-", "roll")
@@ -126,7 +126,7 @@ def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
     try:
         cluster.apply(json.dumps({**borrower, "spec": {"replicas": 1, "workloadRef": reference}}))
         cluster.apply(json.dumps(replica_set("lent-1", cluster.get("rollout", "-n", "stage", "lent"), 1)))
-        wait_for("its pod", lambda: stage.ready_pods("lent"), 30)
+        wait_for("its pod", lambda: stage.ready_pods("lent"))
         for name in ("lent", stage.pods("lent")[0]["metadata"]["name"]):
             with stage.local(), stage.intercept("lent", "--workload", name, "--port", "8080:http") as found:
                 assert found["workload_kind"] == "Rollout"
@@ -134,7 +134,7 @@ def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
                 stage.all_pods_say("pod roll-", "roll")
     finally:
         cluster.kubectl("-n", "stage", "delete", "rollout,deployment", "lent")
-        wait_for("its pods are gone", lambda: not stage.pods("lent"), 30)
+        wait_for("its pods are gone", lambda: not stage.pods("lent"))
 
 
 def test_list_shows_the_rollout_and_not_what_it_owns(rollout):
@@ -142,5 +142,5 @@ def test_list_shows_the_rollout_and_not_what_it_owns(rollout):
         lines = rollout.telepresence("list").stdout.splitlines()
         return {line.split(":")[0].split()[-1] for line in lines if ":" in line and not line.startswith(" ")}
 
-    wait_for("roll", lambda: "roll" in shown(), 20)
+    wait_for("roll", lambda: "roll" in shown())
     assert "roll-1" not in shown() and "web" in shown()

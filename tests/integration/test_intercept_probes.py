@@ -69,7 +69,7 @@ def test_a_program_that_stands_still_restarts_no_pod(joined):
                     stuck.append(stack.enter_context(joined.client.connect(pod["status"]["podIP"], port)))
                     stuck[-1].sendall(b"GET / HTTP/1.0\r\n\r\n")
             begun, before = time.monotonic(), probes()
-            wait_for("probes", lambda: all(n >= m + 3 for n, m in zip(probes(), before, strict=True)), 30)
+            wait_for("probes", lambda: all(n >= m + 3 for n, m in zip(probes(), before, strict=True)))
             wait_for("the debugger's end", lambda: time.monotonic() >= begun + HELD, HELD + 10, 0.5)
             for one in stuck:
                 one.setblocking(False)
@@ -84,15 +84,15 @@ def test_a_grpc_probe_is_answered_by_the_app(joined):
     joined.cluster.apply(GRPC)
     asked = []
     try:
-        pod = wait_for("health runs", lambda: [p for p in joined.pods("health") if p["status"].get("podIP")], 30)[0]
-        wait_for("its process", lambda: process_of(joined, pod), 10)
+        pod = wait_for("health runs", lambda: [p for p in joined.pods("health") if p["status"].get("podIP")])[0]
+        wait_for("its process", lambda: process_of(joined, pod))
         with serve(joined.net(pod), pod["status"]["podIP"], 7000, health(asked)):
-            wait_for("health is ready", lambda: joined.ready_pods("health"), 30)
+            wait_for("health is ready", lambda: joined.ready_pods("health"))
             since = ready_condition(joined.pods("health")[0])["lastTransitionTime"]
             with joined.intercept("health", "--port", "7000:7000"), halted(joined, 7000):
                 before = len(asked)
                 with joined.client.connect(pod["status"]["podIP"], 7000) as stuck:
-                    wait_for("probes", lambda: len(asked) >= before + 3, 30)
+                    wait_for("probes", lambda: len(asked) >= before + 3)
                     stuck.setblocking(False)
                     with pytest.raises(BlockingIOError):
                         stuck.recv(1)

@@ -98,9 +98,9 @@ def test_somebody_elses_intercept_is_changed_by_nobody_without_revoke(joined):
                 assert "owner" in done.stderr or "traffic-manager" in done.stderr, done.stderr
             joined.all_pods_say("laptop", "db")
             cluster.apply(MEDDLER.replace("delete]", "delete, revoke]"))
-            wait_for("the right", lambda: run(change, check=False).returncode == 0, 10)
+            wait_for("the right", lambda: run(change, check=False).returncode == 0)
             run([*as_guest, "delete", "intercept", name, "--wait=false"])
-            joined.all_pods_say("pod ", "db", seconds=2)
-            wait_for("status", lambda: joined.intercepts() == [], 5)
+            joined.all_pods_say("pod ", "db")
+            wait_for("status", lambda: joined.intercepts() == [])
     finally:
         cluster.kubectl_input(["delete", "-f", "-"], MEDDLER)

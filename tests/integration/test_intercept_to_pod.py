@@ -107,8 +107,8 @@ def test_what_does_not_get_into_the_pod_is_explained(reached):
     # A workload without a pod: not a right that is missing.
     reached.scale(0)
     try:
-        wait_for("no pod", lambda: not reached.pods(), 30)
-        wait_for("WAITING", lambda: reached.intercepts()[0]["disposition"] == "WAITING", 10)
+        wait_for("no pod", lambda: not reached.pods())
+        wait_for("WAITING", lambda: reached.intercepts()[0]["disposition"] == "WAITING")
         # The RST may overtake connect(2) itself.
         with pytest.raises(ConnectionResetError), reached.laptop_net.connect("127.0.0.1", TCP) as connection:
             connection.recv(1)
@@ -116,7 +116,7 @@ def test_what_does_not_get_into_the_pod_is_explained(reached):
         assert f"localhost:{TCP}: 1 of 1 connections failed: no pod of the workload is ready with its agent" in said
     finally:
         reached.scale(3)
-        wait_for("three pods", lambda: len(reached.ready_pods()) == 3, 60)
+        wait_for("three pods", lambda: len(reached.ready_pods()) == 3)
 
 
 def is_free(joined, port, kind=socket.SOCK_STREAM):
@@ -148,10 +148,10 @@ def test_gone_with_the_intercept(joined, inside, end):
                 assert connection.recv(1) == b""
             except ConnectionResetError:
                 pass
-        assert until(lambda: is_free(joined, TCP) and is_free(joined, UDP, socket.SOCK_DGRAM), 2)
+        assert until(lambda: is_free(joined, TCP) and is_free(joined, UDP, socket.SOCK_DGRAM))
     if end in ("quit", "kill"):
         joined.laptop.connect("--namespace", "stage")
-    wait_for("no intercept", lambda: not joined.intercepts(), 10)
+    wait_for("no intercept", lambda: not joined.intercepts())
 
 
 def test_ports_in_use_are_refused_before_anything_changes(joined):

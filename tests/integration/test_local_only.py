@@ -53,7 +53,7 @@ def test_names_are_found_for_as_long_as_it_is_there(apart):
         "    Namespace     : stage\n"
         "    Intercepting  : no connections\n"
     )
-    wait_for("db", lambda: addresses(apart, "db") == {pod}, 6)
+    wait_for("db", lambda: addresses(apart, "db") == {pod})
     # The connection's own namespace comes first, and names with more labels are as before.
     assert addresses(apart, "web") == {apart.cluster.cluster_ip("demo", "web")}
     assert addresses(apart, "db.stage") == {pod}
@@ -61,7 +61,7 @@ def test_names_are_found_for_as_long_as_it_is_there(apart):
     trace = json.loads(apart.telepresence("dns", "trace", "db", "--output", "json").stdout)
     assert (trace["asked_as"], trace["then_as"]) == ("db.demo.svc.cluster.local", ["db.stage.svc.cluster.local"])
     apart.telepresence("leave", "names")
-    wait_for("no db", lambda: addresses(apart, "db") == set(), 6)
+    wait_for("no db", lambda: addresses(apart, "db") == set())
 
 
 def test_list_and_status_show_it(apart):
@@ -85,7 +85,7 @@ def test_list_and_status_show_it(apart):
 def test_it_survives_a_lost_session(apart):
     local(apart, "names")
     pod = apart.pods("db")[0]["status"]["podIP"]
-    wait_for("db", lambda: addresses(apart, "db") == {pod}, 6)
+    wait_for("db", lambda: addresses(apart, "db") == {pod})
     session = apart.laptop.status()["user_daemon"]["session"]
     os.kill(apart.cluster.manager_pid(), signal.SIGKILL)
     apart.cluster.kubectl("-n", "ambassador", "delete", "sessions.telepresence.io", session)
@@ -94,9 +94,9 @@ def test_it_survives_a_lost_session(apart):
         daemon = apart.laptop.status()["user_daemon"]
         return daemon["status"] == "Connected" and daemon["session"] != session
 
-    wait_for("another session", is_back, 30)
+    wait_for("another session", is_back)
     assert [one["name"] for one in apart.intercepts()] == ["names"]
-    wait_for("db", lambda: addresses(apart, "db") == {pod}, 10)
+    wait_for("db", lambda: addresses(apart, "db") == {pod})
     apart.telepresence("leave", "names")
 
 
@@ -124,5 +124,5 @@ def test_an_intercept_brings_the_names_of_its_namespace_too(elsewhere):
     """What runs here in the place of a pod finds that pod's neighbours by the names that the pod uses."""
     assert addresses(elsewhere, "db") == set()
     with elsewhere.intercept("web", "--namespace", "stage", "--port", "8080:http"):
-        wait_for("db", lambda: addresses(elsewhere, "db") != set(), 6)
-    wait_for("no db", lambda: addresses(elsewhere, "db") == set(), 6)
+        wait_for("db", lambda: addresses(elsewhere, "db") != set())
+    wait_for("no db", lambda: addresses(elsewhere, "db") == set())

@@ -100,7 +100,7 @@ def test_runs_as_nobody_and_is_small(cluster, manager):
     assert status["Uid"].split()[0] == "65532"
     assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     # Idle: once what only starting up needed is given back.
-    wait_for("8 MB", lambda: resident_kb(pid) <= 8192, 30)
+    wait_for("8 MB", lambda: resident_kb(pid) <= 8192)
 
 
 def resident_kb(pid):
@@ -163,11 +163,11 @@ def test_connect_is_answered_only_when_connected(sessions, cluster):
     silent = cluster.pod_ip().rsplit(".", 1)[0] + ".254"
     before = sockets_of(cluster)
     streams = [probe.start("CONNECT", authority=f"{silent}:80", fin=False) for _ in range(20)]
-    wait_for("dials", lambda: sockets_of(cluster) == before + 20, 5)
+    wait_for("dials", lambda: sockets_of(cluster) == before + 20)
     assert all(stream.status is None for stream in streams)
     for stream in streams:
         probe.reset(stream)
-    wait_for("sockets closed", lambda: sockets_of(cluster) == before, 5)
+    wait_for("sockets closed", lambda: sockets_of(cluster) == before)
 
 
 def sockets_of(cluster):
@@ -256,11 +256,11 @@ def test_description_of_the_cluster(sessions, cluster):
     assert cluster.cluster_ip("default", "kubernetes") in first["apiServer"] and len(first["apiServer"]) > 1
     cluster.kubectl("create", "namespace", "probe-new")
     try:
-        probe.wait(lambda: "probe-new" in stream.lines[-1]["namespaces"], 3)
+        probe.wait(lambda: "probe-new" in stream.lines[-1]["namespaces"])
         assert "probe-new" not in stream.lines[-2]["namespaces"]
     finally:
         cluster.kubectl("delete", "namespace", "probe-new", timeout=60)
-    probe.wait(lambda: "probe-new" not in stream.lines[-1]["namespaces"], 5)
+    probe.wait(lambda: "probe-new" not in stream.lines[-1]["namespaces"])
     probe.reset(stream)
 
 
@@ -306,13 +306,13 @@ def test_status_follows_the_tunnel(sessions):
         status = sessions.get(probe.name).get("status", {})
         return next((c for c in status.get("conditions", []) if c["type"] == "Ready"), {"status": None})
 
-    wait_for("Ready", lambda: condition()["status"] == "True", 5)
+    wait_for("Ready", lambda: condition()["status"] == "True")
     status = sessions.get(probe.name)["status"]
     assert status["carriers"] == 1
     seen = datetime.datetime.strptime(status["lastSeen"], "%Y-%m-%dT%H:%M:%SZ")
     assert abs((datetime.datetime.utcnow() - seen).total_seconds()) < 10
     probe.stop()
-    wait_for("not Ready", lambda: condition()["status"] == "False", 5)
+    wait_for("not Ready", lambda: condition()["status"] == "False")
     assert condition()["reason"] == "Disconnected"
     assert sessions.get(probe.name)["status"]["carriers"] == 0
 
@@ -320,7 +320,7 @@ def test_status_follows_the_tunnel(sessions):
 def test_deleting_a_session_ends_its_tunnels(sessions):
     probe, other = sessions.connect(), sessions.connect()
     sessions.cluster.kubectl("delete", "session", "-n", NAMESPACE, probe.name, "--wait=false")
-    probe.wait(lambda: probe.closed, 2)
+    probe.wait(lambda: probe.closed)
     assert "the session was deleted" in probe.closed
     assert other.request("GET", "/v1/version", "manager").status == 200
 
@@ -339,12 +339,11 @@ def test_session_without_tunnel_expires(sessions):
 def test_termination_tells_and_exits_with_zero(sessions, cluster, manager):
     probe = sessions.connect()
     pod = cluster.manager_pod()["metadata"]["name"]
-    start = time.monotonic()
     cluster.kubectl("delete", "pod", "-n", NAMESPACE, pod, "--wait=false")
-    probe.wait(lambda: probe.closed, 5)
+    probe.wait(lambda: probe.closed)
     assert "shutting down" in probe.closed
-    wait_for("the pod to go", lambda: not pod_exists(cluster, pod), 10)
-    assert time.monotonic() - start < 10
+    # Less than the grace that a pod has: 30 s.
+    wait_for("the pod to go", lambda: not pod_exists(cluster, pod), 25)
     cluster.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/traffic-manager", "--timeout=60s")
     again = sessions.probe()
     again.open(sessions.get(sessions.names[0])["metadata"]["uid"])

@@ -106,4 +106,4 @@ def test_handshakes_without_end(connected, cluster):
         told = [json.loads(one.communicate(timeout=30)[0].splitlines()[-1]) for one in floods]
     # Without a Session nobody hears a byte.
     assert told == [{"opened": COUNT, "heard": 0}] * 2
-    wait_for("its memory back", lambda: resident_kb(pid) <= before + 4 * 1024, 20)
+    wait_for("its memory back", lambda: resident_kb(pid) <= before + 4 * 1024)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of the cluster and of everybody else, asked by every kind of resolver through a connected laptop."""
 
+import itertools
 import json
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 from conftest import LONG
+from timing import best_of
 
 HERE = pathlib.Path(__file__).parent
 PUBLIC = ["www.example.com", "example.org", "static.example.net"]
@@ -165,10 +167,16 @@ def test_broken_settings_are_named(laptop, cluster, tmp_path):
 def test_speed_of_cluster_names(laptop, names, clients):
     laptop.connect("--namespace", names)
     rtt_ms = laptop.status()["traffic_manager"]["rtt_us"] / 1000
-    cold = min(look_up(laptop, clients["glibc"], 1, [f"absent-{i}.names.svc"])[1][0] for i in range(3))
-    warm = percentile(look_up(laptop, clients["glibc"], 50, ["api.names.svc"])[1], 0.5)
-    print(f"cluster name: cold {cold:.1f} ms (tunnel {rtt_ms:.1f} ms), warm {warm:.2f} ms")
-    assert cold <= rtt_ms + 20 and warm <= 1
+    absent = (f"absent-{i}.names.svc" for i in itertools.count())
+
+    def cold():
+        return look_up(laptop, clients["glibc"], 1, [next(absent)])[1][0] / 1000
+
+    def warm():
+        return percentile(look_up(laptop, clients["glibc"], 50, ["api.names.svc"])[1], 0.5) / 1000
+
+    best_of(cold, (rtt_ms + 20) / 1000)
+    best_of(warm, 0.001)
     before = laptop.status()["root_daemon"]["dns"]
     assert short(laptop, "no.names.svc") == short(laptop, "no.names.svc") == []
     after = laptop.status()["root_daemon"]["dns"]

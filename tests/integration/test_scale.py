@@ -95,7 +95,7 @@ def people(connected, cluster):
     cluster.apply(workloads.listed(*manifests))
     try:
         at_once(everybody, Somebody.arrive)
-        wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) == PEOPLE + 1, 60)
+        wait_for("pods", lambda: len(cluster.get("pods", "-n", NAMESPACE)["items"]) == PEOPLE + 1)
         cluster.kubectl("-n", NAMESPACE, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s", timeout=100)
         pods, services = (cluster.get(kind, "-n", NAMESPACE)["items"] for kind in ("pods", "services"))
         with contextlib.ExitStack() as stack:
@@ -134,4 +134,4 @@ def test_afterwards_the_manager_is_small(connected, cluster):
     """Their agents are gone, too, by now."""
     connected.stop()
     manager = Process(cluster.manager_pid())
-    wait_for("a small manager", lambda: manager.resident_kb() <= SMALL_KB, 15)
+    wait_for("a small manager", lambda: manager.resident_kb() <= SMALL_KB)

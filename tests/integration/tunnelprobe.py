@@ -95,7 +95,7 @@ class TunnelProbe:
         else:
             raise AssertionError(event)
 
-    def wait(self, condition, seconds=10):
+    def wait(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not condition():
             left = deadline - time.monotonic()
@@ -121,14 +121,14 @@ class TunnelProbe:
         self.say("request " + " ".join(word or "-" for word in words))
         return stream
 
-    def finish(self, stream, seconds=10):
+    def finish(self, stream, seconds=30):
         self.wait(lambda: stream.code is not None or self.closed, seconds)
         return stream
 
     def request(self, *args, **kwargs):
         return self.finish(self.start(*args, **kwargs))
 
-    def head(self, stream, seconds=10):
+    def head(self, stream, seconds=30):
         self.wait(lambda: stream.status is not None or stream.code is not None, seconds)
         return stream
 
@@ -138,4 +138,4 @@ class TunnelProbe:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(30)

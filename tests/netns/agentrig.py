@@ -6,7 +6,7 @@ import socket
 import subprocess
 import threading
 
-from conftest import program, veth, wait_for
+from conftest import DEADLINE_S, program, veth, wait_for
 from flowrig import in_netns
 
 POD = {4: "10.9.0.2", 6: "fd09::2"}
@@ -15,8 +15,6 @@ NODE = {4: "10.9.0.3", 6: "fd09::3"}
 PORT = 8080
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
-# What the driver answers a command with is there at once, unless the machine is very busy.
-DEADLINE_S = 15
 
 
 class Service:

@@ -4,19 +4,23 @@ what the kernel holds, so that a test can say that nothing was left.
 
 The programs are those of build/dev, or of the folder that TP_BUILD_DIR names.
 """
+import difflib
 import itertools
 import json
 import os
 import pathlib
 import select
 import subprocess
+import sys
 import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))  # timing
 BUILD = pathlib.Path(os.environ.get("TP_BUILD_DIR", ROOT / "build" / "dev"))
-DEADLINE_S = 10
+# For what is there at once, unless the machine is very busy.
+DEADLINE_S = 60
 _counter = itertools.count()
 
 
@@ -46,6 +50,10 @@ def read_line(stream, what, deadline_s=DEADLINE_S):
     return stream.readline()
 
 
+def _lines(value):
+    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else [repr(value)]
+
+
 class Netns:
     """A network namespace; dies with everything that runs in it."""
 
@@ -60,7 +68,7 @@ class Netns:
 
     def run(self, *args, check=True, **kwargs):
         """Runs to the end; the completed process with its text."""
-        kwargs.setdefault("timeout", 30)
+        kwargs.setdefault("timeout", DEADLINE_S)
         return subprocess.run(self.command(*args), check=check, text=True, capture_output=True,
                               **kwargs)
 
@@ -95,18 +103,21 @@ class Netns:
             "pids": self.pids(),
         }
 
-    def assert_as(self, before, deadline_s=DEADLINE_S):
+    def settled(self):
+        """A snapshot that the next one says again: of what has just been made."""
+        seen = [self.snapshot(), self.snapshot()]
+        while seen[-2] != seen[-1] and len(seen) < 100:
+            seen.append(self.snapshot())
+        return seen[-1]
+
+    def assert_as(self, before, deadline_s=DEADLINE_S / 2):
         """Waits until the snapshot is the earlier one again; shows the difference otherwise."""
         end = time.monotonic() + deadline_s
-        while True:
-            now = self.snapshot()
-            if now == before:
-                return
-            if time.monotonic() >= end:
-                break
+        while (now := self.snapshot()) != before and time.monotonic() < end:
             select.select([], [], [], 0.02)
-        left = {key: (before[key], now[key]) for key in before if before[key] != now[key]}
-        raise AssertionError(f"left behind (before, now): {left}")
+        changed = [line for key in before for line in difflib.ndiff(_lines(before[key]), _lines(now[key]))
+                   if line[0] in "+-"]
+        assert not changed, "\n".join(["not as before:", *changed])
 
     def delete(self):
         for child in self.children:

@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from conftest import BUILD
+from conftest import BUILD, DEADLINE_S
 
 DRIVER = BUILD / "tests/netns/dnsdriver"
 NAMESERVER, NAMESERVER6, CLUSTER = "10.9.0.53", "fd00:9::53", "10.9.0.54"
@@ -43,7 +43,7 @@ CLUSTER_RECORDS = [
 ]
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=DEADLINE_S):
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline, "not in time"
@@ -66,7 +66,7 @@ class Namespace:
 
     def run(self, *args, check=True, **kwargs):
         return subprocess.run(self.command(*args), check=check, text=True, capture_output=True,
-                              timeout=30, **kwargs)
+                              timeout=DEADLINE_S, **kwargs)
 
     @contextlib.contextmanager
     def entered(self):
@@ -81,7 +81,7 @@ class Namespace:
 
     def close(self):
         self.keeper.stdin.close()
-        self.keeper.wait(10)
+        self.keeper.wait(DEADLINE_S)
 
 
 class Dnsmasq:
@@ -104,7 +104,7 @@ class Dnsmasq:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(DEADLINE_S)
 
     def asked(self, name):
         """How often it was asked for this name, of any type."""
@@ -125,7 +125,7 @@ class Resolver:
 
     def stop(self):
         self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(DEADLINE_S) == 0
 
 
 class World:
@@ -162,12 +162,12 @@ class World:
             *(f"{m} redirect to :{self.resolver.port}" for m in match), "}", "}", ""])
 
     def dig(self, *args, server=NAMESERVER):
-        return self.laptop.run("dig", f"@{server}", "+tries=1", "+timeout=8", *args, check=False).stdout
+        return self.laptop.run("dig", f"@{server}", "+tries=1", "+timeout=20", *args, check=False).stdout
 
     def short(self, *args, **kwargs):
         return self.dig("+short", *args, **kwargs).split()
 
-    def ask(self, message, direct=False, tcp=False, port=0, timeout=8.0):
+    def ask(self, message, direct=False, tcp=False, port=0, timeout=20.0):
         """One raw message to the nameserver, past the redirect or through it."""
         with self.laptop.entered():
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 
-from conftest import program, read_line, wait_for
+from conftest import DEADLINE_S, program, read_line, wait_for
 
 LAPTOP4, PEER4, LAPTOP6, PEER6 = "198.18.0.1", "198.18.0.2", "fd00:5::1", "fd00:5::2"
 TARGETS = {4: "10.244.0.2", 6: "fd00:244::2"}
@@ -29,7 +29,7 @@ def in_netns(netns, function):
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(30)
+    thread.join(2 * DEADLINE_S)
     assert result, "hangs in the namespace"
     done, value = result[0]
     if not done:
@@ -67,7 +67,7 @@ class FlowRig:
         return wait_for(lambda: self.counters()[name] == value, f"{name} = {value}")
 
     def _own(self, sock):
-        sock.settimeout(10)
+        sock.settimeout(DEADLINE_S)
         self.sockets.append(sock)
         return sock
 

@@ -5,7 +5,7 @@ import socket
 import struct
 import subprocess
 
-from conftest import program, read_line, wait_for
+from conftest import DEADLINE_S, program, read_line, wait_for
 
 MAGIC = 0x54
 HELLO, TUN, ROUTES, DNS, SOCKET = 1, 2, 3, 4, 5
@@ -29,7 +29,7 @@ class Rootd:
     def log(self):
         return self.log_path.read_text()
 
-    def ended(self, deadline_s=10):
+    def ended(self, deadline_s=DEADLINE_S):
         """Its exit status, once it has ended."""
         return self.process.wait(timeout=deadline_s)
 
@@ -95,7 +95,7 @@ class RawPeer:
 
     def __init__(self, netns, uid=0):
         self.sock = connect_in(netns, f"\0telepresence-rootd-{uid}")
-        self.sock.settimeout(10)
+        self.sock.settimeout(DEADLINE_S)
 
     def exchange(self, data):
         """The type and payload of the answer; (None, b"") when the daemon closes."""

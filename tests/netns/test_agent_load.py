@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from conftest import DEADLINE_S
 from agentrig import AgentRig, POD, raise_file_limit, wait_for
 
 MIB = 1024 * 1024
@@ -35,7 +36,7 @@ def listen(rig, answer):
 def pair(rig, listener):
     client = rig.connect(port=9090)
     server = listener.accept()[0]
-    server.settimeout(20)
+    server.settimeout(DEADLINE_S)
     rig.closing.append(server)
     return client, server
 

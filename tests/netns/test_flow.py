@@ -10,12 +10,12 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import DEADLINE_S, wait_for
 from flowrig import LAPTOP4, PEER4, TARGETS, FlowRig, in_netns
+from timing import best_of, took
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
@@ -66,11 +66,11 @@ def test_200_connections_at_once(rig):
         rig.sockets.append(conn)
         accepted[conn] = b""
     for number, client in enumerate(clients):
-        client.settimeout(10)
+        client.settimeout(DEADLINE_S)
         select.select([], [client], [], 10)
         client.sendall(b"%d\n" % number)
     for conn in accepted:
-        conn.settimeout(10)
+        conn.settimeout(DEADLINE_S)
         line = conn.recv(16)
         conn.sendall(b"echo " + line)
     for number, client in enumerate(clients):
@@ -90,14 +90,11 @@ def test_closed_port_is_refused_at_once(rig, family):
     got = rig.laptop.run("nc", "-z", "-v", "-w", "5", TARGETS[family], port, check=False)
     assert got.returncode == 1
     assert "refused" in got.stderr
-    took = []
-    for _ in range(3):  # the best of them: a busy machine is not what is tested
-        client = rig.socket(family)
-        start = time.monotonic()
+
+    def refused(client):
         with pytest.raises(ConnectionRefusedError):
             client.connect((TARGETS[family], port))
-        took.append(time.monotonic() - start)
-    assert min(took) < 0.1
+    best_of(lambda: took(refused, rig.socket(family))[0], 0.1)
     assert rig.counters()["tcp_opened"] == 0
 
 
@@ -175,24 +172,25 @@ def test_two_targets_from_one_port(rig):
 def test_addresses_again_right_away(rig, first):
     """The application's port is used again at once, many times: no TIME_WAIT of ours is in the way."""
     server, port = rig.listen()
-    for number in range(30):
+
+    def connection(client):
+        client.connect((TARGETS[4], port))
+        conn = server.accept()[0]
+        ends = (conn, client) if first == "server" else (client, conn)
+        ends[0].close()
+        assert ends[1].recv(1) == b""
+        ends[1].close()
+
+    def once():
         client = rig.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
         client.bind((LAPTOP4, 33334 if first == "server" else 0))
-        start = time.monotonic()
-        client.connect((TARGETS[4], port))
-        conn = server.accept()[0]
-        if first == "server":
-            conn.close()
-            assert client.recv(1) == b""
-            client.close()
-        else:
-            client.close()
-            assert conn.recv(1) == b""
-            conn.close()
-        assert time.monotonic() - start < 0.9, f"connection {number}: a SYN was sent twice"
+        seconds, _ = took(connection, client)
         rig.wait_counter("pumps", 0)
+        return seconds
+    # A SYN that has to be sent twice takes a second.
+    best_of(lambda: max(once() for _ in range(30)), 0.9)
     if first == "server":  # the listener's sockets closed first; none but the last flow's lingers
         def time_waits():
             shown = rig.laptop.run("ss", "-tnH", "state", "time-wait", "dst", PEER4).stdout
@@ -217,9 +215,7 @@ def test_strangers_cannot_use_the_listener(rig):
 
 def test_idle_connection_lives(rig):
     client, server = rig.pair()
-    for _ in range(3):  # longer than a closed flow lingers
-        end = time.monotonic() + 1
-        wait_for(lambda end=end: time.monotonic() > end, "time to pass")
+    select.select([], [], [], 3)  # longer than a closed flow lingers
     client.sendall(b"still")
     assert server.recv(10) == b"still"
     server.sendall(b"here")
@@ -294,14 +290,14 @@ def test_nothing_is_left_after_kill(rig):
     client.sendall(b"x")
     assert server.recv(1) == b"x"
     rig.process.send_signal(signal.SIGKILL)
-    rig.process.wait(10)
+    rig.process.wait(DEADLINE_S)
     rig.laptop.assert_as(rig.before)
     assert rig.laptop.run("ss", "-tlnH").stdout == ""
 
 
 def test_deleted_device_is_noticed(rig):
     rig.laptop.run("ip", "link", "del", "tp0")
-    assert rig.process.wait(10) == 3
+    assert rig.process.wait(DEADLINE_S) == 3
 
 
 def test_bulk_crosses_in_large_segments(rig):
@@ -324,11 +320,9 @@ def test_many_short_connections(rig):
 
     def burst():
         for _ in range(500):
-            with socket.create_connection((TARGETS[4], port), timeout=5) as client:
+            with socket.create_connection((TARGETS[4], port), timeout=DEADLINE_S) as client:
                 server.accept()[0].close()
                 assert client.recv(1) == b""
-    start = time.monotonic()
-    in_netns(rig.laptop, burst)
-    print(f"{500 / (time.monotonic() - start):.0f} connections a second")
+    print(f"{500 / took(in_netns, rig.laptop, burst)[0]:.0f} connections a second")
     assert rig.counters()["tcp_opened"] - before == 500
     assert rig.counters()["stray"] == 0

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import rootd as proto
-from conftest import program, read_line
+from conftest import DEADLINE_S, program, read_line
 from rootd import Client
 
 FAKE = """
@@ -70,7 +70,7 @@ HELLO = (answer(proto.HELLO | proto.REPLY, HELLO_REPLY), [])
 def test_hello(netns, lie, text):
     fake = Fake(netns, [lie])
     done = netns.run(program("rootclient"), 0, check=False)
-    fake.thread.join(10)
+    fake.thread.join(DEADLINE_S)
     assert done.returncode != 0
     assert text in done.stdout
 
@@ -95,7 +95,7 @@ def test_a_silent_daemon_is_given_up(netns):
     Fake(netns, [HELLO])
     client = Client(netns)
     client.process.stdin.write(b"routes 10.0.0.0/8\n")
-    line = read_line(client.process.stdout, "the time limit", 15).decode()
+    line = read_line(client.process.stdout, "the time limit").decode()
     assert "unreachable root daemon: the root daemon does not answer" in line
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import rootd as proto
-from conftest import program
+from conftest import DEADLINE_S, program
 from rootd import Client, RawPeer, Rootd, connect_in
 
 NOBODY = 65534
@@ -104,7 +104,7 @@ def test_nobody_is_waited_for_long(netns, tmp_path):
     lonely = Rootd(netns, tmp_path / "lonely.log")
     asked = Rootd(netns, tmp_path / "asked.log", uid=NOBODY)
     silent = connect_in(netns, f"\0telepresence-rootd-{NOBODY}", as_uid=NOBODY)
-    assert lonely.ended(15) == asked.ended(15) == 7
+    assert lonely.ended() == asked.ended() == 7
     assert "no peer within 10 s" in lonely.log()
     assert "peer accepted" in asked.log()
     silent.close()
@@ -115,7 +115,7 @@ def test_a_peer_that_does_not_read_ends(netns, log):
     rootd = Rootd(netns, log)
     peer = RawPeer(netns)
     peer.exchange(proto.hello())
-    peer.sock.settimeout(10)
+    peer.sock.settimeout(DEADLINE_S)
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         for _ in range(100000):
             peer.sock.send(proto.frame(proto.SOCKET, b"\4\2"))
@@ -194,7 +194,7 @@ def test_sudo_users_get_their_own_only(netns, log, sudo_uid, uid, fine):
     with open(log, "wb") as stderr:
         done = netns.popen(program("telepresence-rootd"), "--uid", uid, "--background", env=env,
                            stderr=stderr)
-    assert (done.wait(10) == 0) == fine, log.read_text()
+    assert (done.wait(DEADLINE_S) == 0) == fine, log.read_text()
 
 
 @pytest.mark.parametrize("args", [[], ["--uid"], ["--uid", "-1"], ["--uid", "4294967295"],

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import program
+from conftest import DEADLINE_S, program
 from rootd import Client
 
 NOBODY = 65534
@@ -27,7 +27,7 @@ def sudo(netns, tmp_path):
             done = subprocess.run(
                 netns.command("unshare", "--mount", "sh", "-c", script, "sh", sudoers, NOBODY,
                               program("telepresence-rootd"), uid),
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, timeout=10,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, timeout=DEADLINE_S,
                 check=False)
         return done.returncode, log.read_text()
 
@@ -41,7 +41,7 @@ def test_a_user_gets_a_daemon_of_his_own(netns, sudo):
     client = Client(netns, uid=NOBODY, as_uid=NOBODY)
     client.set_up()
     client.process.kill()
-    client.process.wait(10)
+    client.process.wait(DEADLINE_S)
     netns.assert_as(before)
 
 

@@ -13,10 +13,9 @@ import threading
 
 import pytest
 
-from conftest import Netns, program, wait_for
+from conftest import DEADLINE_S, Netns, program, wait_for
 
 HERE = os.path.abspath(__file__)
-ANSWER_S = 10
 
 
 def frame(value):
@@ -27,7 +26,7 @@ def frame(value):
 def talk(uid, data, half_close=False):
     """Sends bytes to the user daemon of this network namespace; every frame that comes back until it hangs up."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(ANSWER_S)
+        sock.settimeout(DEADLINE_S)
         sock.connect(f"\0telepresence-userd-{uid}")
         try:
             sock.sendall(data)
@@ -66,7 +65,7 @@ class Laptop:
         """talk() in the laptop's network namespace, perhaps as somebody else."""
         done = subprocess.run(
             self.netns.command(sys.executable, HERE, "talk", as_uid, int(half_close)),
-            input=data, capture_output=True, timeout=30, check=True,
+            input=data, capture_output=True, timeout=DEADLINE_S, check=True,
         )
         return json.loads(done.stdout)
 
@@ -229,7 +228,7 @@ def test_interrupted_connect_is_cancelled(laptop):
         pass
     assert laptop.daemons().count("telepresence-rootd") == 1
     os.kill(laptop_pid(laptop, connecting), 2)
-    assert connecting.wait(ANSWER_S) != 0
+    assert connecting.wait(DEADLINE_S) != 0
     wait_for(lambda: "telepresence-rootd" not in laptop.daemons(), "root daemon gone")
     (answer,) = laptop.request(request="status")
     assert answer["result"]["user_daemon"]["status"] == "Not connected"
@@ -252,7 +251,7 @@ def test_killed_daemon_while_connecting(laptop, victim):
         argv = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
         if argv[0].endswith(b"telepresence-rootd") if victim == "rootd" else b"userd" in argv[1:2]:
             os.kill(pid, 9)
-    assert connecting.wait(ANSWER_S) != 0
+    assert connecting.wait(DEADLINE_S) != 0
     assert "telepresence connect: error: " in connecting.stderr.read()
     wait_for(lambda: laptop.daemons() == [], "both daemons gone")
     api.process.kill()
@@ -310,7 +309,7 @@ def test_help_man_page_and_completion_name_every_command(laptop):
         assert "Usage: telepresence " + command in laptop.telepresence(command, "--help").stdout
     for shell in ("bash", "zsh", "fish"):
         script = laptop.telepresence("completion", shell).stdout
-        subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=10)
+        subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=DEADLINE_S)
     assert "Register-ArgumentCompleter" in laptop.telepresence("completion", "powershell").stdout
     assert laptop.telepresence("--help").stdout == overview
     assert laptop.telepresence("--version").stdout == laptop.telepresence("version").stdout

@@ -26,7 +26,7 @@
 #include "agent/own_netns.h"
 
 #define MARK         0x7439
-#define DEADLINE_NS  5000000000ull
+#define DEADLINE_NS  20000000000ull
 #define BULK_BYTES   (3 * 1024 * 1024)
 #define SOCKET_BYTES (64 * 1024)
 

@@ -23,7 +23,7 @@
 #include "agent/udp_flow.h"
 #include "core/err.h"
 
-#define DEADLINE_NS 5000000000ull
+#define DEADLINE_NS 20000000000ull
 #define BIG_BYTES   60000
 #define SENDERS     100
 

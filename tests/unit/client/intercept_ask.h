@@ -7,7 +7,7 @@
 
 #include "client/intercept_rig.h"
 
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 20000
 
 #define DEPLOYMENT \
 	"{\"metadata\":{\"name\":\"web\"},\"spec\":{\"template\":{\"metadata\":{\"labels\":{}}," \

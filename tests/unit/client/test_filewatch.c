@@ -16,7 +16,7 @@
 #include "core/attr.h"
 #include "core/err.h"
 
-#define DEADLINE_MS 5000
+#define DEADLINE_MS 20000
 
 struct rig {
 	uv_loop_t loop;

@@ -19,7 +19,7 @@
 #include "tunnel/identity.h"
 
 #define PATH        "/api/v1/namespaces/ns/secrets/traffic-manager-identity"
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 20000
 
 /* What is to come, and what to say to it. */
 struct step {

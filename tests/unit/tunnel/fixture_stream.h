@@ -28,4 +28,21 @@ static void serve_end(struct fixture *fixture, struct h2_stream *stream, const s
 	h2_respond(stream, 200, NULL, 0, true);
 }
 
+/* Far ends for one stream after the other, which the test owns. */
+struct crowd {
+	struct end *far;
+	int count;
+};
+
+/* Server: answers with the next end of the crowd in fixture->extra. */
+static void serve_crowd(
+	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
+{
+	struct crowd *crowd = fixture->extra;
+
+	fixture->extra = &crowd->far[crowd->count++];
+	serve_end(fixture, stream, head);
+	fixture->extra = crowd;
+}
+
 #endif /* UNIT_TUNNEL_FIXTURE_STREAM_H */

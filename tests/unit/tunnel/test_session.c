@@ -199,26 +199,11 @@ static void test_resets(void **state)
 	fixture_free(fixture);
 }
 
-struct crowd {
-	struct end far[BULKS + 1];
-	int count;
-};
-
-static void serve_crowd(
-	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
-{
-	struct crowd *crowd = fixture->extra;
-
-	fixture->extra = &crowd->far[crowd->count++];
-	serve_end(fixture, stream, head);
-	fixture->extra = crowd;
-}
-
 /* A small request under bulk waits for what is on its way, not for each of the others. */
 static void test_sparse_first(void **state)
 {
-	static struct crowd crowd;
-	static struct end near[BULKS];
+	static struct end near[BULKS], far[BULKS + 1];
+	struct crowd crowd = {.far = far};
 	struct fixture *fixture = fixture_new();
 	struct h2_session *h2 = fixture_ready(fixture);
 	struct end request = {.to_send = 1};

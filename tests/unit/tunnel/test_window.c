@@ -12,6 +12,18 @@
 /* Less than half of the first window, more than the least one. */
 #define PART_BYTES (100 * 1000)
 
+static void turns(struct fixture *fixture, int count)
+{
+	for (int turn = 0; turn < count; turn++)
+		uv_run(&fixture->loop, UV_RUN_NOWAIT);
+}
+
+static void receive(struct fixture *fixture, const struct end *end, size_t least)
+{
+	while (end->received < least)
+		uv_run(&fixture->loop, UV_RUN_ONCE);
+}
+
 /* No credit: exactly one window arrives. Credit: all of it does. */
 static void test_window(void **state)
 {
@@ -28,8 +40,8 @@ static void test_window(void **state)
 	open_stream(tunnel_client_h2(fixture->client), &other_near);
 	run_until(fixture, &other_far.closed, 1);
 	assert_int_equal(other_far.received, BULK_BYTES);
-	for (int turn = 0; turn < 1000 && far.received < LIMIT_STREAM_FIRST_BYTES; turn++)
-		uv_run(&fixture->loop, UV_RUN_NOWAIT);
+	receive(fixture, &far, LIMIT_STREAM_FIRST_BYTES);
+	turns(fixture, 100);
 	assert_int_equal(far.received, LIMIT_STREAM_FIRST_BYTES);
 	far.stalled = false;
 	h2_stream_consumed(far.stream, far.unconsumed);
@@ -39,35 +51,14 @@ static void test_window(void **state)
 	fixture_free(fixture);
 }
 
-struct crowd {
-	struct end far[CROWD + 1];
-	int count;
-};
-
-static void serve_crowd(
-	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
-{
-	struct crowd *crowd = fixture->extra;
-
-	fixture->extra = &crowd->far[crowd->count++];
-	serve_end(fixture, stream, head);
-	fixture->extra = crowd;
-}
-
-static void turns(struct fixture *fixture, int count)
-{
-	for (int turn = 0; turn < count; turn++)
-		uv_run(&fixture->loop, UV_RUN_NOWAIT);
-}
-
 /*
  * Many streams: each begins with less. What was used up of the larger window before, too little for
  * an update then, must not keep the peer from going on.
  */
 static void test_smaller_windows(void **state)
 {
-	static struct crowd crowd;
-	static struct end near[CROWD];
+	static struct end near[CROWD], far[CROWD + 1];
+	struct crowd crowd = {.far = far};
 	struct fixture *fixture = fixture_new();
 	struct h2_session *h2 = fixture_ready(fixture);
 	struct end first = {.to_send = PART_BYTES, .keep = true};
@@ -76,34 +67,33 @@ static void test_smaller_windows(void **state)
 	fixture->on_stream = serve_crowd;
 	fixture->extra = &crowd;
 	open_stream(h2, &first);
-	while (crowd.far[0].received < PART_BYTES)
-		uv_run(&fixture->loop, UV_RUN_ONCE);
+	receive(fixture, &far[0], PART_BYTES);
 	for (int i = 0; i < CROWD; i++) {
 		near[i] = (struct end){.to_send = EACH_BYTES};
-		crowd.far[i + 1] = (struct end){.stalled = true, .keep = true};
+		far[i + 1] = (struct end){.stalled = true, .keep = true};
 		open_stream(h2, &near[i]);
 		run_until(fixture, &near[i].heads, 1);
 	}
+	receive(fixture, &far[CROWD], 1);
 	turns(fixture, 400);
 	/* The last ones, when all knew it. */
-	assert_in_range(crowd.far[CROWD].received, 1, LIMIT_STREAM_FIRST_BYTES / 16);
+	assert_in_range(far[CROWD].received, 1, LIMIT_STREAM_FIRST_BYTES / 16);
 	first.to_send = 2 * PART_BYTES;
 	first.keep = false;
 	h2_stream_resume(first.stream);
-	while (crowd.far[0].received < 2 * PART_BYTES)
-		uv_run(&fixture->loop, UV_RUN_ONCE);
-	assert_int_equal(crowd.far[0].sum_received, first.sum_sent);
+	receive(fixture, &far[0], 2 * PART_BYTES);
+	assert_int_equal(far[0].sum_received, first.sum_sent);
 	for (int i = 0; i < CROWD; i++) {
-		crowd.far[i + 1].stalled = crowd.far[i + 1].keep = false;
-		h2_stream_resume(crowd.far[i + 1].stream);
-		h2_stream_consumed(crowd.far[i + 1].stream, crowd.far[i + 1].unconsumed);
+		far[i + 1].stalled = far[i + 1].keep = false;
+		h2_stream_resume(far[i + 1].stream);
+		h2_stream_consumed(far[i + 1].stream, far[i + 1].unconsumed);
 	}
 	/* The far ends: a near one is closed once it has handed over its last bytes. */
 	for (int i = 0; i < CROWD; i++)
-		run_until(fixture, &crowd.far[i + 1].closed, 1);
+		run_until(fixture, &far[i + 1].closed, 1);
 	for (int i = 0; i < CROWD; i++) {
-		assert_int_equal(crowd.far[i + 1].received, EACH_BYTES);
-		assert_int_equal(crowd.far[i + 1].sum_received, near[i].sum_sent);
+		assert_int_equal(far[i + 1].received, EACH_BYTES);
+		assert_int_equal(far[i + 1].sum_received, near[i].sum_sent);
 	}
 	fixture_free(fixture);
 }
