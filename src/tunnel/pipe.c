@@ -91,6 +91,7 @@ static void send_due(struct pipe *pipe)
 		/* The rest of a burst that was too little for an ACK of its own. */
 		if (pipe->rx_offset > pipe->rx_acked)
 			pipe_send_ack(pipe, now);
+		pipe_ask_back(pipe, now);
 	}
 	if (ack_due(pipe, now))
 		pipe_send_ack(pipe, now);
@@ -204,7 +205,7 @@ uint64_t pipe_rate(const struct pipe *pipe)
 
 uint32_t pipe_rtt_us(const struct pipe *pipe)
 {
-	/* A side that sends no PING knows what its own bytes and their ACKs took. */
+	/* Until a PING was answered: what its own bytes and their ACKs took. */
 	return pipe->rtt_us ? pipe->rtt_us : flight_base_us(&pipe->tx);
 }
 

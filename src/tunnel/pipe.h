@@ -49,7 +49,7 @@ enum pipe_record {
 enum pipe_silence { PIPE_HEARD, PIPE_SUSPECT, PIPE_LOST };
 
 struct pipe_config {
-	uint32_t ping_ms; /* 0: this side only answers */
+	uint32_t ping_ms; /* 0: this side asks only beside its answers */
 	uint32_t silence_ms; /* without a byte of the peer for so long it is over */
 	uint32_t lost_ms; /* without one for so long: PIPE_LOST; 0: never */
 	/* Without an answer to a PING for so long, or four round trips, PIPE_SUSPECT; 0: never. */

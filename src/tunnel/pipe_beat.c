@@ -4,6 +4,9 @@
  * says that this process stood still (SIGSTOP, a suspended laptop), not that the peer was silent:
  * then the peer gets one more PING and its time to answer it.
  *
+ * A side without heartbeats needs the round trip as well: how far a window grows depends on it
+ * (credit.h), and a side that only receives has no ACKs to see it by. So it asks beside its answers.
+ *
  * Before the allowed silence is over an unanswered PING already says that the path may be cut: the
  * owner hears of it and may look for another one, while this one has its chance.
  */
@@ -19,6 +22,8 @@
 #define GRACE_PART 2
 /* Round trips without an answer that say something. */
 #define SUSPECT_ROUNDS 4
+/* A side that only answers asks back no more often, whatever the peer does. */
+#define ASK_BACK_MS 1000
 
 static void send_ping(struct pipe *pipe, uint64_t now)
 {
@@ -32,6 +37,14 @@ static void send_ping(struct pipe *pipe, uint64_t now)
 		pipe_send_ack(pipe, now);
 	pipe->ping_ns = uv_hrtime();
 	pipe_send_u64(pipe, PIPE_PING, pipe->ping_ns);
+}
+
+void pipe_ask_back(struct pipe *pipe, uint64_t now)
+{
+	if (pipe->config.ping_ms > 0 || now - pipe->last_asked_ms < ASK_BACK_MS)
+		return;
+	pipe->last_asked_ms = now;
+	send_ping(pipe, now);
 }
 
 static void on_timer(uv_timer_t *timer);

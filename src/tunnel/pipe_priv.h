@@ -36,6 +36,7 @@ struct pipe {
 	uint64_t heard_ms; /* uv_now of the peer's last byte */
 	uint64_t last_rx_ms, last_ping_ms, last_ack_ms, timer_due_ms;
 	uint64_t check_due_ms; /* of pipe_check(), 0: none is under way */
+	uint64_t last_asked_ms; /* of the last pipe_ask_back(), 0: none */
 	uint64_t asked_ms; /* of the first PING since the peer was heard, 0: none */
 	enum pipe_silence silence; /* as on_silence() has said */
 	uint64_t ping_ns; /* token of the PING under way, 0: none */
@@ -53,6 +54,8 @@ void pipe_send_ack(struct pipe *pipe, uint64_t now);
 /* pipe_beat.c: heartbeats begin; a byte of the peer has come. */
 void pipe_beat(struct pipe *pipe);
 void pipe_heard(struct pipe *pipe);
+/* The peer's PING was answered: a side without heartbeats learns the round trip with its own. */
+void pipe_ask_back(struct pipe *pipe, uint64_t now);
 
 /* pipe_recv.c. Takes some bytes of the carrier: how many, or -errno with *err. */
 NODISCARD ssize_t pipe_take(struct pipe *pipe, const uint8_t *data, size_t len, struct err *err);

@@ -144,6 +144,7 @@ static void test_acks_are_few(void **state)
 static void test_ping_flood(void **state)
 {
 	struct rig rig = {.suspect_ms = 0};
+	uint64_t start = uv_hrtime(), asked = 0;
 
 	(void)state;
 	rig_init(&rig, 0, 60000);
@@ -155,9 +156,16 @@ static void test_ping_flood(void **state)
 	assert_int_equal(rig.carrier.out_len, 0);
 	rig.carrier.room = 1;
 	rig.carrier.base.events.on_writable(rig.carrier.base.user);
-	assert_int_equal(rig.carrier.out_len, 12);
+	/* And no more than one question of its own. */
+	assert_int_equal(rig.carrier.out_len, 24);
 	assert_memory_equal(rig.carrier.out, "\x08\0\0\x08" U64("\2"), 12);
+	assert_memory_equal(rig.carrier.out + 12, "\x07\0\0\x08", 4);
 	assert_int_equal(rig.writable, 1);
+	for (int i = 0; i < 10; i++)
+		feed(&rig, "\x07\0\0\x08" U64("\3"), 12);
+	for (size_t at = 0; at < rig.carrier.out_len; at += 12)
+		asked += rig.carrier.out[at] == PIPE_PING;
+	assert_true(asked <= 1 + (uv_hrtime() - start) / 1000000000);
 	rig_done(&rig);
 }
 
@@ -185,6 +193,27 @@ static void test_rtt(void **state)
 	feed(&rig, pong, sizeof(pong));
 	assert_true(pipe_rtt_us(rig.pipe) > 0);
 	run_until(&rig, &rig.carrier.out_len, 36);
+	rig_done(&rig);
+}
+
+/* A side without heartbeats measures too: it asks beside its first answer. */
+static void test_rtt_of_the_other_side(void **state)
+{
+	uint8_t pong[12];
+	struct rig rig = {.suspect_ms = 0};
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	assert_int_equal(rig.carrier.out_len, 0);
+	feed(&rig, "\x07\0\0\x08" U64("\1"), 12);
+	assert_int_equal(rig.carrier.out_len, 24);
+	memcpy(pong, rig.carrier.out + 12, sizeof(pong));
+	assert_int_equal(pong[0], PIPE_PING);
+	pong[0] = PIPE_PONG;
+	assert_int_equal(pipe_rtt_us(rig.pipe), 0);
+	feed(&rig, pong, sizeof(pong));
+	assert_true(pipe_rtt_us(rig.pipe) > 0);
 	rig_done(&rig);
 }
 
@@ -283,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_acks_are_few),
 		cmocka_unit_test(test_ping_flood),
 		cmocka_unit_test(test_rtt),
+		cmocka_unit_test(test_rtt_of_the_other_side),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_suspect),
 		cmocka_unit_test(test_own_pause),
