@@ -12,8 +12,10 @@
  * is one whose time is the scheduler's, not a queue's.
  *
  * Before that the window doubles with each round trip, until more than alpha and than a quarter of
- * it is queued. What counts of a round is its second half: the first bytes of a burst find an empty
- * queue however long the burst is. base is forgotten
+ * it is queued, and the round did not carry much more than those before: TCP below that only begins
+ * holds bytes back as a queue does, but twice as many get through each round trip. What counts of a
+ * round is its second half: the first bytes of a burst find an empty queue however long the burst
+ * is. base is forgotten
  * after BASE_PERIOD_US to 2 * BASE_PERIOD_US, because paths change; so that what is seen then is
  * the path and not our own queue, one round per period goes with less than the path carries.
  */
@@ -30,6 +32,9 @@
 #define BASE_PERIOD_US 10000000
 /* Of a window, queued: the end of doubling it. */
 #define SLOW_START_PART 4
+/* So much more than ever before in a round: the path is not at its end. */
+#define WARM_NUMERATOR   3
+#define WARM_DENOMINATOR 2
 /* Of what the path carries, while the queues run empty. */
 #define DRAIN_NUMERATOR   3
 #define DRAIN_DENOMINATOR 4
@@ -131,17 +136,37 @@ static bool window_used(const struct flight *flight)
 	return flight->round_peak + SLACK_BYTES >= flight->window;
 }
 
-static void set_window(struct flight *flight, uint64_t now_us)
+/* Bytes a second of the round that ends. */
+static uint64_t round_rate(const struct flight *flight, uint64_t now_us)
 {
 	uint64_t took_us = MAX(now_us - flight->round_us, 1U);
-	uint64_t rate_alpha = (flight->acked - flight->round_acked) * ALPHA_US / took_us;
+
+	return (flight->acked - flight->round_acked) * 1000000 / took_us;
+}
+
+/* Whether the path itself still carries more with each round: what is queued waits for that. */
+static bool warming(struct flight *flight, uint64_t rate)
+{
+	bool more = rate > flight->start_rate / WARM_DENOMINATOR * WARM_NUMERATOR;
+
+	flight->start_rate = MAX(flight->start_rate, rate);
+	return flight->slow_start && more;
+}
+
+static void set_window(struct flight *flight, uint64_t now_us)
+{
+	uint64_t rate = round_rate(flight, now_us);
+	uint64_t rate_alpha = rate * ALPHA_US / 1000000;
 	size_t alpha = (size_t)MIN(MAX(rate_alpha, (uint64_t)ALPHA_BYTES), (uint64_t)MAX_BYTES);
 	size_t basis = MIN(flight->round_peak, flight->window);
+	bool warm_up = warming(flight, rate);
 	size_t on_path = carried(flight, basis);
 	size_t target = on_path + alpha;
 
 	if (flight->slow_start && on_path >= basis - basis / SLOW_START_PART)
 		target = MAX(target, basis);
+	if (basis > target && warm_up)
+		return;
 	if (basis > target) {
 		flight->slow_start = false;
 		/* Half the way: an ACK that stood in the peer's queue is no reason to stop. */
@@ -156,10 +181,7 @@ static void set_window(struct flight *flight, uint64_t now_us)
 
 static void end_round(struct flight *flight, uint64_t now_us)
 {
-	uint64_t took_us = MAX(now_us - flight->round_us, 1U);
-	uint64_t rate = (flight->acked - flight->round_acked) * 1000000 / took_us;
-
-	flight->rate = (3 * flight->rate + rate) / 4;
+	flight->rate = (3 * flight->rate + round_rate(flight, now_us)) / 4;
 	/* A round that was held back says nothing of what the path carries. */
 	if (flight->draining)
 		flight->round_rtt_us[0] = UINT64_MAX;

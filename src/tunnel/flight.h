@@ -25,6 +25,7 @@ struct flight {
 	uint64_t sent, acked;
 	size_t window;
 	bool slow_start;
+	uint64_t start_rate; /* most bytes a second of any round of the slow start */
 	/* The least time a byte and its ACK need: of the period that runs and of the one before. */
 	uint64_t base_us[2], period_us;
 	bool draining; /* this round the queues run empty, to see the least time again */
