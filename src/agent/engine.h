@@ -60,7 +60,8 @@ struct engine_events {
 NODISCARD int engine_new(uv_loop_t *loop, const struct engine_events *events, void *user,
 	struct engine **ret_engine, struct err *err);
 /* Whole each time; ports that are in both configurations are not interrupted, flows of ports that
- * are gone go on to their end. On failure the former configuration holds. */
+ * are gone go on to their end. On failure the former configuration holds; -EBUSY: another agent has
+ * the rules. */
 NODISCARD int engine_configure(
 	struct engine *engine, const struct engine_config *config, struct err *err);
 /* The session to ask on; NULL: the manager is gone, every new connection goes to the app at once.

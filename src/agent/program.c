@@ -15,11 +15,13 @@
 #include <sys/random.h>
 
 #include "agent/control.h"
+#include "agent/counting.h"
 #include "agent/engine.h"
 #include "agent/environment.h"
 #include "agent/gateways.h"
 #include "agent/options.h"
 #include "agent/reach.h"
+#include "agent/takeover.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
@@ -28,7 +30,6 @@
 
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
-#define COUNT_MS     1000
 #define DRAIN_MS     50
 /* Of an agent that no manager has configured yet. */
 #define IDLE_S 600
@@ -41,6 +42,8 @@ struct program {
 	uv_loop_t *loop;
 	const struct agent_options *options;
 	struct engine *engine; /* NULL: stopped */
+	struct takeover takeover;
+	struct counting counting;
 	struct agent_credentials *credentials;
 	struct agent_link *link;
 	struct reach *reach;
@@ -49,49 +52,26 @@ struct program {
 	struct ip_addr gateways[INTERCEPT_NODES];
 	size_t gateway_count;
 	uint32_t retry_ms, idle_s;
-	uv_timer_t retry, alone, idle, count, settle;
-	char changed[INTERCEPT_PORTS][ENGINE_UID_BYTES]; /* intercepts with news to tell */
-	size_t changed_count;
+	uv_timer_t retry, alone, idle, settle;
 	bool rules_dropped; /* for want of a manager */
 	bool draining; /* ends with the last flow */
 	int exit_code;
 };
 
-static void send_counts(struct program *program)
+static void tell_count(void *user, const char *intercept)
 {
+	const struct program *program = user;
 	struct engine_counts counts;
 
-	for (size_t i = 0; program->control && i < program->changed_count; i++) {
-		if (engine_counts(program->engine, program->changed[i], &counts))
-			control_send_count(program->control, program->changed[i], &counts);
-	}
-	program->changed_count = 0;
-}
-
-static void on_count_due(uv_timer_t *timer)
-{
-	struct program *program = timer->data;
-
-	/* The next ones wait for their turn; without any the timer rests. */
-	if (program->changed_count > 0)
-		(void)uv_timer_start(timer, on_count_due, COUNT_MS, 0);
-	send_counts(program);
+	if (program->control && engine_counts(program->engine, intercept, &counts))
+		control_send_count(program->control, intercept, &counts);
 }
 
 static void count_changed(void *user, const char *intercept)
 {
 	struct program *program = user;
 
-	for (size_t i = 0; i < program->changed_count; i++) {
-		if (strcmp(program->changed[i], intercept) == 0)
-			return;
-	}
-	if (program->changed_count == ARRAY_SIZE(program->changed))
-		return;
-	(void)snprintf(
-		program->changed[program->changed_count++], ENGINE_UID_BYTES, "%s", intercept);
-	if (!uv_is_active((uv_handle_t *)&program->count))
-		(void)uv_timer_start(&program->count, on_count_due, 0, 0);
+	counting_changed(&program->counting, intercept);
 }
 
 static void on_engine_captured(void *user, uint32_t probe_id)
@@ -127,12 +107,30 @@ static void watch_idle(struct program *program, uint32_t idle_s)
 		(void)uv_timer_start(&program->idle, on_idle, (uint64_t)idle_s * 1000, 0);
 }
 
+static void on_tried(void *user, const struct control_config *config, int r, const struct err *err)
+{
+	struct program *program = user;
+
+	control_send_state(program->control, config->generation, r, err);
+	if (r < 0) {
+		log_warn("cannot do as configured", "generation=%lld why=\"%s\"",
+			(long long)config->generation, err->msg);
+	} else {
+		log_info("configured", "generation=%lld ports=%zu", (long long)config->generation,
+			config->engine.port_count);
+		program->config = *config;
+		program->rules_dropped = false;
+		for (size_t i = 0; i < config->engine.port_count; i++)
+			count_changed(program, config->engine.ports[i].intercept);
+	}
+	watch_idle(program, config->idle_s);
+	(void)uv_timer_start(&program->settle, on_settled, SETTLE_MS, 0);
+}
+
 static void on_config(void *user, const struct control_config *config)
 {
 	struct program *program = user;
 	struct control_config mine = *config;
-	struct err err = ERR_INIT;
-	int r;
 
 	if (program->draining)
 		return;
@@ -141,22 +139,8 @@ static void on_config(void *user, const struct control_config *config)
 	gateways_add(mine.engine.nodes, &mine.engine.node_count, INTERCEPT_NODES, program->gateways,
 		program->gateway_count);
 	/* The engine forgets the counts of what has ended. */
-	send_counts(program);
-	r = engine_configure(program->engine, &mine.engine, &err);
-	control_send_state(program->control, config->generation, r, &err);
-	if (r < 0) {
-		log_warn("cannot do as configured", "generation=%lld why=\"%s\"",
-			(long long)config->generation, err.msg);
-	} else {
-		log_info("configured", "generation=%lld ports=%zu", (long long)config->generation,
-			mine.engine.port_count);
-		program->config = mine;
-		program->rules_dropped = false;
-		for (size_t i = 0; i < mine.engine.port_count; i++)
-			count_changed(program, mine.engine.ports[i].intercept);
-	}
-	watch_idle(program, config->idle_s);
-	(void)uv_timer_start(&program->settle, on_settled, SETTLE_MS, 0);
+	counting_tell(&program->counting);
+	takeover_configure(&program->takeover, &mine);
 }
 
 static void on_expect(void *user, const struct control_expect *expect)
@@ -235,6 +219,7 @@ static void lose(struct program *program, const struct err *err)
 	if (program->retry_ms == RETRY_MIN_MS)
 		log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
 	engine_set_link(program->engine, NULL);
+	takeover_cancel(&program->takeover);
 	control_free(TAKE_PTR(program->control));
 	if (!uv_is_active((uv_handle_t *)&program->alone))
 		(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
@@ -306,8 +291,8 @@ static void on_retry(uv_timer_t *timer)
 
 static void init_timers(struct program *program)
 {
-	uv_timer_t *const timers[] = {&program->retry, &program->alone, &program->idle,
-		&program->count, &program->settle};
+	uv_timer_t *const timers[] = {
+		&program->retry, &program->alone, &program->idle, &program->settle};
 
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
 		(void)uv_timer_init(program->loop, timers[i]);
@@ -339,6 +324,8 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 		return r;
 	}
 	init_timers(program);
+	counting_init(&program->counting, loop, tell_count, program);
+	takeover_init(&program->takeover, loop, program->engine, on_tried, program);
 	program->reach = reach_new(loop, &options->manager, program->credentials);
 	(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
 	(void)uv_timer_start(&program->retry, on_retry, 0, 0);
@@ -352,13 +339,14 @@ void program_stop(struct program *program)
 	if (!program->engine)
 		return;
 	engine_free(TAKE_PTR(program->engine));
+	takeover_stop(&program->takeover);
+	counting_stop(&program->counting);
 	control_free(TAKE_PTR(program->control));
 	agent_link_free(TAKE_PTR(program->link));
 	reach_stop(program->reach);
 	uv_close((uv_handle_t *)&program->retry, NULL);
 	uv_close((uv_handle_t *)&program->alone, NULL);
 	uv_close((uv_handle_t *)&program->idle, NULL);
-	uv_close((uv_handle_t *)&program->count, NULL);
 	uv_close((uv_handle_t *)&program->settle, NULL);
 }
 
@@ -376,6 +364,7 @@ bool program_drain(struct program *program)
 	size_t flows = program->engine ? engine_flow_count(program->engine) : 0;
 
 	program->draining = true;
+	takeover_cancel(&program->takeover);
 	if (flows == 0 || engine_configure(program->engine, &nothing, NULL) < 0) {
 		program_stop(program);
 		return false;

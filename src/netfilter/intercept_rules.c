@@ -154,6 +154,9 @@ static int replace(struct intercept_rules *rules, const struct intercept_want *n
 	if (r == -ENOENT && fresh)
 		return err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED,
 			"this node's kernel lacks nft_tproxy (CONFIG_NFT_TPROXY)");
+	if (r == -EBUSY)
+		return err_set(err, r, ERR_CONFLICT,
+			"another process has table inet telepresence of this network namespace");
 	return r < 0 ? err_wrap(err, r, "redirecting intercepted ports") : 0;
 }
 

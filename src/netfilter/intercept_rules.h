@@ -42,7 +42,7 @@ struct intercept_want {
 
 struct intercept_rules *intercept_rules_new(struct nft *nft); /* borrows nft */
 /* Makes the kernel's state as wanted, in one transaction; no port: no table. On failure nothing has
- * changed. */
+ * changed; -EBUSY: somebody else redirects here. */
 NODISCARD int intercept_rules_set(
 	struct intercept_rules *rules, const struct intercept_want *want, struct err *err);
 void intercept_rules_free(struct intercept_rules *rules); /* NULL-safe; leaves the kernel's state */

@@ -79,6 +79,15 @@ struct nlmsghdr *nft_add(struct nft *nft, uint16_t type, uint8_t family, uint16_
 		(uint16_t)(flags | NLM_F_ACK), ++nft->seq);
 }
 
+/* Who may not at all is refused before the first message of a transaction; after that a refused
+ * permission says that the table has another owner. */
+static int refusal(const struct nlmsgerr *answer)
+{
+	return answer->error == -EPERM && answer->msg.nlmsg_type != NFNL_MSG_BATCH_BEGIN
+		       ? -EBUSY
+		       : answer->error;
+}
+
 /* Reads one datagram of answers. 0 when there is none left; *ret_error is the first refusal. */
 static int read_answers(struct nft *nft, uint32_t last, bool *ret_done, struct err *err)
 {
@@ -100,7 +109,7 @@ static int read_answers(struct nft *nft, uint32_t last, bool *ret_done, struct e
 			mnl_nlmsg_get_payload_len(nlh) < sizeof(*answer))
 			continue;
 		if (answer->error < 0)
-			return err_set_errno(err, answer->error, "nftables message %d%s%s",
+			return err_set_errno(err, refusal(answer), "nftables message %d%s%s",
 				(answer->msg.nlmsg_type & 0xff),
 				*extack_text(nlh, text) ? ", " : "", text);
 		*ret_done = *ret_done || nlh->nlmsg_seq == last;

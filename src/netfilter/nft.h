@@ -27,7 +27,8 @@ void nft_begin(struct nft *nft);
 NODISCARD struct nlmsghdr *nft_add(struct nft *nft, uint16_t type, uint8_t family, uint16_t flags);
 /* The message is complete. */
 void nft_next(struct nft *nft);
-/* 0, or -errno with the kernel's text and which message it refused. */
+/* 0, or -errno with the kernel's text and which message it refused. -EBUSY: the table belongs to
+ * another socket. */
 NODISCARD int nft_commit(struct nft *nft, struct err *err);
 
 #endif /* NETFILTER_NFT_H */

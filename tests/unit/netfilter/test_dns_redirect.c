@@ -63,13 +63,13 @@ static void tables_have_one_owner(void **state)
 
 	(void)state;
 	assert_int_equal(dns_redirect_set(&first.redirect, both, 2, 5353, &err), 0);
-	assert_int_equal(dns_redirect_set(&second.redirect, both, 2, 5353, &err), -EPERM);
+	assert_int_equal(dns_redirect_set(&second.redirect, both, 2, 5353, &err), -EBUSY);
 	assert_int_equal(err.kind, ERR_PERMISSION);
 	assert_non_null(strstr(err.msg, "redirecting DNS"));
 	assert_false(second.redirect.has_table[0]);
 	/* The refusal has broken neither socket. */
 	assert_int_equal(dns_redirect_set(&first.redirect, both, 1, 5354, &err), 0);
-	assert_int_equal(dns_redirect_set(&second.redirect, both, 1, 5354, &err), -EPERM);
+	assert_int_equal(dns_redirect_set(&second.redirect, both, 1, 5354, &err), -EBUSY);
 	nft_free(first.nft);
 	assert_int_equal(dns_redirect_set(&second.redirect, both, 2, 5353, &err), 0);
 	nft_free(second.nft);

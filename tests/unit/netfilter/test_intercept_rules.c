@@ -122,8 +122,8 @@ static void table_has_one_owner(void **state)
 
 	(void)state;
 	set(&first, &one);
-	assert_int_equal(intercept_rules_set(second.rules, &one, &err), -EPERM);
-	assert_non_null(strstr(err.msg, "redirecting intercepted ports"));
+	assert_int_equal(intercept_rules_set(second.rules, &one, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "another process has table inet telepresence"));
 	set(&first, &one);
 	free_owner(&first);
 	set(&second, &one);
