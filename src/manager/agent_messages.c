@@ -146,8 +146,15 @@ static int malformed(const char *type, struct err *err)
 	return err_set(err, -EPROTO, ERR_INTERNAL, "a malformed %s", type);
 }
 
-/* The newest connection counts. One of the same agent is what it left behind; another agent of the
- * pod would take the connections from this one. */
+/* Which of two agents stays: the rules are with one of them, and so are the connections. The other
+ * was placed because this one was thought lost. */
+static bool is_superfluous(const struct agent_conn *conn, const struct agent_conn *former)
+{
+	return former && former->ruled && former->close_ms == 0 &&
+	       strcmp(former->name, conn->name) != 0;
+}
+
+/* The newest connection counts. One of the same agent is what it left behind. */
 static void replace(struct agent_conn *former, const struct agent_conn *conn)
 {
 	agent_pod_lose_expects(former->pod);
@@ -180,6 +187,10 @@ static int on_hello(struct agent_conn *conn, json_object *line, struct err *err)
 	memcpy(conn->container, container, strlen(container) + 1);
 	log_info("agent connected", "pod=%s agent=%s version=%s", pod->name, conn->name,
 		json_text_or(line, "version", "?"));
+	if (is_superfluous(conn, former)) {
+		agent_conn_exit(conn, "another agent of this pod has the rules");
+		return 0;
+	}
 	pod->conn = conn;
 	if (former)
 		replace(former, conn);
@@ -201,6 +212,10 @@ static int on_state(struct agent_conn *conn, json_object *line, struct err *err)
 
 	if (!json_object_is_type(ok, json_type_boolean) || strlen(message) >= ERR_MSG_BYTES)
 		return malformed("state", err);
+	/* What a former connection says does not count. */
+	if (conn != conn->pod->conn)
+		return 0;
+	conn->ruled = json_object_get_boolean(ok);
 	if (json_int(line, "generation", -1) == conn->pod->generation)
 		agents->events.on_state(agents->user, conn->pod->uid,
 			json_object_get_boolean(ok) ? 0 : -EIO, message);

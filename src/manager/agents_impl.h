@@ -55,6 +55,7 @@ struct agent_conn {
 	struct agent_pod *pod; /* NULL: that pod was removed */
 	struct agent_peer *peer;
 	struct lines *control; /* NULL: not open */
+	bool ruled; /* its rules are as it was configured */
 	uint64_t close_ms; /* told to exit, closed by then; 0: not told */
 	char name[AGENT_NAME_BYTES]; /* "": no hello yet */
 	char container[AGENT_NAME_BYTES];
@@ -68,7 +69,7 @@ struct agent_pod {
 	struct ip_addr addrs[AGENTS_POD_ADDRESSES];
 	size_t addr_count;
 	struct agent_tokens tokens;
-	struct agent_conn *conn; /* the newest that said hello */
+	struct agent_conn *conn; /* of its agent; NULL: none has said hello */
 	struct agent_conn *reverse; /* on which its agent is the server; NULL: not asked for */
 	bool configured;
 	json_object *intercepts, *node_addresses; /* arrays, once configured */

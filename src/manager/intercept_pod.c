@@ -95,6 +95,7 @@ void seat_drop(struct seat *seat, bool all)
 	while (seat->members)
 		member_leave(seat->members, false);
 	placement_cancel(seat->placement);
+	asked_forget(&seat->asked);
 	HASH_DEL(set->seats, seat);
 	if (seat->addresses)
 		agents_remove(set->agents, seat->uid);

@@ -31,9 +31,10 @@
 #define BACKOFF_LAST_S  30
 /* The API server did not answer, or the pod was changed meanwhile. */
 #define ASK_AGAIN_MS 500
-/* What is refused may be allowed later; soon, if the API server was only starting. */
-#define REFUSED_FIRST_MS 1000U
-#define REFUSED_MS       10000U
+/* What its kubelet cannot start may be there later. */
+#define UNSTARTED_MS 10000U
+/* A token that is as old is not given to a container that has yet to be started. */
+#define TOKEN_FRESH_MS (AGENTS_TOKEN_MS / 2)
 /* Deaths in a row that are told of as a problem. */
 #define DEATHS_SHOWN 3
 
@@ -70,47 +71,55 @@ static void wait_until(struct seat *seat, enum seat_state state, uint64_t deadli
 static void on_token(void *user, uint8_t token[static AGENT_TOKEN_BYTES])
 {
 	struct seat *seat = user;
+	struct asked *asked = &seat->asked;
+	uint64_t now = intercepts_now(seat->set);
 
-	agents_token(seat->set->agents, seat->uid, token);
+	if (now >= asked->token_until_ms) {
+		agents_token(seat->set->agents, seat->uid, asked->token);
+		asked->token_until_ms = now + TOKEN_FRESH_MS;
+	}
+	memcpy(token, asked->token, AGENT_TOKEN_BYTES);
+}
+
+/* One that its kubelet has yet to start, or has started. */
+static void await_agent(struct seat *seat, bool ours)
+{
+	seat->ours = ours;
+	seat->was_running = false;
+	wait_until(seat, SEAT_EXPECTED, intercepts_now(seat->set) + START_MS);
 }
 
 static void on_placed(void *user, int r, const struct err *err)
 {
 	struct seat *seat = user;
 	uint64_t now = intercepts_now(seat->set);
+	enum asked_answer answer = asked_answered(&seat->asked, r, err);
 
 	seat->placement = NULL;
-	if (r == 0) {
-		seat->confirmed = seat->placed;
-		seat->refusals = 0;
-		seat->ours = true;
-		seat->was_running = false;
-		wait_until(seat, SEAT_EXPECTED, now + START_MS);
+	switch (answer) {
+	case ASKED_OURS:
+	case ASKED_FOREIGN:
+		await_agent(seat, answer == ASKED_OURS);
 		seat_step(seat);
 		return;
-	}
-	if (r == -EAGAIN || err->kind == ERR_UNREACHABLE) {
-		seat->unanswered = seat->placed;
+	case ASKED_LOST:
+		log_info("agent asked for without an answer", "pod=%s number=%u error=%s",
+			pod_name(seat->pod), seat->asked.number, err->msg);
 		wait_until(seat, SEAT_BACKOFF, now + ASK_AGAIN_MS);
-	} else {
-		wait_until(seat, SEAT_BACKOFF,
-			now + MIN(REFUSED_FIRST_MS << MIN(seat->refusals, 4U), REFUSED_MS));
-		seat->refusals++;
+		return;
+	case ASKED_REFUSED:
+		wait_until(seat, SEAT_BACKOFF, now + asked_pause_ms(&seat->asked));
 		set_problem(seat, err);
 	}
-	/* Without an answer it may be there after all, and a name is not used twice. One that could
-	 * not even be asked for is not there. */
-	if (err->kind != ERR_UNREACHABLE || r == -ECONNREFUSED)
-		seat->placed--;
 }
 
 static void place(struct seat *seat, const struct pod_agent *agent)
 {
-	seat->placed = MAX(seat->placed, agent->number) + 1;
-	seat->unanswered = 0;
+	unsigned int number = asked_next(&seat->asked, agent->number);
+
 	wait_until(seat, SEAT_PLACING, 0);
 	seat->placement = placement_start(seat->set->placer, seat->pod,
-		member_container(seat->members), seat->placed, on_token, on_placed, seat);
+		member_container(seat->members), number, on_token, on_placed, seat);
 }
 
 static void place_when_due(struct seat *seat, const struct pod_agent *agent)
@@ -137,14 +146,14 @@ static void on_ended(struct seat *seat, const struct pod_agent *agent)
 {
 	struct err problem = ERR_INIT;
 
-	if (seat->ended == agent->number || agent->number != seat->placed)
+	if (seat->ended == agent->number || agent->number != seat->asked.number)
 		return;
 	seat->ended = agent->number;
 	count_death(seat);
 	log_info("agent ended", "pod=%s agent=%s status=%d reason=%s", pod_name(seat->pod),
 		agent->name, agent->exit_code, agent->reason);
 	if (placement_cause(seat->pod, agent, &problem) < 0)
-		seat->retry_ms = MAX(seat->retry_ms, intercepts_now(seat->set) + REFUSED_MS);
+		seat->retry_ms = MAX(seat->retry_ms, intercepts_now(seat->set) + UNSTARTED_MS);
 	else if (seat->deaths >= DEATHS_SHOWN)
 		err_set(&problem, -ECHILD, ERR_INTERNAL,
 			"the agent in pod %s keeps ending (%s, exit status %d): kubectl logs -n %s "
@@ -261,7 +270,7 @@ static void rest(struct seat *seat)
 {
 	placement_cancel(TAKE_PTR(seat->placement));
 	seat->problem = (struct err)ERR_INIT;
-	seat->unanswered = 0;
+	asked_forget(&seat->asked);
 	wait_until(seat, SEAT_IDLE, 0);
 }
 
@@ -270,7 +279,7 @@ static void connected(struct seat *seat)
 	if (seat->state == SEAT_CONNECTED)
 		return;
 	placement_cancel(TAKE_PTR(seat->placement));
-	seat->unanswered = 0;
+	asked_forget(&seat->asked);
 	wait_until(seat, SEAT_CONNECTED, 0);
 	seat->connected_ms = intercepts_now(seat->set);
 	seat->was_running = true;
@@ -295,15 +304,16 @@ void seat_step(struct seat *seat)
 	if (seat->state == SEAT_BACKOFF && intercepts_now(seat->set) < seat->deadline_ms)
 		return;
 	pod_agent(seat->pod, &agent);
-	/* Not there, as far as is known; what is there may be as old as the API server's silence.
-	 */
-	if (agent.number < seat->unanswered) {
+	if (asked_seen(&seat->asked, agent.number))
+		await_agent(seat, true);
+	/* Not there, as far as is known: the watch may be as old as the API server's silence. */
+	if (seat->asked.unanswered) {
 		place(seat, &agent);
 		return;
 	}
 	/* The watch is behind what was placed. */
-	if (agent.number < seat->confirmed && seat->state == SEAT_EXPECTED)
-		agent = (struct pod_agent){.number = seat->confirmed,
+	if (agent.number < seat->asked.confirmed && seat->state == SEAT_EXPECTED)
+		agent = (struct pod_agent){.number = seat->asked.confirmed,
 			.state = POD_AGENT_UNSEEN,
 			.name = "",
 			.image = placer_image(seat->set->placer),

@@ -7,6 +7,7 @@
 #ifndef MANAGER_INTERCEPT_SEAT_H
 #define MANAGER_INTERCEPT_SEAT_H
 
+#include "manager/intercept_asked.h"
 #include "manager/intercept_impl.h"
 
 #define SEAT_AGENT_BYTES 64
@@ -33,10 +34,8 @@ struct seat {
 	uint64_t retry_ms; /* not placed before */
 	uint64_t connected_ms;
 	struct placement *placement;
-	unsigned int placed, ended; /* numbers of the newest agent, and of the last that ended */
-	unsigned int confirmed; /* of the newest that the API server has taken from this process */
-	unsigned int unanswered; /* it was asked for this one, and again is; 0: nothing to ask */
-	unsigned int refusals; /* in a row */
+	struct asked asked;
+	unsigned int ended; /* number of the last agent that did */
 	unsigned int deaths; /* in a row */
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;

@@ -53,7 +53,8 @@ void placement_cancel(struct placement *placement); /* NULL-safe */
 
 /* The strategic merge patch of pods/NAME/ephemeralcontainers, malloc'd; to be wiped. */
 NODISCARD char *placement_patch(json_object *pod, const struct placement_spec *spec);
-/* Why the API server refused it: one line. Returns a negative errno. */
+/* Why the API server refused it: one line. Returns a negative errno; -EEXIST: the pod has an agent
+ * of that name, -EAGAIN: to be asked again. */
 int placement_refusal(
 	json_object *pod, int status, json_object *body, const struct err *why, struct err *err);
 /* Why a placed agent does not start. 0: it still may. */

@@ -73,9 +73,9 @@ int placement_refusal(
 		/* What a policy denies has this status unless the policy says otherwise. */
 		if (strstr(message, "denied request"))
 			return forbidden(pod, message, err);
-		/* Its name is taken by one that another manager has placed a moment ago. */
+		/* By a request that got no answer, or by another manager a moment ago. */
 		if (strstr(message, "existing ephemeral containers"))
-			return err_set(err, -EAGAIN, ERR_CONFLICT,
+			return err_set(err, -EEXIST, ERR_CONFLICT,
 				"pod %s has an agent of that name by now", pod_name(pod));
 		return err_set(err, -EINVAL, ERR_UNSUPPORTED,
 			"the cluster does not accept the agent in pod %s: %.*s", pod_name(pod),

@@ -40,3 +40,8 @@ def without_a_past(cluster, name=NAME, namespace=NAMESPACE):
     if crashed:
         roll_out(cluster, name, namespace)
     return crashed
+
+
+def logs(cluster):
+    """What the manager that runs has said."""
+    return cluster.kubectl("-n", NAMESPACE, "logs", NAME)

@@ -172,34 +172,6 @@ static void test_comes_back_first(void **state)
 	rig_free(rig);
 }
 
-static void test_newer_agent_wins(void **state)
-{
-	struct rig *rig = rig_new();
-	struct scripted older, newer;
-	json_object *line;
-
-	(void)state;
-	scripted_hello(&older, rig);
-	scripted_join(&newer, rig);
-	say(&newer, "{\"type\":\"hello\",\"name\":\"telepresence-agent-2\",\"container\":\"web\"}");
-	run_until(rig->tunnel, &rig->connected, 2);
-	line = heard(&older, 0);
-	assert_string_equal(json_text(line, "type"), "exit");
-	json_object_put(line);
-	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
-	line = heard(&newer, 0);
-	assert_string_equal(json_text(line, "type"), "config");
-	json_object_put(line);
-	/* One that does not go is closed. */
-	rig->agents->conns->close_ms = 1;
-	run_until(rig->tunnel, &older.closed, 1);
-	assert_int_equal(older.line_count, 1);
-	assert_int_equal(rig->lost, 0);
-	scripted_done(&older);
-	scripted_done(&newer);
-	rig_free(rig);
-}
-
 static void on_env(void *user, json_object *env)
 {
 	struct rig *rig = user;
@@ -365,7 +337,6 @@ int main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_comes_back),
 		cmocka_unit_test(test_comes_back_first),
-		cmocka_unit_test(test_newer_agent_wins),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_removed),

@@ -103,7 +103,7 @@ static void test_refusals(void **state UNUSED)
 		{422,
 			"{\"message\":\"spec.ephemeralContainers: Forbidden: existing ephemeral "
 			"containers \\\"telepresence-agent-2\\\" may not be changed\"}",
-			-EAGAIN, "of that name by now"},
+			-EEXIST, "of that name by now"},
 		{422,
 			"{\"message\":\"pods is forbidden: ValidatingAdmissionPolicy 'p' with "
 			"binding 'p' denied request: not here\"}",

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one agent of a pod: when the answer to its placing is lost, and when something else has its rules."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from agents import specs_of
+from conftest import run, wait_for
+from kills import World, kill
+from localcluster import plan
+from managers import logs
+from nets import pids_of
+from shop import shop as open_shop
+
+# Without a word of its kubelet an agent that is lost is placed anew after two seconds.
+LOST = 3.5
+# What is written of a pod at least.
+A_POD = 2000
+
+
+@pytest.fixture(scope="module")
+def shop(cluster):
+    with open_shop(cluster, "seats") as made:
+        yield made
+
+
+def unread(world):
+    """What etcd has been sent and has not read, in bytes."""
+    rows = run(["nsenter", f"--net={world.node_net}", "ss", "-tnH", "sport = :2379"]).stdout.splitlines()
+    return sum(int(row.split()[1]) for row in rows)
+
+
+@contextlib.contextmanager
+def unwritten(world):
+    """What is asked to be written is written when the block ends; the kubelets ask for nothing."""
+    nodes = plan.get(world.cluster.name).nodes
+    pids = [world.component("etcd"), *(int((node.dir / "pids/kubelet").read_text()) for node in nodes)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_an_agent_whose_placing_is_not_answered_is_the_only_one(connected, cluster, shop):
+    """The API server dies between doing it and saying so: the manager asks for the same agent again."""
+    world = World(cluster)
+    load, control = shop.loads()
+    with shop.laptop_serves(), load, control:
+        connected.telepresence("intercept", "shop", *shop.args)
+        load.wait_answered_by("laptop", 10)
+        pod = shop.pods[0]
+        with unwritten(world):
+            before = unread(world)
+            death = kill("agent", pids_of(pod["metadata"]["uid"], "/traffic-agent")[0])
+            wait_for("the placing", lambda: time.monotonic() > death.dead + LOST, 10)
+            assert unread(world) > before + A_POD
+            assert kill("kube-apiserver", world.component("kube-apiserver"))
+        load.wait_answered_by("laptop", 60)
+    assert "asked for without an answer" in logs(cluster)
+    (now,) = [one for one in cluster.pods(shop.namespace, "shop") if one["metadata"]["uid"] == pod["metadata"]["uid"]]
+    assert [one["name"] for one in specs_of(now)] == ["telepresence-agent-1", "telepresence-agent-2"]
+    assert len(shop.agents()) == len(shop.pods)
+    connected.telepresence("leave", "shop")
+
+
+@contextlib.contextmanager
+def table(pid):
+    """Somebody else's table of the agent's name in a pod, until the block ends."""
+    argv = ["nsenter", "-t", str(pid), "-n", "nft", "-i"]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        process.stdin.write("add table inet telepresence { flags owner; }\n")
+        process.stdin.flush()
+        shown = ["nsenter", "-t", pid, "-n", "nft", "list", "tables"]
+        wait_for("a table", lambda: "inet telepresence" in run(shown).stdout, 5)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+
+
+def test_an_agent_waits_for_the_rules_of_another(connected, shop):
+    """Two agents in one pod for a moment: the kernel gives the rules to one of them."""
+    pod = shop.pods[0]
+    load, control = shop.loads(pod["status"]["podIP"], 8080)
+    with shop.laptop_serves(), load, control:
+        with table(pids_of(pod["metadata"]["uid"], "sleep")[0]):
+            process = connected.popen("telepresence", "intercept", "shop", *shop.args, stderr=subprocess.PIPE)
+            with process.stderr:
+                wait_for("the other pods", lambda: "2 of 3" in process.stderr.readline(), 20)
+                assert process.poll() is None
+        assert process.wait(10) == 0
+        load.wait_answered_by("laptop", 10)
+    connected.telepresence("leave", "shop")

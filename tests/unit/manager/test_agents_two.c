@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two agents in one pod: which of them stays. */
+#include "manager/scripted_agent.h"
+
+#define HELLO_AS(number) \
+	"{\"type\":\"hello\",\"name\":\"telepresence-agent-" number "\",\"container\":\"web\"}"
+#define SECOND HELLO_AS("2")
+#define THIRD  HELLO_AS("3")
+#define STATE(generation, ok) \
+	"{\"type\":\"state\",\"generation\":" generation ",\"ok\":" ok ",\"message\":\"\"}"
+
+static void test_newer_agent_wins(void **state)
+{
+	struct rig *rig = rig_new();
+	struct scripted older, newer;
+	json_object *line;
+
+	(void)state;
+	scripted_hello(&older, rig);
+	scripted_join(&newer, rig);
+	say(&newer, SECOND);
+	run_until(rig->tunnel, &rig->connected, 2);
+	line = heard(&older, 0);
+	assert_string_equal(json_text(line, "type"), "exit");
+	json_object_put(line);
+	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
+	line = heard(&newer, 0);
+	assert_string_equal(json_text(line, "type"), "config");
+	json_object_put(line);
+	/* One that does not go is closed. */
+	rig->agents->conns->close_ms = 1;
+	run_until(rig->tunnel, &older.closed, 1);
+	assert_int_equal(older.line_count, 1);
+	assert_int_equal(rig->lost, 0);
+	scripted_done(&older);
+	scripted_done(&newer);
+	rig_free(rig);
+}
+
+/* The rules are with the older one, and the connections: the newer one is not needed. */
+static void test_agent_with_rules_stays(void **state)
+{
+	struct rig *rig = rig_new();
+	struct scripted older, newer;
+	json_object *line;
+
+	(void)state;
+	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
+	scripted_hello(&older, rig);
+	json_object_put(heard(&older, 0));
+	say(&older, STATE("1", "true"));
+	run_until(rig->tunnel, &rig->states, 1);
+	scripted_join(&newer, rig);
+	say(&newer, SECOND);
+	line = heard(&newer, 0);
+	assert_string_equal(json_text(line, "type"), "exit");
+	json_object_put(line);
+	assert_int_equal(rig->connected, 1);
+	assert_int_equal(older.line_count, 1);
+	/* What it says before it goes is nobody's state, and its end is no loss. */
+	say(&newer, STATE("1", "false"));
+	agent_link_free(TAKE_PTR(newer.link));
+	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
+	json_object_put(heard(&older, 1));
+	assert_true(agents_connected(rig->agents, POD_UID));
+	assert_int_equal(rig->states, 1);
+	assert_int_equal(rig->lost, 0);
+	/* Without rules it is one that has lost them, or waits for them: the newest counts. */
+	say(&older, STATE("2", "false"));
+	run_until(rig->tunnel, &rig->states, 2);
+	scripted_done(&newer);
+	scripted_join(&newer, rig);
+	say(&newer, THIRD);
+	line = heard(&older, 2);
+	assert_string_equal(json_text(line, "type"), "exit");
+	json_object_put(line);
+	assert_string_equal(rig->last_connected, POD_UID " telepresence-agent-3 web");
+	scripted_done(&older);
+	scripted_done(&newer);
+	rig_free(rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_newer_agent_wins),
+		cmocka_unit_test(test_agent_with_rules_stays),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
