@@ -6,7 +6,9 @@ import os
 import pathlib
 import re
 import select
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -55,6 +57,40 @@ def test_an_agent_that_dies_while_the_api_server_is_dead_comes_back(connected, c
         control.stop()
     assert not wrong(load.requests, control.requests, dead, [])
     connected.telepresence("leave", "shop")
+
+
+def test_connecting_while_the_former_connection_ends_waits_for_it(connected, cluster):
+    """The user daemon ends with the root daemon, for which it has its time while the API server is silent."""
+    world = World(cluster)
+    former = connected.daemons()
+    silent = world.component("kube-apiserver")
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        assert kill("rootd", former["rootd"])
+        process = world.telepresence("connect")
+        said = wait_for("a word of it", lambda: "former connection" in (line := process.stderr.readline()) and line, 10)
+        print(said)
+    finally:
+        os.kill(silent, signal.SIGCONT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert connected.status()["user_daemon"]["status"] == "Connected"
+    assert not set(former.values()) & set(connected.daemons().values())
+
+
+@pytest.mark.parametrize("words", [("quit",), ("quit", "-s")])
+def test_connecting_while_quit_is_under_way(connected, cluster, words):
+    """At whatever moment of it: then there is a connection."""
+    world = World(cluster)
+    for pause in (0, 0.02, 0.1):
+        quitting = world.telepresence(*words)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            quitting.wait(pause)
+        code, _, err = world.command("connect")
+        quitting.communicate(timeout=60)
+        assert code == 0, err
+        assert world.command("connect")[0] == 0
+        assert connected.status()["user_daemon"]["status"] == "Connected"
 
 
 def sessions(cluster):

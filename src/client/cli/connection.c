@@ -12,6 +12,9 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
+/* Of connections that are just ending there is one; more were ended by other commands meanwhile. */
+#define OPEN_TRIES 5
+
 static json_object *environment(void)
 {
 	json_object *env = json_object_new_object();
@@ -59,16 +62,15 @@ static int check_kubeconfig(const struct cli *cli, struct err *err)
 	return kube_config_load(&overrides, &config, err);
 }
 
-int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
+/* The daemons as they are now, those that do not run started. */
+static int open_once(struct cli *cli, json_object **ret_result, struct err *err)
 {
 	json_object *status = NULL, *request;
 	bool has_root;
-	int r = check_kubeconfig(cli, err);
+	int r = connection_need_userd(cli, &status, err);
 
-	if (r == 0)
-		r = connection_need_userd(cli, &status, err);
 	if (r < 0)
-		return r;
+		return r == -ECONNRESET ? -ERESTART : r;
 	has_root = json_get_bool(json_get(status, "root_daemon", json_type_object), "running");
 	json_object_put(status);
 	if (!has_root)
@@ -77,7 +79,23 @@ int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
 		return r;
 	request = daemon_request("connect");
 	connection_put_args(cli, request);
-	return daemon_call(cli, request, DAEMON_WORK_MS, ret_result, err);
+	return daemon_connect(cli, request, ret_result, err);
+}
+
+int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
+{
+	int r = check_kubeconfig(cli, err);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		*err = (struct err)ERR_INIT;
+		cli->hint[0] = '\0';
+		r = open_once(cli, ret_result, err);
+		if (r != -ERESTART)
+			break;
+	}
+	return r;
 }
 
 bool connection_is_open(struct cli *cli)

@@ -55,14 +55,14 @@ static int send_request(int fd, json_object *request, struct err *err)
 		if (n >= 0)
 			buf_consume(&out, (size_t)n);
 		else if (errno != EINTR)
-			r = -errno;
+			r = errno == EPIPE ? -ECONNRESET : -errno;
 	}
 	buf_done(&out);
 	return r < 0 ? err_set_errno(err, r, "sending to the user daemon") : 0;
 }
 
-/* One more piece of the answer. */
-static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
+/* One more piece of the answer. `heard`: it is not the first one. */
+static int receive(int fd, struct buf *in, bool heard, int timeout_ms, struct err *err)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	uint8_t chunk[READ_BYTES];
@@ -76,7 +76,7 @@ static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n <= 0)
-		return err_set(err, -EPIPE, ERR_UNREACHABLE,
+		return err_set(err, heard ? -EPIPE : -ECONNRESET, ERR_UNREACHABLE,
 			"the user daemon has ended (see ~/.cache/telepresence/userd.log)");
 	return buf_append(in, chunk, (size_t)n);
 }
@@ -109,6 +109,7 @@ static int take_frame(
 int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
 {
 	struct buf in;
+	bool heard = false;
 	int r = 0;
 
 	buf_init(&in, USERD_FRAME_BYTES);
@@ -117,8 +118,9 @@ int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result
 
 		r = userd_get_frame(&in, &frame);
 		if (r == 0) {
-			r = receive(fd, &in, timeout_ms, err);
+			r = receive(fd, &in, heard, timeout_ms, err);
 		} else if (r > 0) {
+			heard = true;
 			r = take_frame(cli, frame, ret_result, err);
 			json_object_put(frame);
 		} else {
@@ -148,30 +150,49 @@ int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_obje
 	return fd < 0 ? fd : daemon_end(cli, fd, timeout_ms, ret_result, err);
 }
 
+/* The daemon's process; -1: cannot be had. */
+static int open_process(int fd)
+{
+	struct ucred cred = {.pid = 0};
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, cred.pid, 0);
+}
+
 static void wait_for_exit(int pidfd)
 {
 	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
 
-	(void)poll(&wait, 1, DAEMON_ANSWER_MS);
+	if (pidfd >= 0)
+		(void)poll(&wait, 1, DAEMON_ANSWER_MS);
+}
+
+int daemon_connect(struct cli *cli, json_object *request, json_object **ret_result, struct err *err)
+{
+	auto_close int fd = daemon_begin(request, err);
+	auto_close int pidfd = fd < 0 ? -1 : open_process(fd);
+	int r = fd < 0 ? fd : daemon_end(cli, fd, DAEMON_WORK_MS, ret_result, err);
+
+	if (r == -ESHUTDOWN || r == -ECONNRESET)
+		wait_for_exit(pidfd);
+	return r == -ESHUTDOWN || r == -ECONNRESET || r == -ECONNREFUSED ? -ERESTART : r;
 }
 
 int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
 {
 	auto_close int fd = open_socket(err);
 	json_object *request = daemon_request("stop");
-	struct ucred cred = {.pid = 0};
-	socklen_t len = sizeof(cred);
-	auto_close int pidfd = -1;
+	auto_close int pidfd = fd < 0 ? -1 : open_process(fd);
 	int r = fd;
 
-	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid > 0)
-		pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
 	if (fd >= 0)
 		r = send_request(fd, request, err);
 	json_object_put(request);
 	if (r >= 0)
 		r = daemon_end(cli, fd, DAEMON_ANSWER_MS, ret_result, err);
-	if (r == 0 && pidfd >= 0)
+	if (r == 0)
 		wait_for_exit(pidfd);
 	return r;
 }

@@ -20,7 +20,8 @@ struct err;
 json_object *daemon_request(const char *name);
 /*
  * Sends the request (taken) and waits for the result, which is the caller's; progress lines go to
- * cli_say(). -ECONNREFUSED: no user daemon runs. The daemon's error and hint are passed on.
+ * cli_say(). -ECONNREFUSED: no user daemon runs; -ECONNRESET: it ended without a word. The
+ * daemon's error and hint are passed on.
  */
 NODISCARD int daemon_call(struct cli *cli, json_object *request, int timeout_ms,
 	json_object **ret_result, struct err *err);
@@ -29,6 +30,10 @@ NODISCARD int daemon_call(struct cli *cli, json_object *request, int timeout_ms,
 NODISCARD int daemon_begin(json_object *request, struct err *err);
 NODISCARD int daemon_end(
 	struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err);
+/* As daemon_call() for a connection. -ERESTART: the daemon was ending the former one, perhaps with
+ * itself, which is over now, and whatever else was looked at before is to be looked at again. */
+NODISCARD int daemon_connect(
+	struct cli *cli, json_object *request, json_object **ret_result, struct err *err);
 /* As daemon_call(), and then waits until the daemon's process has ended. */
 NODISCARD int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err);
 

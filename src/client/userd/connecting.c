@@ -87,6 +87,17 @@ void userd_tell_failure(struct userd *userd)
 	userd->connecting.count = 0;
 }
 
+void userd_tell_late(struct userd *userd)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, userd->stopping ? -ESHUTDOWN : -ERESTART, ERR_CONFLICT,
+		"telepresence was just disconnecting");
+	for (size_t i = 0; i < userd->late.count; i++)
+		userd_peer_failed(userd->late.peers[i], &err, "try again");
+	userd->late.count = 0;
+}
+
 static void end_session(struct userd *userd)
 {
 	userd_waits_end(userd);
@@ -200,6 +211,16 @@ static int join(struct userd *userd, struct userd_peer *peer, const struct conne
 				 "too many commands wait for the connection");
 }
 
+/* The daemons that the command has found or started are on their way out: it looks again. */
+static int begin_again(struct userd *userd, struct userd_peer *peer, struct err *err)
+{
+	if (!peer_list_add(&userd->late, peer))
+		return err_set(err, -EBUSY, ERR_CONFLICT,
+			"too many commands wait for the end of the former connection");
+	userd_peer_progress(peer, "Waiting until the former connection has ended");
+	return 0;
+}
+
 void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *request)
 {
 	struct connect_args args = {0};
@@ -211,8 +232,10 @@ void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *re
 		return;
 	}
 	/* While there is a session its plugins have the environment it was made with. */
-	if (userd->stopping || userd->ending || userd->quitting.count || userd->uninstall.peer) {
-		r = err_set(&err, -EBUSY, ERR_CONFLICT, "telepresence is just disconnecting");
+	if (userd->uninstall.peer) {
+		r = err_set(&err, -EBUSY, ERR_CONFLICT, "telepresence is just being uninstalled");
+	} else if (userd->stopping || userd->ending || userd->quitting.count) {
+		r = begin_again(userd, peer, &err);
 	} else if (userd->session) {
 		r = join(userd, peer, &args, json_get(request, "env", json_type_object), &err);
 	} else {

@@ -118,6 +118,7 @@ void userd_disconnected(void *user)
 	for (size_t i = 0; i < userd->quitting.count; i++)
 		userd_peer_done(userd->quitting.peers[i], quit_result(true));
 	userd->quitting.count = 0;
+	userd_tell_late(userd);
 	if (userd->stopping) {
 		uv_stop(&userd->loop);
 		return;
@@ -175,9 +176,11 @@ void userd_peer_gone(void *user, struct userd_peer *peer)
 	struct userd *userd = user;
 
 	(void)peer_list_remove(&userd->quitting, peer);
+	(void)peer_list_remove(&userd->late, peer);
 	if (peer_list_remove(&userd->connecting, peer) && userd->connecting.count == 0 &&
 		userd->session) {
 		log_info("connect cancelled", "reason=%s", "the command hung up");
+		userd->ending = true;
 		session_stop(userd->session);
 	}
 	if (userd->uninstall.peer == peer)

@@ -39,10 +39,11 @@ struct userd {
 	struct root_link *root;
 	struct session *session;
 	struct peer_list connecting, quitting;
+	struct peer_list late; /* want to connect, and begin again when all is down */
 	struct uninstall uninstall;
 	struct userd_wait *waits;
 	bool stopping; /* ends when the session is down */
-	bool ending; /* the session is down, the root daemon not yet */
+	bool ending; /* there is something left to be taken down, and nobody who still wants it */
 	/* What `connecting` is told once everything is down: a next try finds a clean slate. */
 	struct err failure;
 	char hint[USERD_HINT_BYTES];
@@ -62,6 +63,8 @@ void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *re
 void userd_drop_root(struct userd *userd);
 /* Tells `connecting` why there is no connection. */
 void userd_tell_failure(struct userd *userd);
+/* Tells `late` that all is down: -ESHUTDOWN, with this process soon; or -ERESTART. */
+void userd_tell_late(struct userd *userd);
 void userd_apply_env(json_object *env);
 
 /* uninstall.c */
