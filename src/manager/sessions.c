@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/sessions.h"
+#include "manager/sessions_impl.h"
 
 #include <errno.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "cluster/client.h"
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
-#include "manager/session.h"
-#include "tunnel/server.h"
 
 #define API_VERSION "telepresence.io/v1alpha1"
 #define PLURAL      "sessions"
@@ -21,21 +18,7 @@
 /* A write that the API server refused is tried again after this long. */
 #define RETRY_MS 10000
 
-struct sessions {
-	uv_loop_t *loop;
-	struct kube_client *client;
-	struct kube_watch *watch;
-	char *namespace;
-	struct session *table; /* by uid; owns */
-	struct peer *peers; /* owns */
-	uv_timer_t sweep;
-	unsigned int ttl_max_s;
-	bool synced;
-	void (*on_change)(void *user, const char *uid); /* or NULL */
-	void *change_user;
-};
-
-static struct session *find(const struct sessions *sessions, const char *uid)
+struct session *sessions_find(const struct sessions *sessions, const char *uid)
 {
 	struct session *session = NULL;
 
@@ -43,18 +26,16 @@ static struct session *find(const struct sessions *sessions, const char *uid)
 	return session;
 }
 
-static uint64_t now_ms(const struct sessions *sessions)
+uint64_t sessions_now_ms(const struct sessions *sessions)
 {
 	return uv_now(sessions->loop);
 }
 
-static void changed(const struct sessions *sessions, const char *uid)
+void sessions_changed(const struct sessions *sessions, const char *uid)
 {
 	if (sessions->on_change)
 		sessions->on_change(sessions->change_user, uid);
 }
-
-static void write_status(struct session *session);
 
 /* Whoever wrote the object since has the newer truth, and a 404 means that it is gone: the watch
  * brings both. Everything else is said once here and tried again later. */
@@ -62,7 +43,7 @@ static void on_written(
 	void *user, int r, int status, json_object *body UNUSED, const struct err *err)
 {
 	struct session *session = user;
-	uint64_t now = now_ms(session->table);
+	uint64_t now = sessions_now_ms(session->table);
 
 	session->write = NULL;
 	if (r < 0 && r != -ENOENT && r != -EAGAIN) {
@@ -70,7 +51,7 @@ static void on_written(
 			status, err->msg);
 		session->patch_due_ms = MIN(session->patch_due_ms, now + RETRY_MS);
 	} else if (session_patch_due(session, now)) {
-		write_status(session);
+		sessions_write_status(session);
 	}
 }
 
@@ -87,13 +68,13 @@ static void send_request(struct session *session, const char *method, const char
 }
 
 /* One write at a time: two in flight could arrive in either order. */
-static void write_status(struct session *session)
+void sessions_write_status(struct session *session)
 {
 	auto_free char *patch = NULL;
 
 	if (session->write || session->ending)
 		return;
-	patch = session_patch(session, now_ms(session->table), time(NULL));
+	patch = session_patch(session, sessions_now_ms(session->table), time(NULL));
 	send_request(session, "PATCH", "/status", "application/merge-patch+json", patch);
 }
 
@@ -107,7 +88,7 @@ static void expire(struct session *session)
 
 	log_info("session expired", "name=%s owner=%s ttl_s=%u", session->name, session->owner,
 		session->ttl_s);
-	session->expires_ms = now_ms(session->table) + RETRY_MS;
+	session->expires_ms = sessions_now_ms(session->table) + RETRY_MS;
 	send_request(session, "DELETE", "", NULL, options);
 }
 
@@ -116,11 +97,12 @@ static void on_sweep(uv_timer_t *timer)
 	struct sessions *sessions = timer->data;
 	struct session *session = NULL, *next = NULL;
 
+	sessions_listen(sessions, SWEEP_MS);
 	HASH_ITER (hh, sessions->table, session, next) {
-		if (session_expired(session, now_ms(sessions)))
+		if (session_expired(session, sessions_now_ms(sessions)))
 			expire(session);
-		else if (session_patch_due(session, now_ms(sessions)))
-			write_status(session);
+		else if (session_patch_due(session, sessions_now_ms(sessions)))
+			sessions_write_status(session);
 	}
 	if (!sessions->table)
 		(void)uv_timer_stop(timer);
@@ -130,16 +112,6 @@ static void arm(struct sessions *sessions)
 {
 	if (sessions->synced && sessions->table && !uv_is_active((uv_handle_t *)&sessions->sweep))
 		(void)uv_timer_start(&sessions->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
-}
-
-static void close_peers_of(struct sessions *sessions, const char *uid, const char *reason)
-{
-	struct peer *peer = NULL, *next = NULL;
-
-	DL_FOREACH_SAFE (sessions->peers, peer, next) {
-		if (strcmp(peer->session_uid, uid) == 0)
-			tunnel_peer_close(peer->tunnel, reason);
-	}
 }
 
 static void remove_session(struct sessions *sessions, struct session *session)
@@ -152,41 +124,41 @@ static void remove_session(struct sessions *sessions, struct session *session)
 
 static void on_deleted(struct sessions *sessions, const char *uid)
 {
-	struct session *session = find(sessions, uid);
+	struct session *session = sessions_find(sessions, uid);
 
 	if (!session)
 		return;
 	log_info("session ended", "name=%s owner=%s", session->name, session->owner);
 	remove_session(sessions, session);
-	close_peers_of(sessions, uid, "the session was deleted");
-	changed(sessions, uid);
+	sessions_close(sessions, uid, "the session was deleted");
+	sessions_changed(sessions, uid);
 }
 
 static void on_seen(struct sessions *sessions, const char *uid, json_object *object)
 {
-	struct session *session = find(sessions, uid);
+	struct session *session = sessions_find(sessions, uid);
 	bool is_new = !session, was_ending = session && session->ending;
 	struct err err = ERR_INIT;
 
 	if (session) {
-		session_update(session, object, now_ms(sessions), time(NULL));
+		session_update(session, object, sessions_now_ms(sessions), time(NULL));
 	} else {
-		if (session_parse(object, sessions->synced, now_ms(sessions), time(NULL), &session,
+		if (session_parse(object, sessions->synced, sessions_now_ms(sessions), time(NULL), &session,
 			    &err) < 0) {
 			log_warn("session ignored", "error=%s", err.msg);
 			return;
 		}
-		session_limit_ttl(session, sessions->ttl_max_s, now_ms(sessions));
+		session_limit_ttl(session, sessions->ttl_max_s, sessions_now_ms(sessions));
 		session->table = sessions;
 		HASH_ADD_STR(sessions->table, uid, session);
 		log_info("session found", "name=%s owner=%s", session->name, session->owner);
 	}
 	/* A finalizer may keep the object for long; its tunnel ends with the request to delete. */
 	if (session->ending)
-		close_peers_of(sessions, uid, "the session was deleted");
+		sessions_close(sessions, uid, "the session was deleted");
 	arm(sessions);
 	if (is_new || session->ending != was_ending)
-		changed(sessions, uid);
+		sessions_changed(sessions, uid);
 }
 
 static void on_event(void *user, enum kube_event event, json_object *object)
@@ -269,7 +241,7 @@ bool sessions_synced(const struct sessions *sessions)
 
 const char *sessions_owner(const struct sessions *sessions, const char *uid)
 {
-	const struct session *session = find(sessions, uid);
+	const struct session *session = sessions_find(sessions, uid);
 
 	return session && !session->ending ? session->owner : NULL;
 }
@@ -281,93 +253,12 @@ void sessions_observe(
 	sessions->change_user = user;
 }
 
-/* The carrier that was heard last is the likeliest to be alive: a client that came back by another
- * network has left a dead one behind. */
-struct h2_session *sessions_reverse(const struct sessions *sessions, const char *uid)
-{
-	const struct session *session = find(sessions, uid);
-	struct h2_session *best = NULL;
-	uint64_t best_ms = 0, heard_ms;
-	struct peer *peer = NULL;
-
-	if (!session || session->ending)
-		return NULL;
-	DL_FOREACH (sessions->peers, peer) {
-		if (!tunnel_peer_h2(peer->tunnel) || strcmp(peer->session_uid, uid) != 0)
-			continue;
-		heard_ms = tunnel_peer_heard_ms(peer->tunnel);
-		if (heard_ms <= session->silent_ms && session->silent_ms > 0)
-			continue;
-		if (!best || heard_ms >= best_ms) {
-			best = tunnel_peer_h2(peer->tunnel);
-			best_ms = heard_ms;
-		}
-	}
-	return best;
-}
-
-void sessions_silent(struct sessions *sessions, const char *uid, uint64_t since_ms)
-{
-	struct session *session = find(sessions, uid);
-
-	if (session)
-		session->silent_ms = MAX(session->silent_ms, since_ms);
-}
-
 int sessions_lookup(void *user, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES])
 {
-	const struct session *session = find(user, uid);
+	const struct session *session = sessions_find(user, uid);
 
 	if (!session || session->ending)
 		return -ENOENT;
 	memcpy(ret_public, session->public_key, SESSION_KEY_BYTES);
 	return 0;
-}
-
-struct peer *sessions_join(struct sessions *sessions, struct tunnel_peer *tunnel)
-{
-	struct session *session = find(sessions, tunnel_peer_session_uid(tunnel));
-	struct peer *peer;
-
-	if (!session || session->ending)
-		return NULL;
-	peer = XNEW(struct peer);
-	peer->tunnel = tunnel;
-	peer->session_uid = xstrdup(session->uid);
-	DL_APPEND(sessions->peers, peer);
-	session_peer_joined(session, now_ms(sessions), time(NULL));
-	log_info("peer joined", "session=%s owner=%s carriers=%u", session->name, session->owner,
-		session->peers);
-	write_status(session);
-	changed(sessions, session->uid);
-	return peer;
-}
-
-void sessions_leave(struct sessions *sessions, struct peer *peer)
-{
-	struct session *session = find(sessions, peer->session_uid);
-
-	if (session) {
-		session_peer_left(session, now_ms(sessions), time(NULL));
-		log_info("peer left", "session=%s owner=%s carriers=%u", session->name,
-			session->owner, session->peers);
-		write_status(session);
-	}
-	DL_DELETE(sessions->peers, peer);
-	if (session)
-		changed(sessions, session->uid);
-	free(peer->session_uid);
-	free(peer);
-}
-
-unsigned int sessions_close_all(struct sessions *sessions, const char *reason)
-{
-	struct peer *peer = NULL, *next = NULL;
-	unsigned int count = 0;
-
-	DL_FOREACH_SAFE (sessions->peers, peer, next) {
-		tunnel_peer_close(peer->tunnel, reason);
-		count++;
-	}
-	return count;
 }

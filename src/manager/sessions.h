@@ -10,6 +10,7 @@
 #define MANAGER_SESSIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "core/attr.h"
@@ -24,10 +25,15 @@ struct tunnel_peer;
 struct peer {
 	struct tunnel_peer *tunnel;
 	char *session_uid;
+	uint64_t silent_ms; /* when it was last heard, while it does not count as there; else 0 */
 	unsigned int dials; /* in flight, see dial.h */
 	unsigned int associations; /* open, see datagram.h */
 	struct peer *prev, *next;
 };
+
+/* A carrier that nothing was heard of for so long does not count until it is heard again; streams
+ * on it go on. With the sweep of every second, before LIMIT_CARRIER_SILENCE_MS are over. */
+#define SESSIONS_SILENCE_MS 4000
 
 struct sessions *sessions_new(uv_loop_t *loop, struct kube_client *client, const char *namespace);
 /* None is kept for longer without a tunnel, whatever it asks for. Before the loop runs. */

@@ -6,7 +6,7 @@
 
 #include "cluster/client.h"
 #include "cluster/fake_api.h"
-#include "manager/sessions.h"
+#include "manager/sessions_impl.h"
 
 #define SECOND_UID "22222222-2222-3333-4444-555555555555"
 
@@ -224,6 +224,51 @@ static void test_silence(void **state)
 	rig_free(rig);
 }
 
+static void later(struct rig *rig, uint64_t ms)
+{
+	rig->tunnel->loop.time += ms;
+	sessions_listen(rig->sessions, 1000);
+}
+
+/* One that nothing is heard of does not count, nor is it asked, until it is heard. */
+static void test_silent_carrier(void **state)
+{
+	static const struct h2_stream_events events = {.on_close = on_answered};
+	const struct h2_head head = {.method = "CONNECT", .authority = "10.0.0.1:80"};
+	struct rig *rig = rig_new();
+	struct peer *peer = join(rig, true);
+	struct h2_session *carrier = sessions_reverse(rig->sessions, SESSION_UID);
+	const struct session *session = sessions_find(rig->sessions, SESSION_UID);
+	struct h2_stream *stream;
+
+	(void)state;
+	/* Here it was the manager that stood still. */
+	later(rig, 60000);
+	for (int seconds = 0; seconds < SESSIONS_SILENCE_MS / 1000; seconds++) {
+		assert_int_equal(session->peers, 1);
+		assert_ptr_equal(sessions_reverse(rig->sessions, SESSION_UID), carrier);
+		later(rig, 1000);
+	}
+	assert_int_equal(session->peers, 0);
+	assert_int_equal(session->expires_ms, uv_now(&rig->tunnel->loop) + 900000);
+	assert_null(sessions_reverse(rig->sessions, SESSION_UID));
+	for (int asked = 1; !sessions_reverse(rig->sessions, SESSION_UID); asked++) {
+		assert_int_equal(h2_request(carrier, &head, &events, rig, &stream), 0);
+		run_until(rig->tunnel, &rig->answered, asked);
+		assert_true(asked < 1000);
+	}
+	sessions_listen(rig->sessions, 1000);
+	assert_int_equal(session->peers, 1);
+	/* The loop's own time is that of the machine again. */
+	rig->sessions->awake_ms = 0;
+	for (int seconds = 0; seconds <= SESSIONS_SILENCE_MS / 1000; seconds++)
+		later(rig, 1000);
+	assert_int_equal(session->peers, 0);
+	leave(rig, peer);
+	assert_int_equal(session->peers, 0);
+	rig_free(rig);
+}
+
 static void test_deleted_with_carrier(void **state)
 {
 	struct rig *rig = rig_new();
@@ -245,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_owner_and_end),
 		cmocka_unit_test(test_reversed_carriers),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_silent_carrier),
 		cmocka_unit_test(test_deleted_with_carrier),
 	};
 
