@@ -70,6 +70,16 @@ static void add_reverse(struct list *list, const struct ip_prefix *prefix)
 	add(list, false, name);
 }
 
+static void add_search(struct list *list, const struct dns_routing *routing, const char *namespace)
+{
+	auto_free char *name = NULL;
+
+	if (!namespace || !*namespace)
+		return;
+	name = xasprintf("%s.svc.%s", namespace, routing->cluster_domain);
+	add(list, true, name);
+}
+
 /* A namespace that has the name of a public domain, whose names the rules leave alone. */
 static bool is_excluded(const struct dns_settings *settings, const char *namespace)
 {
@@ -83,12 +93,10 @@ size_t dns_routing_domains(const struct dns_routing *routing, char *out, size_t 
 {
 	const struct dns_settings *settings = routing->settings;
 	struct list list = {.out = out, .bytes = bytes, .names = names};
-	auto_free char *search = NULL;
 
-	if (routing->namespace && *routing->namespace) {
-		search = xasprintf("%s.svc.%s", routing->namespace, routing->cluster_domain);
-		add(&list, true, search);
-	}
+	add_search(&list, routing, routing->namespace);
+	for (size_t i = 0; i < routing->further_count; i++)
+		add_search(&list, routing, routing->further[i]);
 	add(&list, false, routing->cluster_domain);
 	add(&list, false, "svc");
 	for (size_t i = 0; settings->include_suffixes && settings->include_suffixes[i]; i++)

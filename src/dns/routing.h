@@ -18,6 +18,8 @@
 struct dns_routing {
 	const char *cluster_domain;
 	const char *namespace; /* where single labels are looked up */
+	const char *const *further; /* and then in these */
+	size_t further_count;
 	const char *const *namespaces;
 	size_t namespace_count;
 	const struct ip_prefix *subnets; /* whose reverse names the cluster has */

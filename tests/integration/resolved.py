@@ -42,14 +42,14 @@ class ResolvedLaptop(Laptop):
     def __init__(self, laptop, folder, nss=False):
         super().__init__(laptop.cluster)
         folder.mkdir(parents=True, exist_ok=True)
-        upstream = laptop.run("cat", "/etc/resolv.conf").stdout.split()[1]
+        self.upstream = laptop.run("cat", "/etc/resolv.conf").stdout.split()[1]
         hosts = "files resolve [!UNAVAIL=return] dns" if nss else "files dns"
         user = "systemd-resolve:x:64999:64999::/:/usr/sbin/nologin\n"
         files = {
             "passwd": pathlib.Path("/etc/passwd").read_text() + user,
             "resolv.conf": "nameserver 127.0.0.53\noptions edns0 trust-ad\n",
             "nsswitch.conf": f"passwd: files\ngroup: files\nhosts: {hosts}\n",
-            "resolved.conf": f"[Resolve]\nDNS={upstream}\nLLMNR=no\nMulticastDNS=no\n",
+            "resolved.conf": f"[Resolve]\nDNS={self.upstream}\nLLMNR=no\nMulticastDNS=no\n",
             "bus.conf": BUS,
         }
         for name, text in files.items():

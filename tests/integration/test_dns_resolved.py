@@ -100,3 +100,60 @@ def test_new_address_within_a_second(resolved, cluster):
             best_of(attempt, 1)
     finally:
         cluster.kubectl("-n", "demo", "delete", "service", "cached", "--ignore-not-found")
+
+
+def test_names_of_a_further_namespace(resolved, cluster):
+    """A single label is searched in the connection's namespace, and then in that of an intercept, for as long as it is there."""
+    resolved.connect("--namespace", "demo")
+    device = resolved.status()["root_daemon"]["device"]
+    told = ["demo.svc.cluster.local", "kube-system.svc.cluster.local"]
+    dns = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
+
+    def searched():
+        return [name for name in resolved.words("domain", device) if not name.startswith("~")]
+
+    def found():
+        return addresses(resolved, "kube-dns")
+
+    assert searched() == told[:1]
+    if resolved.nss:
+        assert found() == []
+    resolved.telepresence("intercept", "names", "--namespace", "kube-system", "--local-only")
+    wait_for("the namespace", lambda: searched() == told, 5)
+    if resolved.nss:
+        wait_for("its name", lambda: found() == [dns], 6)
+        assert addresses(resolved, "web") == [cluster.cluster_ip()]
+    resolved.telepresence("leave", "names")
+    wait_for("its end", lambda: searched() == told[:1], 5)
+    if resolved.nss:
+        wait_for("no name", lambda: found() == [], 6)
+
+
+def test_another_resolver_while_connected(resolved, cluster):
+    """resolv.conf names a nameserver directly from now on, and then the stub again: names are found all the time."""
+    before = resolved.run("nft", "list", "ruleset").stdout
+    public, path = addresses(resolved, "www.example.com"), resolved.folder / "resolv.conf"
+    stub, nameserver = path.read_text(), resolved.upstream
+    resolved.connect("--namespace", "demo")
+    ip = cluster.cluster_ip()
+    redirected = "systemd-resolved and redirect" if resolved.nss else "redirect"
+
+    def how():
+        return resolved.status()["root_daemon"]["dns"]["by"]
+
+    def names():
+        return addresses(resolved, "web.demo"), addresses(resolved, "www.example.com")
+
+    def asked_directly():
+        return resolved.run("dig", "+short", "+tries=1", "+time=2", f"@{nameserver}", "web.demo", check=False).stdout.split()
+
+    assert how() == "systemd-resolved" and names() == ([ip], public)
+    for _ in range(2):
+        path.write_text(f"nameserver {nameserver}\n")
+        wait_for("the redirect", lambda: asked_directly() == [ip], 5)
+        assert how() == redirected and names() == ([ip], public)
+        path.write_text(stub)
+        wait_for("the stub", lambda: how() == "systemd-resolved" and asked_directly() == [], 5)
+        assert names() == ([ip], public)
+    resolved.stop()
+    assert resolved.run("nft", "list", "ruleset").stdout == before

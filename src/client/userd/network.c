@@ -238,7 +238,7 @@ int network_update(struct network *network, const struct cluster_info *info, str
 	bool changed;
 	int r;
 
-	network_dns_follow(network);
+	network_dns_follow(network, info);
 	r = read_direct(network, err);
 	if (r == 0)
 		r = routes_read(&routes, err);

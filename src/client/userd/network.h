@@ -58,6 +58,7 @@ NODISCARD json_object *network_explain_name(const struct network *network, const
 /* DNS queries that came here, and those of the cluster's names: for the self-test's verdict. */
 void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed);
 /* Namespaces in which single labels are looked up that the connection's does not know. Copied. */
-void network_set_further(struct network *network, const char *const *namespaces, size_t count);
+void network_set_further(struct network *network, const struct cluster_info *info,
+	const char *const *namespaces, size_t count);
 
 #endif /* CLIENT_USERD_NETWORK_H */

@@ -67,6 +67,8 @@ static int tell_resolved(struct network *network, const struct cluster_info *inf
 	auto_free char *domains = xcalloc(1, LIMIT_ROOT_DOMAIN_BYTES);
 	const struct dns_routing routing = {.cluster_domain = info->domain,
 		.namespace = network->namespace,
+		.further = (const char *const *)network->further,
+		.further_count = network->further_count,
 		.namespaces = (const char *const *)info->namespaces,
 		.namespace_count = info->namespace_count,
 		.subnets = subnets,
@@ -181,20 +183,55 @@ static int redirect(struct network *network, struct err *err)
 	return r;
 }
 
+static void forget_resolved(struct network *network)
+{
+	struct err err = ERR_INIT;
+
+	if (network->domains && root_client_resolved(network->config.root, 0, NULL, 0, &err) < 0)
+		log_debug("systemd-resolved forgets with the device", "error=%s", err.msg);
+	free(TAKE_PTR(network->domains));
+	network->domain_bytes = 0;
+}
+
+static void end_redirect(struct network *network)
+{
+	struct err err = ERR_INIT;
+
+	if (network->redirected && root_client_dns(network->config.root, NULL, 0, 0, &err) < 0)
+		log_debug("the DNS redirect ends with the root daemon", "error=%s", err.msg);
+	network->redirected = false;
+}
+
+/* The new way first: names are found all the time. */
+static int direct_queries(
+	struct network *network, const struct cluster_info *info, struct err *err)
+{
+	bool by_resolved = open_by_resolved(network, info);
+	int r = 0;
+
+	if (!by_resolved || !network->servers.stub)
+		r = redirect(network, err);
+	else
+		end_redirect(network);
+	if (r == 0 && !by_resolved)
+		forget_resolved(network);
+	return r;
+}
+
 int network_dns_open(struct network *network, const struct cluster_info *info, struct err *err)
 {
 	int r;
 
 	network->doh = doh_new(network->config.uplink);
 	r = open_resolver(network, info, err);
-	if (r == 0 && (!open_by_resolved(network, info) || !network->servers.stub))
-		r = redirect(network, err);
+	if (r == 0)
+		r = direct_queries(network, info, err);
 	if (r == 0)
 		dns_resolver_check_loop(network->resolver);
 	return r;
 }
 
-void network_dns_follow(struct network *network)
+void network_dns_follow(struct network *network, const struct cluster_info *info)
 {
 	struct nameservers now;
 	struct err err = ERR_INIT;
@@ -203,22 +240,18 @@ void network_dns_follow(struct network *network)
 
 	if (r == 0 && same_servers(&now, &network->servers))
 		return;
-	if (r == 0 && now.stub != network->servers.stub)
-		r = err_set(&err, -EOPNOTSUPP, ERR_UNSUPPORTED,
-			"this system has another resolver now: quit and connect again");
-	if (r < 0) {
-		log_warn("nameservers are not followed", "error=%s", err.msg);
-		return;
+	if (r == 0) {
+		network->servers = now;
+		dns_resolver_set_upstream(
+			network->resolver, now.upstream.servers, now.upstream.count);
+		r = direct_queries(network, info, &err);
 	}
-	network->servers = now;
-	dns_resolver_set_upstream(network->resolver, now.upstream.servers, now.upstream.count);
-	if (r == 0 && network->redirected)
-		r = redirect(network, &err);
 	if (r < 0)
 		log_warn("nameservers are not followed", "error=%s", err.msg);
 	else
-		log_info("nameservers follow", "first=%s count=%u",
-			ip_addr_format(&now.upstream.servers[0].addr, text), now.upstream.count);
+		log_info("nameservers follow", "first=%s count=%u stub=%d",
+			ip_addr_format(&now.upstream.servers[0].addr, text), now.upstream.count,
+			now.stub);
 }
 
 void network_dns_update(struct network *network, const struct cluster_info *info)
@@ -230,16 +263,24 @@ void network_dns_update(struct network *network, const struct cluster_info *info
 		log_warn("systemd-resolved is not told of new domains", "error=%s", err.msg);
 }
 
+static void set_further(struct network *network, const char *const *namespaces, size_t count)
+{
+	for (size_t i = 0; i < network->further_count; i++)
+		free(network->further[i]);
+	free(TAKE_PTR(network->further));
+	network->further_count = count;
+	if (count > 0)
+		network->further = xcalloc(count, sizeof(*network->further));
+	for (size_t i = 0; i < count; i++)
+		network->further[i] = xstrdup(namespaces[i]);
+}
+
 void network_dns_close(struct network *network)
 {
-	struct err err = ERR_INIT;
-
 	/* Both ways first: until they are gone, queries come here. */
-	if (network->domains && root_client_resolved(network->config.root, 0, NULL, 0, &err) < 0)
-		log_debug("systemd-resolved forgets with the device", "error=%s", err.msg);
-	if (network->redirected && root_client_dns(network->config.root, NULL, 0, 0, &err) < 0)
-		log_debug("the DNS redirect ends with the root daemon", "error=%s", err.msg);
-	free(TAKE_PTR(network->domains));
+	forget_resolved(network);
+	end_redirect(network);
+	set_further(network, NULL, 0);
 	doh_free(TAKE_PTR(network->doh));
 	if (network->resolver)
 		dns_resolver_free(TAKE_PTR(network->resolver));
@@ -262,7 +303,10 @@ void network_dns_counts(const struct network *network, uint64_t *ret_queries, ui
 	*ret_failed = counters->failed;
 }
 
-void network_set_further(struct network *network, const char *const *namespaces, size_t count)
+void network_set_further(struct network *network, const struct cluster_info *info,
+	const char *const *namespaces, size_t count)
 {
 	dns_names_set_further(dns_resolver_names(network->resolver), namespaces, count);
+	set_further(network, namespaces, count);
+	network_dns_update(network, info);
 }

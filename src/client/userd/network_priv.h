@@ -48,6 +48,8 @@ struct network {
 	struct doh *doh;
 	struct dns_resolver *resolver;
 	bool redirected;
+	char **further; /* namespaces in which single labels are looked up, too */
+	size_t further_count;
 	char *domains; /* that systemd-resolved was told; NULL: it is not used */
 	size_t domain_bytes;
 };
@@ -57,8 +59,8 @@ struct network {
 NODISCARD int network_dns_read(struct network *network, struct err *err);
 NODISCARD int network_dns_open(
 	struct network *network, const struct cluster_info *info, struct err *err);
-/* Follows the laptop's nameservers, which may be others on another network. */
-void network_dns_follow(struct network *network);
+/* Follows the laptop's nameservers, which may be others on another network, and its resolver. */
+void network_dns_follow(struct network *network, const struct cluster_info *info);
 /* Other namespaces or subnets. */
 void network_dns_update(struct network *network, const struct cluster_info *info);
 void network_dns_close(struct network *network); /* also of one that was opened in part */

@@ -310,7 +310,7 @@ void session_search(void *user)
 		if (strcmp(list[i], session->kube->namespace) != 0)
 			list[kept++] = list[i];
 	}
-	network_set_further(session->network, list, kept);
+	network_set_further(session->network, &session->info, list, kept);
 }
 
 int session_explain_name(const struct session *session, const char *name, json_object **ret_object)

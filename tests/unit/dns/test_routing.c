@@ -56,6 +56,26 @@ static void names_what_may_be_the_clusters(void **state)
 	free(text);
 }
 
+/* After the connection's own; one that is that is there once. */
+static void searches_further_namespaces(void **state)
+{
+	static const char *const further[] = {"stage", "default", "Shop"};
+	const struct dns_settings settings = {0};
+	const struct dns_routing routing = {.cluster_domain = "cluster.local",
+		.namespace = "default",
+		.further = further,
+		.further_count = ARRAY_SIZE(further),
+		.settings = &settings};
+	size_t left_out = 0;
+	char *text;
+
+	(void)state;
+	text = domains(&routing, 4096, 512, &left_out);
+	assert_string_equal(text, "default.svc.cluster.local stage.svc.cluster.local "
+				  "shop.svc.cluster.local ~cluster.local ~svc ~pod");
+	free(text);
+}
+
 static void keeps_within_its_bounds(void **state)
 {
 	static const struct dns_settings settings;
@@ -78,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_what_may_be_the_clusters),
+		cmocka_unit_test(searches_further_namespaces),
 		cmocka_unit_test(keeps_within_its_bounds),
 	};
 
