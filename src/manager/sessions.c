@@ -143,8 +143,8 @@ static void on_seen(struct sessions *sessions, const char *uid, json_object *obj
 	if (session) {
 		session_update(session, object, sessions_now_ms(sessions), time(NULL));
 	} else {
-		if (session_parse(object, sessions->synced, sessions_now_ms(sessions), time(NULL), &session,
-			    &err) < 0) {
+		if (session_parse(object, sessions->synced, sessions_now_ms(sessions), time(NULL),
+			    &session, &err) < 0) {
 			log_warn("session ignored", "error=%s", err.msg);
 			return;
 		}

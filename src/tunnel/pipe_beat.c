@@ -5,7 +5,8 @@
  * then the peer gets one more PING and its time to answer it.
  *
  * A side without heartbeats needs the round trip as well: how far a window grows depends on it
- * (credit.h), and a side that only receives has no ACKs to see it by. So it asks beside its answers.
+ * (credit.h), and a side that only receives has no ACKs to see it by. So it asks beside its
+ * answers.
  *
  * Before the allowed silence is over an unanswered PING already says that the path may be cut: the
  * owner hears of it and may look for another one, while this one has its chance.

@@ -203,8 +203,7 @@ static void end_redirect(struct network *network)
 }
 
 /* The new way first: names are found all the time. */
-static int direct_queries(
-	struct network *network, const struct cluster_info *info, struct err *err)
+static int direct_queries(struct network *network, const struct cluster_info *info, struct err *err)
 {
 	bool by_resolved = open_by_resolved(network, info);
 	int r = 0;

@@ -64,7 +64,7 @@ static void tables_have_one_owner(void **state)
 	(void)state;
 	assert_int_equal(dns_redirect_set(&first.redirect, both, 2, 5353, &err), 0);
 	assert_int_equal(dns_redirect_set(&second.redirect, both, 2, 5353, &err), -EBUSY);
-	assert_int_equal(err.kind, ERR_PERMISSION);
+	assert_int_equal(err.kind, ERR_CONFLICT);
 	assert_non_null(strstr(err.msg, "redirecting DNS"));
 	assert_false(second.redirect.has_table[0]);
 	/* The refusal has broken neither socket. */

@@ -126,8 +126,9 @@ static void test_paths(void **state)
 	}
 }
 
-/* A new carrier is TCP that begins: its first round trips carry little, and that is not a queue. The
- * streams, whose windows are small at first as well, find the whole path when they are larger. */
+/* A new carrier is TCP that begins: its first round trips carry little, and that is not a queue.
+ * The streams, whose windows are small at first as well, find the whole path when they are larger.
+ */
 static void test_cold(void **state)
 {
 	static struct path path;
