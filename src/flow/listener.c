@@ -54,6 +54,10 @@ static int configure(int fd, uint8_t family, const char *device)
 		r = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
 	if (r == 0)
 		r = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	/* The target's kernel has decided what to send at once: nothing waits again for an ACK,
+	 * which an application that only reads delays. Accepted sockets inherit it. */
+	if (r == 0)
+		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_congestion(fd);
 	/* A second fence beside the check at accept(); Linux before 5.7 wants CAP_NET_RAW. */
 	if (r == 0 && *device &&
