@@ -104,8 +104,8 @@ class Spaces:
             words = ["10.99.0.2", "8081", key, self.client_cc, "tp0", "198.18.0.1", "198.18.0.2"]
             client = self.start("laptop", machine.TUNNEL, "client", *words)
         self.run("laptop", "ip", "addr", "add", "198.18.0.1/30", "dev", "tp0")
-        # As src/tun/device.c does.
-        self.run("laptop", "ip", "link", "set", "tp0", "up", "txqueuelen", "4096")
+        # As src/tun/device.c and src/client/userd/network.c do.
+        self.run("laptop", "ip", "link", "set", "tp0", "up", "txqueuelen", "4096", "mtu", "16000")
         self.run("laptop", "ip", "route", "add", TUNNELLED, "dev", "tp0")
         self.pids = {"client": client.pid, "server": server.pid}
 
