@@ -6,6 +6,9 @@
  * rate would carry them: each waits for those before it, then for the delay. What does not fit into
  * the queue before the link is dropped, as a router does. Kernels without netem need this.
  *
+ * A frame arrives when the kernel got it, not when this process is given the CPU and reads it: on a
+ * busy machine the delay stays what it says as long as this process is late by less than that.
+ *
  * The checksum state of a frame goes along with it (PACKET_VNET_HDR), because frames between
  * namespaces of one machine have no checksum yet. Segmentation must be off at both ends: a frame
  * larger than WAN_FRAME is dropped and counted.
@@ -35,7 +38,8 @@
 #define NS_PER_MS      1000000LL
 #define WAN_FRAME      2048 /* 1500 bytes, Ethernet and VLAN headers, and the vnet header */
 #define WAN_FRAMES     32768 /* on the way at once: 48 MB, more than 1 Gbit/s times 300 ms */
-#define WAN_BATCH      64 /* frames read before the other direction gets its turn */
+#define WAN_BATCH      64 /* frames in a call, and read before the other direction's turn */
+#define WAN_LATE_NS    NS_PER_S /* a frame that waited longer to be read has no sane time stamp */
 #define WAN_SOCKET_BUF (8 << 20)
 #define TIMER_SLACK_NS 1000UL /* the default of 50 us would be seen in a delay of 1 ms */
 
@@ -71,12 +75,17 @@ static void on_signal(int number)
 	stopping = 1;
 }
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void fail(const char *what)
@@ -100,6 +109,7 @@ static int open_device(const char *name)
 	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)) ||
 		setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)) ||
 		setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)) ||
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) ||
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) ||
 		bind(fd, (struct sockaddr *)&address, sizeof(address)))
@@ -118,19 +128,19 @@ static void direction_init(struct direction *dir, int in_fd, int out_fd)
 		dir->unused[dir->unused_count++] = i;
 }
 
-/* Puts a frame that was just read on the link, or drops it. True if it is on its way. */
-static bool accept_frame(struct direction *dir, const struct link *link, struct frame *frame)
+/* Puts a frame on the link, or drops it. True if it is on its way. */
+static bool accept_frame(
+	struct direction *dir, const struct link *link, struct frame *frame, int64_t came_ns)
 {
-	int64_t now = now_ns();
 	size_t wire_bytes = frame->length - sizeof(struct virtio_net_hdr);
 
 	if (link->loss > 0 && drand48() < link->loss) {
 		dir->lost++;
 		return false;
 	}
-	if (dir->free_at_ns < now)
-		dir->free_at_ns = now;
-	if (link->ns_per_byte > 0 && dir->free_at_ns - now > link->queue_ns) {
+	if (dir->free_at_ns < came_ns)
+		dir->free_at_ns = came_ns;
+	if (link->ns_per_byte > 0 && dir->free_at_ns - came_ns > link->queue_ns) {
 		dir->dropped++;
 		return false;
 	}
@@ -139,45 +149,100 @@ static bool accept_frame(struct direction *dir, const struct link *link, struct 
 	return true;
 }
 
+/* How long ago the kernel got the frame of this message; the wall clock may have been set since. */
+static int64_t age_ns(struct msghdr *message, int64_t wall_ns)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+	struct timespec came;
+	int64_t age;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_TIMESTAMPNS)
+		return 0;
+	memcpy(&came, CMSG_DATA(cmsg), sizeof(came));
+	age = wall_ns - (came.tv_sec * NS_PER_S + came.tv_nsec);
+	return age > 0 && age < WAN_LATE_NS ? age : 0;
+}
+
+static bool take_frame(struct direction *dir, const struct link *link, unsigned int index,
+	size_t length, int64_t came_ns)
+{
+	struct frame *frame = &dir->frames[index];
+
+	if (length > sizeof(frame->bytes)) {
+		dir->oversize++;
+		return false;
+	}
+	frame->length = length;
+	return length > sizeof(struct virtio_net_hdr) && accept_frame(dir, link, frame, came_ns);
+}
+
 static void read_frames(struct direction *dir, const struct link *link)
 {
-	for (int i = 0; i < WAN_BATCH && dir->unused_count > 0; i++) {
-		unsigned int index = dir->unused[dir->unused_count - 1];
-		struct frame *frame = &dir->frames[index];
-		ssize_t length = recv(dir->in_fd, frame->bytes, sizeof(frame->bytes), MSG_TRUNC);
+	static char control[WAN_BATCH][CMSG_SPACE(sizeof(struct timespec))];
+	static struct mmsghdr messages[WAN_BATCH];
+	static struct iovec parts[WAN_BATCH];
+	unsigned int room = dir->unused_count < WAN_BATCH ? dir->unused_count : WAN_BATCH;
+	unsigned int *indices = &dir->unused[dir->unused_count - room];
+	unsigned int taken[WAN_BATCH];
+	int64_t now, wall;
+	int count;
 
-		if (length < 0)
-			return;
-		if ((size_t)length > sizeof(frame->bytes)) {
-			dir->oversize++;
-			continue;
-		}
-		frame->length = (size_t)length;
-		if (frame->length <= sizeof(struct virtio_net_hdr) ||
-			!accept_frame(dir, link, frame))
-			continue;
-		dir->unused_count--;
-		dir->order[dir->tail++ % WAN_FRAMES] = index;
+	for (unsigned int i = 0; i < room; i++) {
+		parts[i] = (struct iovec){dir->frames[indices[i]].bytes, WAN_FRAME};
+		messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i],
+			.msg_iovlen = 1,
+			.msg_control = control[i],
+			.msg_controllen = sizeof(control[i])};
 	}
+	count = room > 0 ? recvmmsg(dir->in_fd, messages, room, MSG_TRUNC, NULL) : 0;
+	now = now_ns();
+	wall = clock_ns(CLOCK_REALTIME);
+	memcpy(taken, indices, room * sizeof(*taken));
+	dir->unused_count -= room;
+	for (unsigned int i = 0; i < room; i++) {
+		if ((int)i < count && take_frame(dir, link, taken[i], messages[i].msg_len,
+					      now - age_ns(&messages[i].msg_hdr, wall)))
+			dir->order[dir->tail++ % WAN_FRAMES] = taken[i];
+		else
+			dir->unused[dir->unused_count++] = taken[i];
+	}
+}
+
+/* Sends the next `count` frames; how many were sent or refused. */
+static unsigned int send_frames(struct direction *dir, unsigned int count)
+{
+	static struct mmsghdr messages[WAN_BATCH];
+	static struct iovec parts[WAN_BATCH];
+	int sent;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct frame *frame = &dir->frames[dir->order[(dir->head + i) % WAN_FRAMES]];
+
+		parts[i] = (struct iovec){frame->bytes, frame->length};
+		messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+	}
+	sent = sendmmsg(dir->out_fd, messages, count, 0);
+	if (sent <= 0) {
+		dir->refused++;
+		return 1;
+	}
+	dir->carried += (unsigned int)sent;
+	return (unsigned int)sent;
 }
 
 static void send_due_frames(struct direction *dir)
 {
 	int64_t now = now_ns();
+	unsigned int due, done;
 
-	while (dir->head != dir->tail) {
-		unsigned int index = dir->order[dir->head % WAN_FRAMES];
-		struct frame *frame = &dir->frames[index];
-
-		if (frame->due_ns > now)
-			return;
-		if (send(dir->out_fd, frame->bytes, frame->length, 0) < 0)
-			dir->refused++;
-		else
-			dir->carried++;
-		dir->head++;
-		dir->unused[dir->unused_count++] = index;
-	}
+	do {
+		for (due = 0; due < WAN_BATCH && dir->head + due != dir->tail; due++)
+			if (dir->frames[dir->order[(dir->head + due) % WAN_FRAMES]].due_ns > now)
+				break;
+		done = due > 0 ? send_frames(dir, due) : 0;
+		for (unsigned int i = 0; i < done; i++)
+			dir->unused[dir->unused_count++] = dir->order[dir->head++ % WAN_FRAMES];
+	} while (due == WAN_BATCH || done < due);
 }
 
 /* When the next frame of a direction is due, or INT64_MAX. */
