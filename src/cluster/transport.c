@@ -12,6 +12,9 @@
 
 /* TCP and TLS set-up, proxies included. */
 #define CONNECT_TIMEOUT_MS 10000
+/* libcurl would go on with the server's former address for a minute. Long enough for the requests
+ * of one connect. */
+#define NAME_KEPT_S 2
 /* A peer that went away without a word is noticed by unacknowledged bytes or missed keep-alives. */
 #define DEAD_PEER_MS     15000
 #define KEEP_ALIVE_S     5
@@ -213,6 +216,7 @@ void transport_init(struct transport *transport, const struct kube_config *confi
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+	(void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)NAME_KEPT_S);
 	(void)curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_sockopt);
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "telepresence/" TP_VERSION);
 }

@@ -64,8 +64,10 @@ static void on_silence(void *user, bool silent)
 	log_info(silent ? "tunnel is silent" : "tunnel is heard again", "carrier=%s",
 		tunnel_client_carrier(session->tunnel));
 	opening_cancel(TAKE_PTR(session->opening));
-	if (silent)
-		session->opening = start_opening(session, true);
+	if (!silent)
+		return;
+	session->opening = start_opening(session, true);
+	session_resolve_again(session);
 }
 
 /* What this connection itself follows on the tunnel. */
