@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from conftest import REPOSITORY
 
 LIB = REPOSITORY / "scripts" / "lib"
+CPU = pathlib.Path("/sys/fs/cgroup/cpu")
 sys.path.insert(0, str(LIB))
 
 import tidy  # noqa: E402  (found by the line above)
@@ -38,6 +40,15 @@ def test_suites_of_a_lane_follow_each_other_and_lanes_do_not_wait(tmp_path):
     assert order.read_text() == "a\nb\n"
     assert reports == {"a": "0\tone\t1\n", "b": "0\ttwo\t1\n", "c": "1\tthree\t1\n"}
     assert "=== c ===\nwhy\n" in said
+
+
+def test_idle_suites_get_what_the_others_leave(tmp_path):
+    line = "one\tidle\ta\tsh\t-c\tnice >&2; cat /proc/self/cgroup >&2; printf '0\\tx\\t0\\n'\n"
+    done = subprocess.run([LIB / "lanes.py", tmp_path], input=line, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[1] == "19"
+    group = re.search(r"cpu:/(telepresence-idle-\d+)$", done.stdout, re.MULTILINE)
+    assert (group is not None) == (CPU / "cpu.idle").exists()
+    assert group is None or not (CPU / group[1]).exists(), "it is left"
 
 
 @pytest.mark.parametrize(
