@@ -170,6 +170,15 @@ class AgentRig:
         self.closing.append(sock)
         return sock
 
+    def connect_many(self, count):
+        """So many connections to the app's port, from the peer."""
+        made = in_netns(self.peer, lambda: [socket.socket() for _ in range(count)])
+        self.closing += made
+        for sock in made:
+            sock.settimeout(DEADLINE_S)
+            sock.connect((POD[4], PORT))
+        return made
+
     def connect(self, *args, port=PORT, address=None, **kwargs):
         sock = self.socket(*args, **kwargs)
         sock.connect((address or POD[kwargs.get("family", 4)], port))
