@@ -15,7 +15,7 @@ import time
 from .shell import Failure, read_text, wait_for
 
 ROOT = "/sys/fs/cgroup"
-GONE_SECONDS = 10
+GONE_SECONDS = 60
 ENABLE_SECONDS = 2
 
 

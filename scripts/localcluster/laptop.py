@@ -122,7 +122,7 @@ class Laptop:
         words = read_text(self._file("pid")).split()
         if len(words) == 2 and process_start_time(words[0]) == words[1]:
             os.kill(int(words[0]), signal.SIGTERM)
-            wait_for("the end of wan", lambda: process_start_time(words[0]) != words[1], 5, 0.01)
+            wait_for("the end of wan", lambda: process_start_time(words[0]) != words[1], 60, 0.01)
         self._file("pid").unlink(missing_ok=True)
 
     def _set_offloads(self, netns, device, enabled):
@@ -174,7 +174,7 @@ class Laptop:
                 raise Failure(f"wan ended: {read_text(log).strip()}")
             return read_text(log).startswith("ready")
 
-        wait_for("wan", ready, 5, 0.01)
+        wait_for("wan", ready, 60, 0.01)
 
 
 def remove_netns(netns):
@@ -188,7 +188,7 @@ def remove_netns(netns):
         return not pids
 
     if pathlib.Path("/run/netns", netns).exists():
-        wait_for(f"the end of the processes in {netns}", none_left, 10, 0.02)
+        wait_for(f"the end of the processes in {netns}", none_left, 60, 0.02)
         run(["ip", "netns", "del", netns])
     folder = NETNS_ETC / netns
     if folder.is_dir():

@@ -32,7 +32,7 @@ from .shell import (
     write_file,
 )
 
-API_SECONDS = 90
+API_SECONDS = 180
 READY_SECONDS = 180
 TOO_MANY_RESTARTS = 3
 LOG_TAIL_LINES = 15

@@ -123,7 +123,7 @@ def make_router(plan):
     rules = RULES.format(api=plan.nodes[0].addresses[0])
     run(in_netns(wan, ["nft", "-f", "-"]), stdin=rules)
     _start_services(plan, wan)
-    wait_for("the router's resolver", lambda: resolver_answers(plan), 5)
+    wait_for("the router's resolver", lambda: resolver_answers(plan), 60)
 
 
 def _node_rules(plan, node):

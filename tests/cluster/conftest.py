@@ -9,12 +9,12 @@ import sys
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
 COMMAND = str(REPOSITORY / "scripts" / "cluster")
 
 
-def cluster(*words, check=True, timeout=120):
+def cluster(*words, check=True, timeout=300):
     """Runs scripts/cluster; the state folder is the one in the environment."""
     done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=timeout)
     if check:

@@ -92,7 +92,7 @@ MOMENTS = ["cluster.json", "router/www/index.html", "nodes/node1/node.json", "no
 def test_nothing_is_left_of_an_up_that_was_killed(state, name, moment):
     before = machine(name)
     child = subprocess.Popen([COMMAND, "up", name], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (state / name / moment).exists():
         assert child.poll() is None, child.stderr.read()
         assert time.monotonic() < deadline
