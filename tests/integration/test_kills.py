@@ -78,6 +78,25 @@ def test_connecting_while_the_former_connection_ends_waits_for_it(connected, clu
     assert not set(former.values()) & set(connected.daemons().values())
 
 
+def test_a_manager_that_dies_while_the_new_network_is_tested(laptop, cluster):
+    """The device and its routes are there by then: it goes on with them, with the next manager."""
+    world = World(cluster)
+    for _ in range(5):
+        manager = wait_for("the manager", world.manager)
+        process = world.telepresence("connect")
+        assert any("Routing" in line for line in process.stderr)
+        # Names and connections are not answered any more, and then the tunnel is lost.
+        os.kill(manager, signal.SIGSTOP)
+        assert any("Looking up" in line for line in process.stderr)
+        assert kill("manager", manager)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        laptop.telepresence("quit")
+        # The test may have been faster.
+        if "Opening a tunnel" in err:
+            break
+
+
 @pytest.mark.parametrize("words", [("quit",), ("quit", "-s")])
 def test_connecting_while_quit_is_under_way(connected, cluster, words):
     """At whatever moment of it: then there is a connection."""

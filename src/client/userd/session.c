@@ -41,7 +41,8 @@ static const struct step {
 	unsigned int deadline_ms; /* 0: what is started here has its own */
 } steps[SESSION_STATE_COUNT] = {
 	[SESSION_IDLE] = {"idle", NULL, 0, 0},
-	[SESSION_IDENTIFY] = {"identify", session_identify, BIT(SESSION_IDLE), 0},
+	[SESSION_IDENTIFY] = {"identify", session_identify, BIT(SESSION_IDLE) | BIT(SESSION_WAIT),
+		0},
 	[SESSION_REGISTER] = {"register", session_register,
 		BIT(SESSION_IDENTIFY) | BIT(SESSION_INSTALL) | BIT(SESSION_WAIT), 0},
 	[SESSION_INSTALL] = {"install", session_install, BIT(SESSION_REGISTER) | BIT(SESSION_CHECK),
@@ -78,7 +79,9 @@ static void on_timer(uv_timer_t *timer)
 	struct err err = ERR_INIT;
 
 	if (session->state == SESSION_WAIT) {
-		session_enter(session, session->uid ? SESSION_OPEN : SESSION_REGISTER);
+		session_enter(session, session->uid     ? SESSION_OPEN
+				       : session->owner ? SESSION_REGISTER
+							: SESSION_IDENTIFY);
 		return;
 	}
 	if (session->state == SESSION_CLOSING) {

@@ -17,6 +17,8 @@
 
 /* generateName adds five characters; a label has 63. */
 #define HOST_LABEL_BYTES 48
+/* An API server that is only starting says so, and asks to be asked again. */
+#define HTTP_UNAVAILABLE 503
 /* How long the manager keeps the Session of a laptop that sleeps. */
 #define SESSION_TTL_S 900
 
@@ -30,8 +32,7 @@ static void post(struct session *session, const char *path, json_object *body, k
 	json_object_put(body);
 }
 
-static void on_identity(
-	void *user, int r, int status UNUSED, json_object *body, const struct err *err)
+static void on_identity(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct session *session = user;
 	json_object *info =
@@ -40,6 +41,10 @@ static void on_identity(
 	struct err none = ERR_INIT;
 
 	session->request = NULL;
+	if (r < 0 && status == HTTP_UNAVAILABLE) {
+		session_retry(session, err, NULL);
+		return;
+	}
 	if (r < 0) {
 		session_fail(session, err, NULL);
 		return;
@@ -139,8 +144,7 @@ static void take_session(struct session *session, json_object *body)
 	session_enter(session, SESSION_OPEN);
 }
 
-static void on_registered(
-	void *user, int r, int status UNUSED, json_object *body, const struct err *err)
+static void on_registered(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct session *session = user;
 	char hint[sizeof(session->hint)];
@@ -156,7 +160,7 @@ static void on_registered(
 			"NAME --clusterrole=telepresence-user --user=%s",
 			session->manager_namespace, session->owner);
 		session_fail(session, err, hint);
-	} else if (session->installed || session->established) {
+	} else if (session->installed || session->established || status == HTTP_UNAVAILABLE) {
 		/* A new CRD or policy takes a moment to be served; so does an API server. */
 		session_retry(session, err, NULL);
 	} else {

@@ -123,7 +123,7 @@ static void watch_network(struct session *session)
 		log_debug("systemd-resolved is not followed", "error=%s", err.msg);
 }
 
-void session_network(struct session *session)
+static int make_network(struct session *session, struct err *err)
 {
 	const struct network_config config = {
 		.loop = session->loop,
@@ -137,12 +137,21 @@ void session_network(struct session *session)
 		.on_lost = on_lost,
 		.user = session,
 	};
+
+	return network_new(&config, &session->info, &session->network, err);
+}
+
+void session_network(struct session *session)
+{
 	struct err err = ERR_INIT;
+	bool is_new = !session->network;
 	int r;
 
 	session_say(session, "Routing %zu service and %zu pod subnets to the cluster",
 		session->info.services.count, session->info.pods.count);
-	r = network_new(&config, &session->info, &session->network, &err);
+	/* The tunnel may have been lost while the new network was tested. */
+	r = is_new ? make_network(session, &err)
+		   : network_update(session->network, &session->info, &err);
 	if (r == -EEXIST)
 		session_fail(session, &err,
 			"--allow-conflicting-subnets routes that subnet to the cluster all the "
@@ -151,7 +160,8 @@ void session_network(struct session *session)
 		session_fail(session, &err, NULL);
 	if (r < 0)
 		return;
-	watch_network(session);
+	if (is_new)
+		watch_network(session);
 	session_enter(session, SESSION_TEST);
 }
 
