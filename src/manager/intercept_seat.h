@@ -36,6 +36,7 @@ struct seat {
 	struct placement *placement;
 	struct asked asked;
 	unsigned int ended; /* number of the last agent that did */
+	unsigned int told; /* agents that were told to end, by intercepts_shutdown() */
 	unsigned int deaths; /* in a row */
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;

@@ -49,7 +49,8 @@ NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char
  * stream is answered, now or later. */
 void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,
 	const struct agents_reach_target *target, struct h2_stream *stream);
-/* Every agent ends: the manager is uninstalled. */
-void intercepts_shutdown(struct intercepts *set, const char *reason);
+/* Every agent ends: the manager is uninstalled. To be called again while there are agents that have
+ * not come yet to be told; returns how many. */
+unsigned int intercepts_shutdown(struct intercepts *set, const char *reason);
 
 #endif /* MANAGER_INTERCEPTS_H */

@@ -64,13 +64,25 @@ void intercepts_reach(struct intercepts *set, const char *uid, const char *sessi
 		reply_reason(stream, REASON_NO_CLIENT);
 }
 
-void intercepts_shutdown(struct intercepts *set, const char *reason)
+/* Those of which the pod says that they run, or will. */
+static unsigned int untold(const struct seat *seat)
+{
+	unsigned int alive = pod_alive(seat->pod) ? pod_agents_alive(seat->pod) : 0;
+
+	return alive > seat->told ? alive - seat->told : 0;
+}
+
+unsigned int intercepts_shutdown(struct intercepts *set, const char *reason)
 {
 	struct seat *seat = NULL, *next = NULL;
+	unsigned int left = 0;
 
 	set->leader = false;
 	for (struct intercept *intercept = set->table; intercept; intercept = intercept->hh.next)
 		intercept_leave(intercept);
-	HASH_ITER (hh, set->seats, seat, next)
-		(void)agents_exit(set->agents, seat->uid, reason);
+	HASH_ITER (hh, set->seats, seat, next) {
+		seat->told += agents_exit(set->agents, seat->uid, reason);
+		left += untold(seat);
+	}
+	return left;
 }

@@ -52,5 +52,6 @@ size_t pod_addresses(json_object *pod, struct ip_addr *out, size_t max);
 /* The addresses of its node, from which the kubelet probes: an array of its own. */
 json_object *pod_node_addresses(json_object *pod);
 void pod_agent(json_object *pod, struct pod_agent *ret_agent);
+unsigned int pod_agents_alive(json_object *pod); /* that run or will, as far as is known */
 
 #endif /* MANAGER_PODS_H */

@@ -25,8 +25,13 @@
 #include "tunnel/server.h"
 
 #define DNS_PORT 53
-/* Answers of the API server that the end waits for. */
-#define ENDINGS_MS        800
+/* Answers of the API server that the end waits for; who is uninstalled and does not know it would
+ * leave agents behind. */
+#define ENDINGS_MS 800
+#define FATE_MS    2500
+/* Agents that are being started, or come back to a manager that has just been started. */
+#define AGENTS_MS         4000
+#define AGENTS_LOOK_MS    50
 #define STOP_REASON       "the traffic-manager is shutting down"
 #define NO_SESSION_REASON "the session was deleted"
 
@@ -45,7 +50,8 @@ struct service {
 	uv_timer_t timer; /* of resident, then of service_stop() */
 	struct resident resident;
 	unsigned int endings; /* answers that service_stop() waits for */
-	bool stopping;
+	uint64_t stopped_ms, agents_until_ms; /* 0: no agent is waited for */
+	bool stopping, closed;
 };
 
 static int on_lookup(void *user, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES])
@@ -263,6 +269,7 @@ static void close_all(struct service *service)
 	if (service->client)
 		kube_client_free(TAKE_PTR(service->client));
 	uv_close((uv_handle_t *)&service->timer, on_timer_closed);
+	service->closed = true;
 }
 
 static void on_drained(uv_timer_t *timer)
@@ -294,18 +301,49 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 }
 
 /* What was told to peers and agents gets its time to be sent. */
+static void drain(struct service *service)
+{
+	(void)uv_timer_start(&service->timer, on_drained, SERVICE_DRAIN_MS, 0);
+}
+
+static void on_patience_over(uv_timer_t *timer)
+{
+	struct service *service = timer->data;
+	uint64_t waited = uv_now(service->loop) - service->stopped_ms;
+
+	if (service->fate.request && waited < FATE_MS)
+		(void)uv_timer_start(timer, on_patience_over, FATE_MS - waited, 0);
+	else
+		close_all(service);
+}
+
 static void ended_one(struct service *service)
 {
-	if (--service->endings == 0)
-		(void)uv_timer_start(&service->timer, on_drained, SERVICE_DRAIN_MS, 0);
+	if (--service->endings == 0 && service->agents_until_ms == 0)
+		drain(service);
+}
+
+/* Those that come now are told as they come. */
+static void on_look(uv_timer_t *timer)
+{
+	struct service *service = timer->data;
+	unsigned int left = intercepts_shutdown(service->routes.intercepts, "uninstalled");
+
+	if (left > 0 && uv_now(service->loop) < service->agents_until_ms)
+		return;
+	if (left > 0)
+		log_warn("agents are left to end by themselves", "count=%u", left);
+	drain(service);
 }
 
 static void on_fate(void *user, bool uninstalled)
 {
 	struct service *service = user;
 
-	if (uninstalled && service->routes.intercepts)
-		intercepts_shutdown(service->routes.intercepts, "uninstalled");
+	if (uninstalled && service->routes.intercepts) {
+		service->agents_until_ms = uv_now(service->loop) + AGENTS_MS;
+		(void)uv_timer_start(&service->timer, on_look, 0, AGENTS_LOOK_MS);
+	}
 	ended_one(service);
 }
 
@@ -324,10 +362,16 @@ void service_stop(struct service *service)
 	peers = sessions_close_all(service->sessions, STOP_REASON);
 	log_info("shutting down", "peers=%u", peers);
 	service->endings = 2;
-	(void)uv_timer_start(&service->timer, on_drained, ENDINGS_MS, 0);
+	service->stopped_ms = uv_now(service->loop);
+	(void)uv_timer_start(&service->timer, on_patience_over, ENDINGS_MS, 0);
 	lease_release(service->lease, on_released, service);
 	service->fate = (struct fate){.on_known = on_fate, .user = service};
 	fate_ask(&service->fate, service->client, service->namespace);
+}
+
+bool service_is_closed(const struct service *service)
+{
+	return service->closed;
 }
 
 void service_free(struct service *service)
