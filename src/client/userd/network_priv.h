@@ -13,9 +13,9 @@
 #include "ipc/root_client.h"
 #include "resolv/resolvconf.h"
 
-/* Of the TUN, which is no wire: both TCP ends are on this machine, and datagrams may be of any size.
- * The kernel makes packets as large as a flow sends in a millisecond, but not smaller than two
- * segments; four of these are the 64 KiB that cross the TUN at once (docs/dataplane.md). */
+/* Of the TUN, which is no wire: both TCP ends are on this machine, and datagrams may be of any
+ * size. The kernel makes packets as large as a flow sends in a millisecond, but not smaller than
+ * two segments; four of these are the 64 KiB that cross the TUN at once (docs/dataplane.md). */
 #define NETWORK_MTU 16000
 
 struct assoc_table;
