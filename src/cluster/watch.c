@@ -107,7 +107,14 @@ static void report(struct kube_watch *watch, const struct err *err)
 static void put(struct kube_watch *watch, json_object *object)
 {
 	enum kube_event event = KUBE_ADDED;
+	json_object *former = watch_store_take_former(&watch->store, object);
 
+	if (former) {
+		watch->events.on_event(watch->user, KUBE_DELETED, former);
+		json_object_put(former);
+	}
+	if (watch->stopped)
+		return;
 	if (watch_store_put(&watch->store, object, &event))
 		watch->events.on_event(watch->user, event, object);
 }

@@ -49,7 +49,26 @@ void watch_store_done(struct watch_store *store)
 		item_free(store, store->items);
 }
 
-/* An object that was deleted and made again under its name has another UID and version. */
+/* Takes it out of the store. */
+static json_object *take(struct watch_store *store, struct watch_item *item)
+{
+	json_object *object = json_object_get(item->object);
+
+	item_free(store, item);
+	return object;
+}
+
+json_object *watch_store_take_former(struct watch_store *store, json_object *object)
+{
+	auto_free char *key = key_of(object);
+	struct watch_item *item = key ? find(store, key) : NULL;
+
+	if (!item || strcmp(json_text_or(item->object, "metadata.uid", ""),
+			     json_text_or(object, "metadata.uid", "")) == 0)
+		return NULL;
+	return take(store, item);
+}
+
 static bool same(json_object *a, json_object *b)
 {
 	const char *left = json_text(a, "metadata.resourceVersion");
@@ -107,12 +126,8 @@ json_object *watch_store_take_vanished(struct watch_store *store)
 	struct watch_item *item = NULL, *next = NULL;
 
 	HASH_ITER (hh, store->items, item, next) {
-		if (item->list != store->list) {
-			json_object *object = json_object_get(item->object);
-
-			item_free(store, item);
-			return object;
-		}
+		if (item->list != store->list)
+			return take(store, item);
 	}
 	return NULL;
 }

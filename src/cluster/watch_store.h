@@ -21,6 +21,9 @@ struct watch_store {
 };
 
 void watch_store_done(struct watch_store *store);
+/* What had the object's name before it was made (its end was not seen: a list comes after it), with
+ * the caller's own reference, or NULL. */
+json_object *watch_store_take_former(struct watch_store *store, json_object *object);
 /* Takes the object as current. True if that is news; *ret_event says which. False also for an
  * object without a name. */
 bool watch_store_put(struct watch_store *store, json_object *object, enum kube_event *ret_event);

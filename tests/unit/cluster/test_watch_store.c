@@ -47,6 +47,30 @@ static void test_changes(void **state UNUSED)
 	watch_store_done(&store);
 }
 
+/* Deleted and made again between two looks: one has gone, another one has come. */
+static void test_made_again_under_its_name(void **state UNUSED)
+{
+	static const char first[] = "{\"metadata\":{\"name\":\"a\",\"uid\":\"1\"}}";
+	static const char second[] = "{\"metadata\":{\"name\":\"a\",\"uid\":\"2\"}}";
+	json_object *before = json_parse(first, strlen(first));
+	json_object *after = json_parse(second, strlen(second)), *former = NULL;
+	struct watch_store store = {.items = NULL};
+	enum kube_event event = KUBE_DELETED;
+
+	assert_null(watch_store_take_former(&store, before));
+	assert_true(watch_store_put(&store, before, &event));
+	assert_null(watch_store_take_former(&store, before));
+	former = watch_store_take_former(&store, after);
+	assert_ptr_equal(former, before);
+	json_object_put(former);
+	assert_true(watch_store_put(&store, after, &event));
+	assert_int_equal(event, KUBE_ADDED);
+	assert_null(watch_store_take_former(&store, after));
+	json_object_put(before);
+	json_object_put(after);
+	watch_store_done(&store);
+}
+
 static void test_vanished_in_a_new_list(void **state UNUSED)
 {
 	struct watch_store store = {.items = NULL};
@@ -114,6 +138,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_made_again_under_its_name),
 		cmocka_unit_test(test_vanished_in_a_new_list),
 		cmocka_unit_test(test_lines),
 	};
