@@ -92,7 +92,7 @@ class Netns:
         return {
             "links": self.run("ip", "-o", "link").stdout.splitlines(),
             "addresses": self.run("ip", "-o", "addr").stdout.splitlines(),
-            "routes4": self.run("ip", "route", "show", "table", "all").stdout.splitlines(),
+            "routes4": self.run("ip", "-4", "route", "show", "table", "all").stdout.splitlines(),
             "routes6": self.run("ip", "-6", "route", "show", "table", "all").stdout.splitlines(),
             "rules4": self.run("ip", "rule").stdout.splitlines(),
             "rules6": self.run("ip", "-6", "rule").stdout.splitlines(),
@@ -104,11 +104,14 @@ class Netns:
         }
 
     def settled(self):
-        """A snapshot that the next one says again: of what has just been made."""
-        seen = [self.snapshot(), self.snapshot()]
-        while seen[-2] != seen[-1] and len(seen) < 100:
-            seen.append(self.snapshot())
-        return seen[-1]
+        """A snapshot of what has just been made: the kernel adds the local route of an IPv6 address a moment later."""
+
+        def is_local():
+            routes = self.run("ip", "-6", "route", "show", "table", "local").stdout
+            return all(f"local {one['local']} " in routes for link in self.json("-6", "addr") for one in link["addr_info"])
+
+        wait_for(is_local, "a route to each address of its own")
+        return self.snapshot()
 
     def assert_as(self, before, deadline_s=DEADLINE_S / 2):
         """Waits until the snapshot is the earlier one again; shows the difference otherwise."""
@@ -162,3 +165,10 @@ def veth(one, two, addr_one, addr_two, name="lan"):
         for addr in [addrs] if isinstance(addrs, str) else addrs:
             nodad = ["nodad"] if ":" in addr else []
             netns_.run("ip", "addr", "add", addr, "dev", name, *nodad)
+    for netns_ in (one, two):
+        wait_for(lambda netns_=netns_: is_up(netns_, name), f"{name} of {netns_.name}")
+
+
+def is_up(netns_, name):
+    """Until the kernel has seen to both ends it drops what they send, and an ARP request is repeated after a second."""
+    return " state UP " in netns_.run("ip", "-o", "link", "show", name).stdout

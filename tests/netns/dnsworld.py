@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from conftest import BUILD, DEADLINE_S
+from conftest import BUILD, DEADLINE_S, is_up
 
 DRIVER = BUILD / "tests/netns/dnsdriver"
 NAMESERVER, NAMESERVER6, CLUSTER = "10.9.0.53", "fd00:9::53", "10.9.0.54"
@@ -138,6 +138,8 @@ class World:
             for address in addresses:
                 namespace.run("ip", "addr", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
             namespace.run("ip", "link", "set", "eth0", "up")
+        for namespace in (self.laptop, self.remote):
+            wait_until(lambda namespace=namespace: is_up(namespace, "eth0"))
         self.upstream = Dnsmasq(self.remote, [NAMESERVER, NAMESERVER6], folder / "upstream.log", UPSTREAM_RECORDS)
         self.cluster = Dnsmasq(self.remote, [CLUSTER], folder / "cluster.log", CLUSTER_RECORDS)
         self.folder = folder
