@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import LONG, ROOT, run
+from conftest import LONG, ROOT, run, wait_for
 from nets import Net, echo, pids_of, serve
 from timing import best_of, took
 
@@ -230,6 +230,9 @@ def test_memory_with_64_busy_streams(laptop, cluster, cable, pump):
     print(f"{got['mb_per_s']} MB/s, MB: {watch.peak}")
     assert got["moving"] == 64
     assert max(watch.peak.values()) < 64
+    # And is small again when that is over.
+    userd = laptop.daemons()["userd"]
+    wait_for("a small user daemon", lambda: machine.rss_mb(userd) <= 8)
 
 
 def test_stalled_readers_stall_only_themselves(laptop, cluster, cable, pump):

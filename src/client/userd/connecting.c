@@ -14,10 +14,6 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
-#include "core/resident.h"
-
-/* Not while the first requests of who waited for the connection are on their way. */
-#define TRIM_AFTER_MS 2000
 
 /* Credential plugins and proxies see the environment of the command line that connects. */
 void userd_apply_env(json_object *env)
@@ -52,9 +48,11 @@ static void on_progress(void *user, const char *line)
 		userd_peer_progress(userd->connecting.peers[i], line);
 }
 
-static void on_idle(uv_timer_t *timer UNUSED)
+static void on_idle(uv_timer_t *timer)
 {
-	resident_trim();
+	struct userd *userd = container_of(timer, struct userd, idle);
+
+	resident_tick(&userd->resident);
 }
 
 static void on_connected(void *user)
@@ -64,7 +62,7 @@ static void on_connected(void *user)
 	for (size_t i = 0; i < userd->connecting.count; i++)
 		userd_peer_done(userd->connecting.peers[i], describe(userd->session));
 	userd->connecting.count = 0;
-	(void)uv_timer_start(&userd->idle, on_idle, TRIM_AFTER_MS, 0);
+	(void)uv_timer_start(&userd->idle, on_idle, RESIDENT_TICK_MS, RESIDENT_TICK_MS);
 }
 
 /* Ends the root daemon; userd_disconnected() when its process is gone. */

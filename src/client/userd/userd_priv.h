@@ -12,6 +12,7 @@
 #include "client/userd/peers.h"
 #include "core/attr.h"
 #include "core/err.h"
+#include "core/resident.h"
 
 struct kube_client;
 struct kube_install;
@@ -34,7 +35,8 @@ struct uninstall {
 struct userd {
 	uv_loop_t loop;
 	uv_signal_t signals[2];
-	uv_timer_t idle; /* after a connect: gives memory back */
+	uv_timer_t idle; /* of resident, from the first connect on */
+	struct resident resident; /* gives memory back, also what a burst of transfers needed */
 	struct userd_server *server;
 	struct root_link *root;
 	struct session *session;
