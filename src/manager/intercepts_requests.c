@@ -67,9 +67,12 @@ void intercepts_reach(struct intercepts *set, const char *uid, const char *sessi
 /* Those of which the pod says that they run, or will. */
 static unsigned int untold(const struct seat *seat)
 {
-	unsigned int alive = pod_alive(seat->pod) ? pod_agents_alive(seat->pod) : 0;
+	struct pod_agent agent;
 
-	return alive > seat->told ? alive - seat->told : 0;
+	if (!pod_alive(seat->pod))
+		return 0;
+	pod_agent(seat->pod, &agent);
+	return agent.alive > seat->told ? agent.alive - seat->told : 0;
 }
 
 unsigned int intercepts_shutdown(struct intercepts *set, const char *reason)

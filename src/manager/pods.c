@@ -288,27 +288,15 @@ void pod_agent(json_object *pod, struct pod_agent *ret_agent)
 		json_object *container = json_item(pod, "spec.ephemeralContainers", i);
 		const char *name = json_text_or(container, "name", "");
 		unsigned int number = agent_number(name);
+		json_object *status = agent_status(pod, name);
 
+		if (number > 0 && !has_ended(json_member(status, "state")))
+			ret_agent->alive++;
 		if (number <= ret_agent->number)
 			continue;
 		ret_agent->number = number;
 		ret_agent->name = name;
 		ret_agent->image = json_text_or(container, "image", "");
-		read_state(agent_status(pod, name), ret_agent);
+		read_state(status, ret_agent);
 	}
-}
-
-unsigned int pod_agents_alive(json_object *pod)
-{
-	unsigned int count = 0;
-
-	for (size_t i = 0; i < json_count(pod, "spec.ephemeralContainers"); i++) {
-		json_object *container = json_item(pod, "spec.ephemeralContainers", i);
-		const char *name = json_text_or(container, "name", "");
-
-		if (agent_number(name) > 0 &&
-			!has_ended(json_member(agent_status(pod, name), "state")))
-			count++;
-	}
-	return count;
 }

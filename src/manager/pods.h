@@ -27,12 +27,13 @@ enum pod_agent_state {
 	POD_AGENT_STATE_COUNT
 };
 
-/* The newest agent of a pod. Strings are "" where there is nothing to say. */
+/* The newest agent of a pod, and how many there are. Strings are "" where there is nothing to say. */
 struct pod_agent {
 	unsigned int number; /* 0: none yet */
 	enum pod_agent_state state;
 	const char *name, *image, *reason, *message;
 	int exit_code;
+	unsigned int alive; /* all that run or will, as far as is known */
 };
 
 const char *pod_uid(json_object *pod);
@@ -52,6 +53,5 @@ size_t pod_addresses(json_object *pod, struct ip_addr *out, size_t max);
 /* The addresses of its node, from which the kubelet probes: an array of its own. */
 json_object *pod_node_addresses(json_object *pod);
 void pod_agent(json_object *pod, struct pod_agent *ret_agent);
-unsigned int pod_agents_alive(json_object *pod); /* that run or will, as far as is known */
 
 #endif /* MANAGER_PODS_H */
