@@ -235,6 +235,24 @@ def test_memory_with_64_busy_streams(laptop, cluster, cable, pump):
     wait_for("a small user daemon", lambda: machine.rss_mb(userd) <= 8)
 
 
+def tun_counters(laptop):
+    """Packets and bytes that applications, and the kernel's own ends of their connections, have sent into the TUN."""
+    name = laptop.status()["root_daemon"]["device"]
+    sent = json.loads(laptop.run("ip", "-j", "-s", "link", "show", name).stdout)[0]["stats64"]["tx"]
+    return sent["packets"], sent["bytes"]
+
+
+def test_many_uploads_cross_the_tun_in_large_packets(laptop, cluster, pump):
+    """64 flows that share a path are slow ones, whose packets the kernel makes small: 3 KB with an MTU of 1500."""
+    laptop.connect()
+    before = tun_counters(laptop)
+    got = load(cluster, cluster.pod_ip(), *machine.load_words("up", 64, 1, 0.3))
+    packets, size = (new - old for new, old in zip(tun_counters(laptop), before, strict=True))
+    print(f"{got['mb_per_s']} MB/s, {packets} packets, {size / packets:.0f} bytes each")
+    assert got["moving"] == 64
+    assert size / packets > 6000
+
+
 def test_stalled_readers_stall_only_themselves(laptop, cluster, cable, pump):
     """Downloads that nobody reads: what waits for them is bounded, and others go on beside them."""
     cable.laptop.wan(10, 200)
