@@ -3,9 +3,10 @@
 """lanes.py OUT: runs the suites that stdin names, in lanes beside each other
 
 A line of stdin: LANE, "idle" or "normal", SUITE and the words of a command, separated by tabs. The suites of one lane run
-one after the other; those that are idle get what the others leave of the processors. What a command says on stdout is its report, "0|1<TAB>name<TAB>seconds" a test, kept as OUT/SUITE.report; what
-it says on stderr is shown when it has ended. A command that fails without a failed test to show for it, or reports
-nothing, gets a failed test in its report, and so no lane can end unseen.
+one after the other; those that are idle get what the others leave of the processors. What a command says on stdout is
+its report, "0|1<TAB>name<TAB>seconds" a test, kept as OUT/SUITE.report; what it says on stderr is shown when it has
+ended. A command that fails without a failed test to show for it, or reports nothing, gets a failed test in its report,
+and so no lane can end unseen.
 
 Suites whose name ends in a digit are further hands on the same tests ("cluster-2"): they may find nothing left to do.
 """
@@ -35,8 +36,10 @@ def make_idle_group():
 
 
 def remove_idle_group():
+    """Whether there is none any more: it stays for as long as there is somebody inside."""
     with contextlib.suppress(OSError):
         IDLE.rmdir()
+    return not IDLE.exists()
 
 
 def be_idle():
@@ -92,8 +95,9 @@ def stop(*_):
     for child in list(RUNNING):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-    time.sleep(0.1)
-    remove_idle_group()
+    until = time.monotonic() + 10
+    while not remove_idle_group() and time.monotonic() < until:
+        time.sleep(0.05)
     os._exit(1)
 
 
