@@ -5,6 +5,7 @@ TP_TEST_CLUSTER=NAME uses a cluster that runs already and leaves it running. Eve
 TP_TEST_NEW_CLUSTER=NAME says what its cluster is called, so that several runs go side by side.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -18,7 +19,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from localcluster import plan  # noqa: E402  (found by the line above, as is timing)
+from localcluster import laptop as machine, lifecycle, network, plan  # noqa: E402  (found by the line above, as is timing)
+
+import api  # noqa: E402  (it needs localcluster)
 
 LONG = os.environ.get("TP_TEST_LONG") == "1"
 
@@ -64,20 +67,28 @@ class Cluster:
     def __init__(self, name):
         self.name = name
 
-    def script(self, *args, **kwargs):
-        return run([ROOT / "scripts/cluster", *args], **kwargs)
+    @functools.cached_property
+    def prefix(self):
+        """As `scripts/cluster kubectl`, of which each call would cost as much again."""
+        the_plan = plan.get(self.name)
+        return network.kubectl(the_plan, lifecycle.bin_dir(the_plan))
 
     def kubectl(self, *args, **kwargs):
-        return self.script("kubectl", "--cluster", self.name, *args, **kwargs).stdout
+        return run([*self.prefix, *args], **kwargs).stdout
+
+    @functools.cached_property
+    def api(self):
+        return api.Api(self.name)
 
     def get(self, *args):
-        return json.loads(self.kubectl("get", "-o", "json", *args))
+        path = api.path_of(args)
+        return self.api.get(path) if path else json.loads(self.kubectl("get", "-o", "json", *args))
 
     def apply(self, text):
         self.kubectl_input(["apply", "-f", "-"], text)
 
     def kubectl_input(self, args, text):
-        argv = [ROOT / "scripts/cluster", "kubectl", "--cluster", self.name, *args]
+        argv = [*self.prefix, *args]
         done = subprocess.run([str(a) for a in argv], input=text, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
 
@@ -116,11 +127,20 @@ class Cluster:
 
 
 class Laptop:
-    """The network namespace that scripts/laptop runs commands in."""
+    """The network namespace that scripts/laptop runs commands in; here without what that costs."""
 
     def __init__(self, cluster):
         self.cluster = cluster
-        self.prefix = [str(ROOT / "scripts/laptop"), "--cluster", cluster.name]
+        the_plan = plan.get(cluster.name)
+        client = ROOT / "build/release/src/client"
+        environment = {
+            "PATH": f"{client}:{client / 'rootd'}:{lifecycle.bin_dir(the_plan)}:{os.environ['PATH']}",
+            "KUBECONFIG": the_plan.admin_kubeconfig,
+            "XDG_CACHE_HOME": the_plan.dir / "laptop",
+        }
+        words = [f"{name}={value}" for name, value in environment.items()]
+        self.prefix = ["env", *words, *machine.Laptop(the_plan).exec_argv([])]
+        self.network = f"net:[{os.stat(f'/run/netns/{machine.Laptop(the_plan).netns}').st_ino}]"
 
     def run(self, *argv, **kwargs):
         return run([*self.prefix, *argv], **kwargs)
@@ -145,14 +165,13 @@ class Laptop:
 
     def daemons(self):
         """Pids of our daemons in this laptop's network namespace."""
-        inode = self.run("readlink", "/proc/self/ns/net").stdout.strip()
         found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
                 argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if os.readlink(entry / "ns/net") != inode:
+                if os.readlink(entry / "ns/net") != self.network:
                     continue
             except OSError:
                 continue
@@ -174,7 +193,7 @@ class Laptop:
             "nft list ruleset",
             "cat /etc/resolv.conf",
         ]
-        # One shell for all: every way into the laptop costs a tenth of a second.
+        # One shell for all.
         script = "\n".join(f"echo '# {command}'; {command} || exit" for command in commands)
         text = self.run("sh", "-c", script).stdout
         # Counters, timers and the order of IPv6 expiry say nothing about what is there.
@@ -243,7 +262,9 @@ def the_stage(cluster, the_laptop):
     import stage  # noqa: PLC0415  (it imports this file)
 
     yield stage.set_up(cluster, the_laptop)
-    stage.tear_down(cluster)
+    # Otherwise the whole cluster goes.
+    if os.environ.get("TP_TEST_CLUSTER"):
+        stage.tear_down(cluster)
 
 
 @pytest.fixture(scope="module")

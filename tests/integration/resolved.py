@@ -61,7 +61,7 @@ class ResolvedLaptop(Laptop):
         )
         assert self.keeper.stdout.readline() == "ready\n"
         environment = ["env", f"LD_LIBRARY_PATH={LIBRARIES}:{LIBRARIES}/systemd"] if nss else []
-        # scripts/laptop, ip and unshare became the shell by exec: its pid is theirs.
+        # env, ip and unshare became the shell by exec: its pid is theirs.
         self.prefix = [*self.prefix, "nsenter", "-t", str(self.keeper.pid), "-m", *environment]
         self.processes = [self.keeper]
         try:
@@ -90,7 +90,7 @@ class ResolvedLaptop(Laptop):
     def stop_resolved(self):
         self.processes.remove(self.resolved)
         self.resolved.terminate()
-        self.resolved.wait(10)
+        self.resolved.wait(60)
 
     def resolvectl(self, *args, check=True):
         program = str(UNPACKED / "usr/bin/resolvectl")
@@ -109,4 +109,4 @@ class ResolvedLaptop(Laptop):
         self.stop()
         for process in reversed(self.processes):
             process.terminate()
-            process.wait(10)
+            process.wait(60)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from conftest import wait_for
+from conftest import run, wait_for
 
 CRD = """
 apiVersion: apiextensions.k8s.io/v1
@@ -77,8 +77,7 @@ def rollout(joined):
 
 
 def served(cluster):
-    done = cluster.script("kubectl", "--cluster", cluster.name, "get", "rollouts.argoproj.io", "-n", "stage", check=False)
-    return done.stderr
+    return run([*cluster.prefix, "get", "rollouts.argoproj.io", "-n", "stage"], check=False).stderr
 
 
 def test_a_rollout_is_intercepted_and_so_are_the_pods_of_its_next_revision(rollout):

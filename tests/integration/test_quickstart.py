@@ -12,14 +12,17 @@ from localcluster import plan
 QUICKSTART = ROOT / "scripts/quickstart"
 
 
+def script(cluster):
+    return [ROOT / "scripts/laptop", "--cluster", cluster.name]
+
+
 def servers_on(laptop):
     """Command lines of web servers that run on the laptop."""
-    inode = laptop.run("readlink", "/proc/self/ns/net").stdout.strip()
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_text().split("\0")
-            if "http.server" in words and os.readlink(entry / "ns/net") == inode:
+            if "http.server" in words and os.readlink(entry / "ns/net") == laptop.network:
                 found.append(" ".join(words))
         except OSError:
             continue
@@ -73,7 +76,7 @@ def test_a_person_who_is_not_root_is_told_so():
 
 def test_laptop_without_a_command_is_a_shell_on_it(laptop, cluster):
     ours, theirs = pty.openpty()
-    shell = subprocess.Popen(laptop.prefix, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    shell = subprocess.Popen(script(cluster), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     os.write(ours, b"echo kubeconfig=$KUBECONFIG; telepresence version; kubectl get nodes; exit 7\n")
     said = b""
@@ -83,16 +86,16 @@ def test_laptop_without_a_command_is_a_shell_on_it(laptop, cluster):
     except OSError:  # EIO: the shell has gone
         pass
     os.close(ours)
-    assert shell.wait(20) == 7
+    assert shell.wait(60) == 7
     text = said.decode(errors="replace")
     assert f"laptop({cluster.name})# " in text
     assert f"kubeconfig={plan.get(cluster.name).admin_kubeconfig}" in text
     assert "Client" in text and "node1" in text
 
 
-def test_laptop_takes_a_kubeconfig_that_is_set(laptop):
+def test_laptop_takes_a_kubeconfig_that_is_set(laptop, cluster):
     said = subprocess.run(
-        [*laptop.prefix, "sh", "-c", "echo $KUBECONFIG"],
+        [*script(cluster), "sh", "-c", "echo $KUBECONFIG"],
         env={**os.environ, "KUBECONFIG": "/some/where"},
         capture_output=True,
         text=True,
