@@ -126,7 +126,7 @@ class World:
     def command(self, *args):
         """Runs it; exit status, stdout and stderr."""
         process = self.telepresence(*args)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def daemon(self, name):
@@ -211,7 +211,7 @@ class Person(threading.Thread):
     def command(self, *args):
         """Runs telepresence; what it said, or None where it failed."""
         self.process = self.world.telepresence(*args)  # for busy()
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=300)
         if self.process.returncode != 0:
             self.said.append(f"{time.monotonic():.3f} {args[0]}: {self.process.returncode} {err.strip()[-300:]}")
             return None
@@ -252,7 +252,7 @@ class Person(threading.Thread):
         self.over.set()
         self.join(90)
         for one in self.others:
-            one.communicate(timeout=60)
+            one.communicate(timeout=300)
 
     def story(self, deaths):
         lines = [f"{death.killed:.3f} {death.victim} killed, dead at {death.dead:.3f}" for death in deaths]
