@@ -2,7 +2,8 @@
 """Streams that are held, by other people's programs: gRPC, server-sent events, a WebSocket, and plain connections.
 
 held.py serve: in a pod. held.py hold SECONDS ADDRESS: on the laptop; a JSON line of what came over each. held.py crowd COUNT ADDRESS:
-opens so many connections, holds all, speaks on each again; a JSON line of it.
+opens so many connections, holds all, speaks on each again; a JSON line of it. held.py busy COUNT ADDRESS: opens so many, and each
+sends and gets back bytes of its own all the time; a JSON line of it.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ EVENTS, SOCKET, RPC, PLAIN = 8000, 8001, 8002, 8003
 METHOD = "/held.Held/Count"
 PAUSE = 0.1
 SOON = 20
+# Of a busy connection: round trips, each of about 6 KB.
+ROUNDS, BUSY_WORDS = 10, 1000
 
 
 async def count_events(reader, writer):
@@ -145,7 +148,7 @@ async def one_of_crowd(address, turn, opened):
 async def speak(pair, text):
     reader, writer = pair
     writer.write(text)
-    return await asyncio.wait_for(reader.readexactly(len(text)), SOON) == text
+    return await asyncio.wait_for(reader.readexactly(len(text)), 3 * SOON) == text
 
 
 async def crowd(count, address):
@@ -161,9 +164,29 @@ async def crowd(count, address):
     print(json.dumps({"open_s": round(took, 2), "answered": sum(answers)}), flush=True)
 
 
+async def be_busy(number, pair):
+    """How many rounds came back as they were sent."""
+    right = 0
+    for turn in range(ROUNDS):
+        text = (b"%d:%d " % (number, turn)) * BUSY_WORDS
+        right += await speak(pair, text)
+    pair[1].close()
+    return right
+
+
+async def busy(count, address):
+    turn, opened = asyncio.Semaphore(200), []
+    pairs = await asyncio.gather(*(one_of_crowd(address, turn, opened) for _ in range(count)))
+    started = time.monotonic()
+    right = await asyncio.gather(*(be_busy(number, pair) for number, pair in enumerate(pairs)))
+    print(json.dumps({"busy_s": round(time.monotonic() - started, 2), "right": sum(right), "of": count * ROUNDS}))
+
+
 if sys.argv[1] == "serve":
     asyncio.run(serve())
 elif sys.argv[1] == "hold":
     hold(float(sys.argv[2]), sys.argv[3])
+elif sys.argv[1] == "busy":
+    asyncio.run(busy(int(sys.argv[2]), sys.argv[3]))
 else:
     asyncio.run(crowd(int(sys.argv[2]), sys.argv[3]))

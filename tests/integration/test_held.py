@@ -32,6 +32,7 @@ spec:
 HELD = ["/usr/bin/python3", "-I", "-B", PROGRAM]
 SECONDS = 600 if LONG else 5
 CROWD = 10_000
+BUSY = 1000
 # For each idle connection: a flow, a relay and a stream.
 KB_EACH = 6
 
@@ -88,3 +89,18 @@ def test_ten_thousand_connections_stay_open(laptop, cluster, held):
         crowd.wait()
     for name, pid in pids.items():
         wait_for(f"descriptors of {name}", lambda pid=pid, name=name: descriptors(pid) <= before[name][1] + 20)
+
+
+def test_a_thousand_busy_connections(connected, held):
+    """All at once, each with bytes of its own: every byte comes back where it came from, and small requests go on beside."""
+    busy = connected.popen(*HELD, "busy", BUSY, held, stdout=subprocess.PIPE)
+    try:
+        wait_for("all to be open", lambda: connected.status()["root_daemon"]["traffic"]["connections_active"] >= BUSY, 60)
+        assert "pod" in connected.curl("http://web.demo/")
+        said, _ = busy.communicate(timeout=120)
+    finally:
+        busy.kill()
+        busy.wait()
+    print(said)
+    came = json.loads(said)
+    assert came["right"] == came["of"] == 10 * BUSY
