@@ -3,7 +3,9 @@
 #include "cluster/transport.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "cluster/json.h"
 #include "core/err.h"
@@ -28,9 +30,26 @@ static int connect_error(const struct transport *transport, CURLcode code,
 		config->server, r == -ETIMEDOUT ? transport->error : strerror(-r), config->context);
 }
 
+/* OpenSSL's words for a certificate that is too young or too old. */
+static bool is_of_time(const char *error)
+{
+	return strstr(error, "not yet valid") || strstr(error, "has expired");
+}
+
 static int verify_error(
 	const struct transport *transport, const struct kube_config *config, struct err *err)
 {
+	char now[32] = "";
+	time_t wall = time(NULL);
+	struct tm tm;
+
+	if (is_of_time(transport->error) && gmtime_r(&wall, &tm)) {
+		(void)strftime(now, sizeof(now), "%Y-%m-%d %H:%M UTC", &tm);
+		return err_set(err, -EPROTO, ERR_CONFIG,
+			"the certificate of %s does not verify: %s; is this machine's clock right? "
+			"It says %s",
+			config->server, transport->error, now);
+	}
 	return err_set(err, -EPROTO, ERR_CONFIG,
 		"the certificate of %s does not verify: %s; check certificate-authority and "
 		"tls-server-name of context %s",
