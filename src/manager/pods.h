@@ -27,7 +27,8 @@ enum pod_agent_state {
 	POD_AGENT_STATE_COUNT
 };
 
-/* The newest agent of a pod, and how many there are. Strings are "" where there is nothing to say. */
+/* The newest agent of a pod, and how many there are. Strings are "" where there is nothing to say.
+ */
 struct pod_agent {
 	unsigned int number; /* 0: none yet */
 	enum pod_agent_state state;
