@@ -76,7 +76,7 @@ static void on_placed(void *user, int r, int status, json_object *body, const st
 
 	if (r < 0)
 		r = placement_refusal(placement->pod, status, body, err, &why);
-	else
+	if (r == 0 || r == -EEXIST)
 		log_info("agent placed", "pod=%s/%s number=%u",
 			json_text_or(placement->pod, "metadata.namespace", ""),
 			pod_name(placement->pod), placement->number);
