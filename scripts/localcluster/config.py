@@ -95,6 +95,8 @@ def _kubelet(node):
         "tlsPrivateKeyFile": str(pki / f"{node.name}-server.key"),
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "5s",
+        # What tests kill again and again is not held back for minutes.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
     }
 
 
