@@ -70,7 +70,7 @@ static int open_once(struct cli *cli, json_object **ret_result, struct err *err)
 	int r = connection_need_userd(cli, &status, err);
 
 	if (r < 0)
-		return r == -ECONNRESET ? -ERESTART : r;
+		return r == -EPIPE || r == -ECONNRESET ? -ERESTART : r;
 	has_root = json_get_bool(json_get(status, "root_daemon", json_type_object), "running");
 	json_object_put(status);
 	if (!has_root)

@@ -55,14 +55,14 @@ static int send_request(int fd, json_object *request, struct err *err)
 		if (n >= 0)
 			buf_consume(&out, (size_t)n);
 		else if (errno != EINTR)
-			r = errno == EPIPE ? -ECONNRESET : -errno;
+			r = -errno;
 	}
 	buf_done(&out);
 	return r < 0 ? err_set_errno(err, r, "sending to the user daemon") : 0;
 }
 
-/* One more piece of the answer. `heard`: it is not the first one. */
-static int receive(int fd, struct buf *in, bool heard, int timeout_ms, struct err *err)
+/* One more piece of the answer. */
+static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	uint8_t chunk[READ_BYTES];
@@ -76,7 +76,7 @@ static int receive(int fd, struct buf *in, bool heard, int timeout_ms, struct er
 	if (n < 0 && errno == EINTR)
 		return 0;
 	if (n <= 0)
-		return err_set(err, heard ? -EPIPE : -ECONNRESET, ERR_UNREACHABLE,
+		return err_set(err, -EPIPE, ERR_UNREACHABLE,
 			"the user daemon has ended (see ~/.cache/telepresence/userd.log)");
 	return buf_append(in, chunk, (size_t)n);
 }
@@ -106,21 +106,23 @@ static int take_frame(
 		error ? error : "the user daemon's answer cannot be understood");
 }
 
-int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
+/* *ret_heard: it has said anything at all. */
+static int listen_to(struct cli *cli, int fd, int timeout_ms, json_object **ret_result,
+	bool *ret_heard, struct err *err)
 {
 	struct buf in;
-	bool heard = false;
 	int r = 0;
 
+	*ret_heard = false;
 	buf_init(&in, USERD_FRAME_BYTES);
 	while (r == 0) {
 		json_object *frame = NULL;
 
 		r = userd_get_frame(&in, &frame);
 		if (r == 0) {
-			r = receive(fd, &in, heard, timeout_ms, err);
+			r = receive(fd, &in, timeout_ms, err);
 		} else if (r > 0) {
-			heard = true;
+			*ret_heard = true;
 			r = take_frame(cli, frame, ret_result, err);
 			json_object_put(frame);
 		} else {
@@ -129,6 +131,13 @@ int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result
 	}
 	buf_done(&in);
 	return r < 0 ? r : 0;
+}
+
+int daemon_end(struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err)
+{
+	bool heard = false;
+
+	return listen_to(cli, fd, timeout_ms, ret_result, &heard, err);
 }
 
 int daemon_begin(json_object *request, struct err *err)
@@ -169,15 +178,27 @@ static void wait_for_exit(int pidfd)
 		(void)poll(&wait, 1, DAEMON_ANSWER_MS);
 }
 
+/* What it was asked for it did not hear, or not begin. */
+static bool was_ending(int r, bool heard)
+{
+	return heard ? r == -ERESTART || r == -ESHUTDOWN
+		     : r == -EPIPE || r == -ECONNRESET || r == -ECONNREFUSED;
+}
+
 int daemon_connect(struct cli *cli, json_object *request, json_object **ret_result, struct err *err)
 {
 	auto_close int fd = daemon_begin(request, err);
 	auto_close int pidfd = fd < 0 ? -1 : open_process(fd);
-	int r = fd < 0 ? fd : daemon_end(cli, fd, DAEMON_WORK_MS, ret_result, err);
+	bool heard = false;
+	int r = fd;
 
-	if (r == -ESHUTDOWN || r == -ECONNRESET)
+	if (fd >= 0)
+		r = listen_to(cli, fd, DAEMON_WORK_MS, ret_result, &heard, err);
+	if (r >= 0 || !was_ending(r, heard))
+		return r;
+	if (r != -ERESTART)
 		wait_for_exit(pidfd);
-	return r == -ESHUTDOWN || r == -ECONNRESET || r == -ECONNREFUSED ? -ERESTART : r;
+	return -ERESTART;
 }
 
 int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)

@@ -20,8 +20,8 @@ struct err;
 json_object *daemon_request(const char *name);
 /*
  * Sends the request (taken) and waits for the result, which is the caller's; progress lines go to
- * cli_say(). -ECONNREFUSED: no user daemon runs; -ECONNRESET: it ended without a word. The
- * daemon's error and hint are passed on.
+ * cli_say(). -ECONNREFUSED: no user daemon runs; -EPIPE: it has ended. The daemon's error and hint
+ * are passed on.
  */
 NODISCARD int daemon_call(struct cli *cli, json_object *request, int timeout_ms,
 	json_object **ret_result, struct err *err);
