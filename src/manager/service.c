@@ -16,6 +16,7 @@
 #include "manager/identity_store.h"
 #include "manager/intercepts.h"
 #include "manager/lease.h"
+#include "manager/retire.h"
 #include "manager/routes.h"
 #include "manager/service_fate.h"
 #include "manager/service_names.h"
@@ -51,6 +52,7 @@ struct service {
 	struct resident resident;
 	unsigned int endings; /* answers that service_stop() waits for */
 	uint64_t stopped_ms, agents_until_ms; /* 0: no agent is waited for */
+	struct retire *retire; /* of agents whose pods are not known here */
 	bool stopping, closed;
 };
 
@@ -329,11 +331,20 @@ static void on_look(uv_timer_t *timer)
 	struct service *service = timer->data;
 	unsigned int left = intercepts_shutdown(service->routes.intercepts, "uninstalled");
 
-	if (left > 0 && uv_now(service->loop) < service->agents_until_ms)
+	if ((left > 0 || service->retire) && uv_now(service->loop) < service->agents_until_ms)
 		return;
 	if (left > 0)
 		log_warn("agents are left to end by themselves", "count=%u", left);
 	drain(service);
+}
+
+static void on_retired(void *user, int r, unsigned int told UNUSED, const struct err *err)
+{
+	struct service *service = user;
+
+	service->retire = NULL;
+	if (r < 0)
+		log_warn("agents are not looked for", "error=%s", err->msg);
 }
 
 static void on_fate(void *user, bool uninstalled)
@@ -341,6 +352,8 @@ static void on_fate(void *user, bool uninstalled)
 	struct service *service = user;
 
 	if (uninstalled && service->routes.intercepts) {
+		service->retire =
+			retire_start(service->routes.intercepts, NULL, NULL, on_retired, service);
 		service->agents_until_ms = uv_now(service->loop) + AGENTS_MS;
 		(void)uv_timer_start(&service->timer, on_look, 0, AGENTS_LOOK_MS);
 	}
