@@ -5,9 +5,15 @@ import os
 import pathlib
 import re
 
+from conftest import wait_for
 from nets import pids_of
 
 TCP_LISTEN = "0A"
+# Fewer are no growth: a lookup or a log line may be under way.
+SLACK_FDS = 3
+SLACK_KB = 1024
+# What an idle one may have in any case.
+SMALL_KB = 8192
 
 
 class Process:
@@ -31,6 +37,31 @@ class Process:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Holdings:
+    """What some processes hold, which is no more after whatever is done between two looks."""
+
+    def __init__(self, **pids):
+        self.processes = {name: Process(pid) for name, pid in pids.items()}
+        self.before = self.now()
+        print(f"descriptors and KB: {self.before}")
+
+    def now(self):
+        return {name: (one.descriptors(), one.resident_kb()) for name, one in self.processes.items()}
+
+    def grown(self):
+        before, now = self.before, self.now()
+        return {
+            name: (before[name], now[name])
+            for name in now
+            if now[name][0] > before[name][0] + SLACK_FDS or now[name][1] > max(before[name][1] + SLACK_KB, SMALL_KB)
+        }
+
+    def check(self):
+        """Memory is given back within seconds."""
+        wait_for(f"no more than {self.before}", lambda: not self.grown(), 30)
+        print(f"descriptors and KB afterwards: {self.now()}")
 
 
 class Agent(Process):

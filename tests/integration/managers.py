@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traffic-manager's Deployment: other settings for a while, and a pod that never crashed."""
+"""The traffic-manager's Deployment: other settings for a while, another pod, and what it says."""
 
 import contextlib
+import datetime
+import json
 
 NAME, NAMESPACE = "deployment/traffic-manager", "ambassador"
 
@@ -31,17 +33,19 @@ def setting(cluster, variable, value):
         configure(f"{variable}-")
 
 
-def without_a_past(cluster, name=NAME, namespace=NAMESPACE):
-    """Makes other pods where one has crashed, which would be held back for longer each time; whether it did."""
-    app = cluster.get("-n", namespace, name)["spec"]["selector"]["matchLabels"]
-    labels = ",".join(f"{key}={value}" for key, value in app.items())
-    pods = cluster.get("pods", "-n", namespace, "-l", labels)["items"]
-    crashed = any(one["restartCount"] > 0 for pod in pods for one in pod["status"]["containerStatuses"])
-    if crashed:
-        roll_out(cluster, name, namespace)
-    return crashed
-
-
-def logs(cluster):
+def logs(cluster, *args):
     """What the manager that runs has said."""
-    return cluster.kubectl("-n", NAMESPACE, "logs", NAME)
+    return cluster.kubectl("-n", NAMESPACE, "logs", NAME, *args, check=False)
+
+
+def placed(cluster):
+    """When each agent was placed, on the clock of time.time(), by its pod and its name; of two managers at most."""
+    found = {}
+    for line in (logs(cluster, "--previous") + logs(cluster)).splitlines():
+        with contextlib.suppress(ValueError, KeyError):
+            entry = json.loads(line)
+            if entry["msg"] == "agent placed":
+                fields = dict(field.split("=", 1) for field in entry["fields"].split())
+                moment = datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
+                found[fields["pod"].partition("/")[2], f"telepresence-agent-{fields['number']}"] = moment
+    return found

@@ -79,7 +79,10 @@ def shop(cluster, namespace):
         with contextlib.ExitStack() as stack:
             for pod in made.pods:
                 stack.enter_context(Server(net_of(pod), "0.0.0.0", PORT, "app"))
-            stack.enter_context(Server(net_of(cluster.pods(namespace, "other")[0]), "0.0.0.0", PORT, "other"))
+            # As ours it has to wait for its turn; and nothing of ours is in its way.
+            other = cluster.pods(namespace, "other")[0]
+            sleeper = pids_of(other["metadata"]["uid"], "sleep")[0]
+            stack.enter_context(Server(net_of(other), "0.0.0.0", PORT, "other", sleeper))
             yield made
     finally:
         cluster.kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=60s")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agents import agents_of, containers_of, statuses_of
+from agents import Holdings, agents_of, containers_of, statuses_of
 from conftest import LONG, wait_for
 from load import Load, lateness
 from managers import setting
@@ -157,27 +157,31 @@ def test_without_a_manager_it_gives_the_ports_back_and_takes_them_again(web):
 
 
 def test_many_intercepts_leave_nothing_behind(web):
+    """Nor do they take more and more of anybody: descriptors, memory, rules, objects, containers."""
+
     def state():
         rules = web.rulesets()
         return [(one.pid, one.descriptors(), rules[one.pod["metadata"]["name"]]) for one in agents_of(web)]
 
-    def manager():
-        return len(os.listdir(f"/proc/{web.cluster.manager_pid()}/fd"))
+    def sessions():
+        return web.cluster.kubectl("get", "sessions.telepresence.io", "-A", "-o", "name")
 
     for _ in range(3):
         with web.intercept("web", "--port", "8080:http"):
             pass
     wait_for("idle", lambda: all(len(agent.sockets()) == 1 for agent in agents_of(web)))
-    before, before_manager = state(), manager()
+    before, before_sessions, before_laptop = state(), sessions(), web.laptop.snapshot()
+    holdings = Holdings(manager=web.cluster.manager_pid(), **web.laptop.daemons())
     resident = [agent.resident_kb() for agent in agents_of(web)]
     containers = containers_of(web)
     for _ in range(ROUNDS):
         with web.intercept("web", "--port", "8080:http"):
             pass
     wait_for("as before", lambda: state() == before)
-    wait_for("the manager as before", lambda: manager() <= before_manager + 2)
+    holdings.check()
     assert containers_of(web) == containers
     assert web.objects() == []
+    assert (sessions(), web.laptop.snapshot()) == (before_sessions, before_laptop)
     for agent, kb in zip(agents_of(web), resident, strict=True):
         wait_for("no growth", lambda agent=agent, kb=kb: agent.resident_kb() <= max(kb + 512, 6 * 1024))
 
