@@ -5,13 +5,17 @@ import contextlib
 import os
 import socket
 import threading
+import time
 
 import pytest
 
 from conftest import wait_for
 from nets import answer, echo, family_of, read_all, read_exactly, reset, serve, serve_udp, until
+from timing import best_of
 
 MIB = 1 << 20
+# An intercept whose object is deleted has ended.
+EVERYWHERE = 2
 
 
 @pytest.fixture(scope="module")
@@ -269,9 +273,14 @@ def test_leave_gives_the_port_back_at_once_and_leaves_no_rule(joined):
 
 
 def test_who_deletes_the_object_ends_the_intercept(joined):
-    with joined.local(9000), joined.intercept("db", "--port", "9000") as found:
-        joined.all_pods_say("laptop", "db")
-        mine = next(one for one in joined.objects() if one["spec"]["name"] == found["name"])
-        joined.cluster.kubectl("-n", "stage", "delete", "intercept", mine["metadata"]["name"])
-        joined.all_pods_say("pod", "db")
-        wait_for("status", lambda: not any(one["name"] == "db" for one in joined.intercepts()))
+    def attempt():
+        with joined.local(9000), joined.intercept("db", "--port", "9000") as found:
+            joined.all_pods_say("laptop", "db")
+            mine = next(one for one in joined.objects() if one["spec"]["name"] == found["name"])
+            joined.cluster.kubectl("-n", "stage", "delete", "intercept", mine["metadata"]["name"])
+            begun = time.monotonic()
+            joined.all_pods_say("pod", "db")
+            wait_for("status", lambda: not any(one["name"] == "db" for one in joined.intercepts()), pause=0.02)
+            return time.monotonic() - begun
+
+    best_of(attempt, EVERYWHERE, tries=3)
