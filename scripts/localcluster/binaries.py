@@ -6,7 +6,6 @@ once and kept in a folder named by a hash of all that goes into them. A machine 
 is there.
 """
 
-import fcntl
 import hashlib
 import mmap
 import os
@@ -16,13 +15,15 @@ import re
 import shutil
 import subprocess
 
-from .plan import cache_root
+from .plan import cache_root, filling_cache
 from .shell import Failure, run, say, step
 
 VERSION = "1.36.3"
 GO_NEEDED = (1, 26)
 GO_VERSION = re.compile(rb"go1\.[0-9]+(?:\.[0-9]+)?(?:rc[0-9]+)?")
 KEY_LENGTH = 16
+# Somebody else may be at it: a new machine updates itself first.
+APT_LOCK_S = 300
 SOURCES = pathlib.Path(__file__).resolve().parent
 PROGRAMS = ("kubenode", "coredns")
 NAMES = (
@@ -58,13 +59,17 @@ def missing_packages():
 
 
 def install_packages():
-    missing = missing_packages()
-    if not missing:
+    if not missing_packages():
         return
-    with step(f"apt-get install {' '.join(missing)}"):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        run(["apt-get", "-qq", "update"], env=env)
-        run(["apt-get", "-qq", "-y", "install", "--no-install-recommends", *missing], env=env)
+    with filling_cache():
+        missing = missing_packages()
+        if not missing:
+            return
+        with step(f"apt-get install {' '.join(missing)}"):
+            env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            apt = ["apt-get", "-qq", "-o", f"DPkg::Lock::Timeout={APT_LOCK_S}"]
+            run([*apt, "update"], env=env)
+            run([*apt, "-y", "install", "--no-install-recommends", *missing], env=env)
 
 
 def find_go():
@@ -143,9 +148,7 @@ def ensure():
     folder = cache_root() / _key(version)
     if folder.is_dir():
         return folder
-    cache_root().mkdir(parents=True, exist_ok=True)
-    with open(cache_root() / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with filling_cache():
         if folder.is_dir():
             return folder
         say("Building Kubernetes from source: 6 to 11 minutes on two cores, once; then cached.")

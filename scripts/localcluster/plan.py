@@ -36,6 +36,15 @@ def cache_root():
     ).absolute()
 
 
+@contextlib.contextmanager
+def filling_cache():
+    """One at a time: several clusters that start at once on a new machine need the same things."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with open(cache_root() / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def check_name(name):
     if not NAME.fullmatch(name):
         raise Failure(f"cluster name {name!r}: use up to 24 letters, digits and hyphens")

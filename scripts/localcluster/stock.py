@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 
 from .image import Entry, write_docker_archive
-from .plan import cache_root
+from .plan import cache_root, filling_cache
 from .shell import run
 
 PAUSE = "node.local/pause:1"
@@ -82,9 +82,10 @@ def archives(bin_dir):
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     makers = {"pause": _make_pause, "busybox": _make_busybox, "web": _make_web}
-    for name, make in {**makers, "coredns": make_coredns}.items():
-        path = folder / f"{name}.tar"
-        if not path.exists():
-            make(path)
-        made.append(path)
+    with filling_cache():
+        for name, make in {**makers, "coredns": make_coredns}.items():
+            path = folder / f"{name}.tar"
+            if not path.exists():
+                make(path)
+            made.append(path)
     return made
