@@ -179,13 +179,16 @@ def serve_udp(net, address, port, answer_text):
 
 
 def pids_of(pod_uid, program):
-    """Pids, as seen from here, of a program in a pod: its cgroup names the pod."""
-    found = []
+    """Pids, as seen from here, of a program in a pod: its cgroup names the pod.
+
+    A server's children are none of them: they come and go with its connections.
+    """
+    parents = {}
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if pod_uid in (entry / "cgroup").read_text() and program.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def until(condition, seconds=60, pause=0.02):

@@ -149,6 +149,20 @@ def test_device_that_is_taken_away_ends_the_connection(connected):
     assert connected.curl("http://web.demo/")
 
 
+def test_a_root_daemon_that_was_just_ending_is_started_again(laptop, tmp_path):
+    """Whoever is asked to start one finds one that is there, and that has ended a moment later."""
+    built = ROOT / "build/release/src/client"
+    shutil.copy(built / "telepresence", tmp_path)
+    rootd = tmp_path / "telepresence-rootd"
+    rootd.write_text(
+        f'#!/bin/sh\n[ -e {tmp_path}/seen ] || {{ touch {tmp_path}/seen; exit 6; }}\nexec {built}/rootd/telepresence-rootd "$@"\n'
+    )
+    rootd.chmod(0o755)
+    done = laptop.run(tmp_path / "telepresence", "connect")
+    assert done.stderr.count("Launching Telepresence Root Daemon") == 2
+    assert laptop.curl("http://web.demo/")
+
+
 @pytest.fixture
 def person(laptop, cluster, tmp_path):
     """Runs commands on the laptop as `nobody`, who has the role telepresence-user, and who may start the root daemon by

@@ -93,10 +93,10 @@ def test_an_agent_waits_for_the_rules_of_another(connected, shop):
     with shop.laptop_serves(), load, control:
         with table(pids_of(pod["metadata"]["uid"], "sleep")[0]):
             process = connected.popen("telepresence", "intercept", "shop", *shop.args, stderr=subprocess.PIPE)
-            with process.stderr:
-                wait_for("the other pods", lambda: "2 of 3" in process.stderr.readline(), 20)
-                assert process.poll() is None
-        assert process.wait(10) == 0
+            wait_for("the other pods", lambda: "2 of 3" in process.stderr.readline(), 20)
+            assert process.poll() is None
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
         load.wait_answered_by("laptop", 10)
     connected.telepresence("leave", "shop")
 

@@ -128,7 +128,7 @@ def test_twenty_people_at_once_each_get_their_own(people, cluster):
         assert not any(person.rules() for person in people)
     finally:
         at_once(people, Somebody.quit)
-    assert objects(cluster) <= before
+    wait_for("the end of all objects", lambda: objects(cluster) <= before, 10)
     assert not any(person.world.daemon(name) for person in people for name in ("userd", "rootd"))
 
 

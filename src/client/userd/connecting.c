@@ -143,6 +143,9 @@ static int start_session(struct userd *userd, const struct connect_args *args, s
 {
 	int r = root_link_open(&userd->loop, on_root_gone, userd, &userd->root, err);
 
+	/* The one that the command has found was just ending: the command looks again. */
+	if (r == -ECONNREFUSED || r == -EPIPE)
+		err->code = r = -ERESTART;
 	if (r == 0)
 		r = session_new(&userd->loop, root_link_client(userd->root), args, &session_events,
 			userd, &userd->session, err);
