@@ -31,7 +31,7 @@
 #define ENDINGS_MS 800
 #define FATE_MS    2500
 /* Agents that are being started, or come back to a manager that has just been started. */
-#define AGENTS_MS         4000
+#define AGENTS_MS         6000
 #define AGENTS_LOOK_MS    50
 #define STOP_REASON       "the traffic-manager is shutting down"
 #define NO_SESSION_REASON "the session was deleted"

@@ -159,7 +159,7 @@ class World:
 
     def in_a_pod(self, program):
         """Without asking the API server, which may be dead: of this cluster's cgroups, the one program."""
-        root = f"tp-{self.cluster.name}-"
+        root = f"tp-{self.cluster.name}-node"  # another cluster's name may begin with this one's
         for entry in pathlib.Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 argv = (entry / "cmdline").read_bytes().split(b"\0")

@@ -220,6 +220,10 @@ def test_an_image_that_cannot_be_pulled(untouched):
     finally:
         run([*ctr, "import", archive])
         archive.unlink()
+    # The node's kubelet sees that it is back.
+    again = ["intercept", "farther", "--namespace", "causes", "--port", "9000:8080"]
+    wait_for("the image", lambda: untouched.telepresence(*again, check=False).returncode == 0)
+    untouched.telepresence("leave", "farther-causes")
 
 
 def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes):

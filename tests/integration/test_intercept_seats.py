@@ -110,4 +110,5 @@ def test_uninstalled_no_agent_is_left_that_had_lost_its_manager(connected, clust
     assert kill("manager", world.manager())
     wait_for("the next manager", world.manager, 30)
     connected.telepresence("uninstall", "--everything", timeout=120)
-    wait_for("no agent", lambda: not shop.agents(), 5)
+    # Without a manager they would end by themselves after a minute.
+    wait_for("no agent", lambda: not shop.agents(), 20)
