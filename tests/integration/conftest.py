@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 from localcluster import laptop as machine, lifecycle, network, plan  # noqa: E402  (found by the line above, as is timing)
 
 import api  # noqa: E402  (it needs localcluster)
+from nets import Net, pids_of  # noqa: E402
 
 LONG = os.environ.get("TP_TEST_LONG") == "1"
 
@@ -238,6 +239,18 @@ def the_laptop(cluster):
     laptop = Laptop(cluster)
     laptop.run("true")
     return laptop
+
+
+@pytest.fixture
+def pod_net(cluster):
+    """The network namespace of the pod behind http://web.demo/."""
+    pod = cluster.pods("demo", "web")[0]
+    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
+
+
+@pytest.fixture
+def laptop_net(cluster):
+    return Net(f"/run/netns/{plan.get(cluster.name).netns('laptop')}")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from conftest import run
 from localcluster import plan
 from managers import rolled_out
-from nets import Net, echo, pids_of, serve
+from nets import Net, echo, serve
 from shop import laptop_net, shop as open_shop
 
 HERE = pathlib.Path(__file__).parent
@@ -62,12 +62,6 @@ def clock(laptop, library, tmp_path):
 def shop(cluster):
     with open_shop(cluster, "clock") as made:
         yield made
-
-
-@pytest.fixture
-def pod_net(cluster):
-    pod = cluster.pods("demo", "web")[0]
-    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
 
 
 def tunnel(laptop):

@@ -11,8 +11,7 @@ import time
 import pytest
 
 from conftest import LONG, run, wait_for
-from localcluster import plan
-from nets import Net, pids_of, serve_udp
+from nets import serve_udp
 
 HERE = pathlib.Path(__file__).parent
 REUSE_PORT, UDP_PORT, QUIC_PORT = 7300, 7301, 7302
@@ -27,18 +26,6 @@ def reuse(tmp_path_factory):
     program = tmp_path_factory.mktemp("reuse") / "reuse"
     run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", program, HERE / "reuse.c"])
     return program
-
-
-@pytest.fixture
-def pod_net(cluster):
-    """The network namespace of the pod behind http://web.demo/."""
-    pod = cluster.pods("demo", "web")[0]
-    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
-
-
-@pytest.fixture
-def laptop_net(cluster):
-    return Net(f"/run/netns/{plan.get(cluster.name).netns('laptop')}")
 
 
 def inside(net, *argv, **kwargs):

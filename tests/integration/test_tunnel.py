@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import LONG, ROOT, run, wait_for
-from nets import Net, echo, pids_of, serve
+from nets import echo, serve
 from timing import best_of, took
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
@@ -79,18 +79,6 @@ def test_carrier_by_kubeconfig_and_unknown_ones(laptop, cluster, tmp_path):
     assert done.returncode == 3 and 'there is no carrier "pigeon"' in done.stderr and f"{path}:" in done.stderr
     done = laptop.telepresence("connect", "--carrier", "pigeon", check=False)
     assert done.returncode == 2 and "services/proxy and port-forward" in done.stderr
-
-
-@pytest.fixture
-def pod_net(cluster):
-    """The network namespace of the pod behind http://web.demo/."""
-    pod = cluster.pods("demo", "web")[0]
-    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
-
-
-@pytest.fixture
-def laptop_net(cluster):
-    return Net(f"/run/netns/{plan.get(cluster.name).netns('laptop')}")
 
 
 class Cable:
