@@ -117,6 +117,62 @@ def test_files_are_dealt_once_and_stay_whole(tmp_path):
     assert words == ["0"] * 11 + ["1"]
 
 
+PLAN = "tests.cluster.test_plan"
+CASE = f'<testcase classname="{PLAN}" name="{{name}}"><{{how}} message="{{message}}"/></testcase>'
+FAILED = [
+    ("test_slow", "failure", "assert 2 &lt; 1"),
+    ("test_left", "error", "failed on teardown with something that is left"),
+    ("test_not", "skipped", "no such program"),
+]
+
+
+def row(result, name):
+    return f"{result}\t{PLAN}/{name}\t1"
+
+
+def again(what, out):
+    argv = [sys.executable, LIB / "again.py", what, out]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def failed_run(out, failed):
+    cases = "".join(CASE.format(name=name, how=how, message=message) for name, how, message in failed)
+    (out / "netns.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    rows = [row(0, "test_fine"), *(row(1, f"{name} ({how})") for name, how, _ in failed)]
+    (out / "netns.report").write_text("".join(f"{line}\n" for line in rows))
+
+
+def test_what_failed_beside_others_is_tried_once_more_alone_and_named(tmp_path):
+    failed_run(tmp_path, FAILED)
+    (line,) = again("choose", tmp_path).splitlines()
+    assert line.split("\t")[:3] == ["again", "normal", "again-cluster"]
+    assert line.split("\t")[4:] == [str(tmp_path / "again-cluster.xml"), "", "tests/cluster/test_plan.py::test_slow"]
+    (tmp_path / "again-cluster.report").write_text(row(0, "test_slow") + "\n")
+    again("settle", tmp_path)
+    assert [path.name for path in tmp_path.glob("*.report")] == ["netns.report"], "it would be counted twice"
+    assert (tmp_path / "netns.report").read_text().splitlines() == [
+        row(0, "test_fine"),
+        row(0, "test_slow (unsteady)"),
+        row(1, "test_left (error)"),
+        row(1, "test_not (skipped)"),
+    ]
+
+
+def test_what_fails_again_stays_failed(tmp_path):
+    failed_run(tmp_path, FAILED[:1])
+    before = (tmp_path / "netns.report").read_text()
+    (tmp_path / "again-cluster.report").write_text(row(1, "test_slow (failure)") + "\n")
+    again("settle", tmp_path)
+    assert (tmp_path / "netns.report").read_text() == before
+
+
+@pytest.mark.parametrize("more", ["0\tfine\t1\n", "1\tclang: src/a.c\t1\n"])
+def test_many_failures_are_no_accident(tmp_path, more):
+    failed_run(tmp_path, [(f"test_{number}", "failure", "") for number in range(3)])
+    (tmp_path / "style.report").write_text(more)
+    assert bool(again("choose", tmp_path)) == more.startswith("0")
+
+
 SOURCE = '#include "one.h"\nint main(void) { return ONE; }\n'
 
 

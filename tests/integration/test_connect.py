@@ -9,7 +9,7 @@ from conftest import LONG
 from timing import best_of, took
 
 # The long form is more than TCP's sequence numbers count.
-LARGE_MB = 5000 if LONG else 256
+LARGE_MB = 5000 if LONG else 1000
 TRANSFER_S = 900
 
 
