@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <nghttp2/nghttp2.h>
+#include <unistd.h>
 
 #include "tunnel/fixture_end.h"
 
@@ -271,6 +272,22 @@ static void test_no_manager(void **state)
 	agent_fixture_free(fixture);
 }
 
+/* Whoever was late was this process: the manager's answer is there, it only has not been looked at.
+ */
+static void test_late_look(void **state)
+{
+	struct agent_fixture *fixture = agent_fixture_new();
+	struct link_seen seen;
+
+	(void)state;
+	agent_fixture_link(fixture, &seen, AGENT_CLIENT);
+	assert_int_equal(usleep(1600 * 1000), 0);
+	agent_run_until(fixture, &seen.ready, 1);
+	assert_int_equal(seen.closed, 0);
+	link_done(fixture, &seen);
+	agent_fixture_free(fixture);
+}
+
 static void test_manager_closes(void **state)
 {
 	struct agent_fixture *fixture = agent_fixture_new();
@@ -330,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_pin),
 		cmocka_unit_test(test_bad_uids),
 		cmocka_unit_test(test_no_manager),
+		cmocka_unit_test(test_late_look),
 		cmocka_unit_test(test_manager_closes),
 		cmocka_unit_test(test_free_any_time),
 	};
