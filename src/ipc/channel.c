@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "core/err.h"
@@ -74,6 +75,19 @@ int ipc_peer_cred(int sock, struct ucred *ret_cred, struct err *err)
 		return err_set_errno(err, -errno, "peer credentials");
 	*ret_cred = cred;
 	return 0;
+}
+
+int ipc_peer_pidfd(int sock)
+{
+	struct ucred cred = {.pid = 0};
+	int r = ipc_peer_cred(sock, &cred, NULL);
+
+	if (r < 0)
+		return r;
+	if (cred.pid <= 0)
+		return -ESRCH; /* of another pid namespace */
+	r = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	return r < 0 ? -errno : r;
 }
 
 int ipc_send(int sock, const void *data, size_t len, int pass_fd, struct err *err)

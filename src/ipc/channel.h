@@ -19,6 +19,8 @@ struct err;
 NODISCARD int ipc_listen(const char *name, struct err *err);
 NODISCARD int ipc_connect(const char *name, struct err *err);
 NODISCARD int ipc_peer_cred(int sock, struct ucred *ret_cred, struct err *err);
+/* The process at the other end of any Unix socket, readable once it has ended; or -errno. */
+NODISCARD int ipc_peer_pidfd(int sock);
 
 /* One frame, never blocking: -EAGAIN when the peer does not read. pass_fd is borrowed, -1: none. */
 NODISCARD int ipc_send(int sock, const void *data, size_t len, int pass_fd, struct err *err);

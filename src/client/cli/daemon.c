@@ -5,12 +5,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "client/cli/command.h"
 #include "client/userd/proto.h"
 #include "core/err.h"
 #include "core/limits.h"
+#include "ipc/channel.h"
 
 #define READ_BYTES 16384
 
@@ -159,17 +159,6 @@ int daemon_call(struct cli *cli, json_object *request, int timeout_ms, json_obje
 	return fd < 0 ? fd : daemon_end(cli, fd, timeout_ms, ret_result, err);
 }
 
-/* The daemon's process; -1: cannot be had. */
-static int open_process(int fd)
-{
-	struct ucred cred = {.pid = 0};
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0)
-		return -1;
-	return (int)syscall(SYS_pidfd_open, cred.pid, 0);
-}
-
 static void wait_for_exit(int pidfd)
 {
 	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
@@ -188,7 +177,7 @@ static bool was_ending(int r, bool heard)
 int daemon_connect(struct cli *cli, json_object *request, json_object **ret_result, struct err *err)
 {
 	auto_close int fd = daemon_begin(request, err);
-	auto_close int pidfd = fd < 0 ? -1 : open_process(fd);
+	auto_close int pidfd = fd < 0 ? -1 : ipc_peer_pidfd(fd);
 	bool heard = false;
 	int r = fd;
 
@@ -205,7 +194,7 @@ int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
 {
 	auto_close int fd = open_socket(err);
 	json_object *request = daemon_request("stop");
-	auto_close int pidfd = fd < 0 ? -1 : open_process(fd);
+	auto_close int pidfd = fd < 0 ? -1 : ipc_peer_pidfd(fd);
 	int r = fd;
 
 	if (fd >= 0)

@@ -8,6 +8,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "core/wire.h"
+#include "ipc/channel.h"
 
 #define FRAME_HEADER_BYTES 4
 /* Deeper than any message of ours. */
@@ -27,10 +28,10 @@ socklen_t userd_address(uid_t uid, struct sockaddr_un *ret_address)
 int userd_check_peer(int fd, uid_t uid, struct err *err)
 {
 	struct ucred cred = {.uid = (uid_t)-1};
-	socklen_t len = sizeof(cred);
+	int r = ipc_peer_cred(fd, &cred, err);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return err_set_errno(err, -errno, "SO_PEERCRED");
+	if (r < 0)
+		return r;
 	if (cred.uid != uid)
 		return err_set(err, -EPERM, ERR_PERMISSION,
 			"the user daemon's socket is held by uid %u, not by uid %u", cred.uid, uid);

@@ -3,15 +3,15 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include "core/alloc.h"
 #include "core/err.h"
+#include "ipc/channel.h"
 #include "ipc/root_client.h"
 
 struct root_link {
 	struct root_client *client;
-	int pidfd; /* of the root daemon; -1: cannot be had */
+	int pidfd; /* of the root daemon; negative: cannot be had */
 	uv_poll_t socket_poll, pid_poll;
 	uv_timer_t timer;
 	unsigned int open_handles;
@@ -51,16 +51,6 @@ static void on_socket(uv_poll_t *poll, int status, int events UNUSED)
 	link->on_gone(link->user);
 }
 
-static int open_pidfd(int sock)
-{
-	struct ucred cred = {.pid = 0};
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid <= 0)
-		return -1;
-	return (int)syscall(SYS_pidfd_open, cred.pid, 0);
-}
-
 static void init_handle(struct root_link *link, uv_handle_t *handle)
 {
 	handle->data = link;
@@ -80,7 +70,7 @@ int root_link_open(uv_loop_t *loop, void (*on_gone)(void *user), void *user,
 	link->client = client;
 	link->on_gone = on_gone;
 	link->user = user;
-	link->pidfd = open_pidfd(root_client_fd(client));
+	link->pidfd = ipc_peer_pidfd(root_client_fd(client));
 	(void)uv_timer_init(loop, &link->timer);
 	init_handle(link, (uv_handle_t *)&link->timer);
 	(void)uv_poll_init(loop, &link->socket_poll, root_client_fd(client));

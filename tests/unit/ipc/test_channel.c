@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "core/err.h"
 #include "ipc/channel.h"
+
+#define PATIENCE_MS 60000
 
 struct pair {
 	char name[64];
@@ -158,6 +163,41 @@ static void peers_are_known(void **state)
 	assert_int_equal(ipc_peer_cred(-1, &cred, NULL), -EBADF);
 }
 
+/* Connects, and lives until it is killed. */
+static pid_t start_peer(const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	if (ipc_connect(name, NULL) >= 0)
+		pause();
+	_exit(1);
+}
+
+static void a_peers_end_is_seen(void **state)
+{
+	struct pair *pair = *state;
+	pid_t pid = start_peer(pair->name);
+	struct pollfd wait = {.fd = pair->listener, .events = POLLIN};
+	int sock;
+
+	assert_true(pid > 0);
+	assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+	sock = accept4(pair->listener, NULL, NULL, SOCK_CLOEXEC);
+	wait.fd = ipc_peer_pidfd(sock);
+	assert_true(wait.fd >= 0);
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	/* There is none any more, and no socket. */
+	assert_int_equal(ipc_peer_pidfd(sock), -ESRCH);
+	assert_int_equal(ipc_peer_pidfd(-1), -EBADF);
+	close(wait.fd);
+	close(sock);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +208,7 @@ int main(void)
 			a_peer_that_does_not_read_blocks_nobody, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_are_exclusive, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(peers_are_known, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_peers_end_is_seen, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
