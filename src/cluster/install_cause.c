@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "cluster/container_cause.h"
 #include "cluster/install_impl.h"
 #include "cluster/json.h"
 
@@ -48,35 +49,11 @@ int install_deployment_cause(json_object *deployment, struct err *err)
 		json_text_or(failure, "message", json_text_or(failure, "reason", "")));
 }
 
-/* What a waiting container's reason means; NULL: it may pass by itself. */
-static const char *hopeless(const char *reason)
-{
-	static const struct {
-		const char *reason, *meaning;
-	} reasons[] = {
-		{"ErrImagePull", "its image cannot be pulled"},
-		{"ImagePullBackOff", "its image cannot be pulled"},
-		{"ErrImageNeverPull", "its image is not on the node"},
-		{"InvalidImageName", "its image name is not valid"},
-		{"CreateContainerConfigError", "its container cannot be configured"},
-		{"CreateContainerError", "its container cannot be created"},
-		{"RunContainerError", "its container cannot be started"},
-		{"CrashLoopBackOff", "it exits right after its start"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-		if (strcmp(reasons[i].reason, reason) == 0)
-			return reasons[i].meaning;
-	}
-	return NULL;
-}
-
-static int container_cause(
-	json_object *pod, json_object *status, const char *image, struct err *err)
+static int status_cause(json_object *pod, json_object *status, const char *image, struct err *err)
 {
 	const char *reason = json_text_or(status, "state.waiting.reason", "");
 	const char *message = json_text_or(status, "state.waiting.message", "");
-	const char *meaning = hopeless(reason);
+	const char *meaning = container_cause(reason);
 	int64_t code = json_int(status, "lastState.terminated.exitCode", -1);
 
 	if (!meaning)
@@ -108,5 +85,5 @@ int install_pod_cause(json_object *pod, const char *image, struct err *err)
 		return err_set(err, -EAGAIN, ERR_UNREACHABLE, "pod %s finds no node: %.*s",
 			json_text_or(pod, "metadata.name", ""), MESSAGE_MAX,
 			json_text_or(scheduled, "message", ""));
-	return container_cause(pod, json_item(pod, "status.containerStatuses", 0), image, err);
+	return status_cause(pod, json_item(pod, "status.containerStatuses", 0), image, err);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cluster/container_cause.h"
 #include "cluster/json.h"
 #include "core/err.h"
 #include "manager/placement.h"
@@ -87,32 +88,13 @@ int placement_refusal(
 	}
 }
 
-static const struct {
-	const char *reason, *meaning;
-} reasons[] = {
-	{"ErrImagePull", "its image cannot be pulled"},
-	{"ImagePullBackOff", "its image cannot be pulled"},
-	{"ErrImageNeverPull", "its image is not on the node"},
-	{"ImageInspectError", "its image cannot be inspected"},
-	{"RegistryUnavailable", "the registry of its image does not answer"},
-	{"InvalidImageName", "its image name is not valid"},
-	{"CreateContainerConfigError", "its container cannot be configured"},
-	{"CreateContainerError", "its container cannot be created"},
-	{"RunContainerError", "its container cannot be started"},
-	{"StartError", "its container cannot be started"},
-	{"ContainerCannotRun", "its container cannot be started"},
-};
-
 int placement_cause(json_object *pod, const struct pod_agent *agent, struct err *err)
 {
-	if (agent->state != POD_AGENT_WAITING && agent->state != POD_AGENT_TERMINATED)
+	const char *meaning = container_cause(agent->reason);
+
+	if ((agent->state != POD_AGENT_WAITING && agent->state != POD_AGENT_TERMINATED) || !meaning)
 		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-		if (strcmp(reasons[i].reason, agent->reason) == 0)
-			return err_set(err, -ENOENT, ERR_NOT_FOUND,
-				"the agent in pod %s does not start, %s (%s): %.*s", pod_name(pod),
-				reasons[i].meaning, agent->image, MESSAGE_MAX,
-				*agent->message ? agent->message : agent->reason);
-	}
-	return 0;
+	return err_set(err, -ENOENT, ERR_NOT_FOUND,
+		"the agent in pod %s does not start, %s (%s): %.*s", pod_name(pod), meaning,
+		agent->image, MESSAGE_MAX, *agent->message ? agent->message : agent->reason);
 }
