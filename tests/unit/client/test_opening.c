@@ -20,7 +20,7 @@
 #define ACCEPT  "\x03\0\0\0"
 #define REFUSE  "\x04\0\0\x02no"
 #define RTT_US  1000
-#define LATE_MS 8000
+#define LATE_MS 60000
 
 struct rig {
 	uv_loop_t loop;

@@ -294,7 +294,8 @@ static void test_own_pause(void **state)
 	feed(&rig, "\x08\0\0\x08" U64("\0"), 12);
 	while (uv_hrtime() - start < 260000000ull)
 		uv_run(&rig.loop, UV_RUN_NOWAIT);
-	assert_int_equal(rig.closed, 0);
+	/* Unless this process was put aside in between, for too long. */
+	assert_true(rig.closed == 0 || uv_hrtime() - start >= 300000000ull);
 	start = uv_hrtime();
 	while (!rig.closed && uv_hrtime() - start < DEADLINE_NS)
 		uv_run(&rig.loop, UV_RUN_ONCE);
