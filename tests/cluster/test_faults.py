@@ -11,6 +11,7 @@ from conftest import COMMAND, REPOSITORY, cluster
 from localcluster import binaries, lifecycle, stock
 from localcluster.shell import Failure
 from test_lifecycle import machine, processes_of
+from traces import assert_as
 
 
 def broken_programs(folder, program, script):
@@ -35,7 +36,7 @@ def test_a_component_that_keeps_ending_is_explained(state, name, tmp_path, monke
     assert "kube-apiserver on node1 keeps ending (exit 7)" in done.stderr
     assert "no such luck" in done.stderr
     cluster("down", name)
-    assert machine(name) == before
+    assert_as(lambda: machine(name), before)
 
 
 def test_a_component_that_runs_out_of_inotify_instances_names_the_limit():
@@ -102,7 +103,7 @@ def test_nothing_is_left_of_an_up_that_was_killed(state, name, moment):
     child.stderr.close()
     assert (state / name).is_dir()
     assert "removed" in cluster("down", name).stderr
-    assert machine(name) == before
+    assert_as(lambda: machine(name), before)
     assert processes_of(name) == []
 
 

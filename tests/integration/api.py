@@ -10,6 +10,7 @@ from localcluster import plan
 from nets import Net
 
 PORT = 6443
+REVIEWS = "authorization.k8s.io/v1"
 CORE, OURS = "/api/v1", "/apis/telepresence.io/v1alpha1"
 ROOTS = {
     "pods": CORE,
@@ -18,6 +19,8 @@ ROOTS = {
     "nodes": CORE,
     "sessions.telepresence.io": OURS,
     "intercepts.telepresence.io": OURS,
+    "sessions": OURS,
+    "intercepts": OURS,
 }
 
 
@@ -32,18 +35,30 @@ class Api:
         self.tls = ssl.create_default_context(cafile=pki / "ca.crt")
         self.tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
 
-    def get(self, path):
+    def request(self, method, path, body=None):
         connection = http.client.HTTPConnection(str(self.address), PORT)
         try:
             plain = self.net.connect(self.address, PORT, timeout=60)
             connection.sock = self.tls.wrap_socket(plain, server_hostname=str(self.address))
-            connection.request("GET", path)
+            headers = {"Content-Type": "application/json"}
+            connection.request(method, path, body and json.dumps(body), headers if body else {})
             answer = connection.getresponse()
             text = answer.read()
         finally:
             connection.close()
-        assert answer.status == 200, f"{path}: {answer.status} {text.decode(errors='replace')}"
+        assert answer.status in (200, 201), f"{path}: {answer.status} {text.decode(errors='replace')}"
         return json.loads(text)
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def allows(self, user, verb, resource, namespace):
+        """What a user may do by now: rights that were just given or taken count a moment later."""
+        kind, _, part = resource.partition("/")
+        name, _, group = kind.partition(".")
+        asked = {"verb": verb, "group": group, "resource": name, "subresource": part, "namespace": namespace}
+        review = {"apiVersion": REVIEWS, "kind": "SubjectAccessReview", "spec": {"user": user, "resourceAttributes": asked}}
+        return self.request("POST", f"/apis/{REVIEWS}/subjectaccessreviews", review)["status"]["allowed"]
 
 
 def path_of(words):

@@ -9,20 +9,19 @@ import functools
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
-import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from localcluster import laptop as machine, lifecycle, network, plan  # noqa: E402  (found by the line above, as is timing)
+from localcluster import laptop as machine, lifecycle, network, plan, shell  # noqa: E402  (found by the line above, as is timing)
 
 import api  # noqa: E402  (it needs localcluster)
-from nets import Net, pids_of  # noqa: E402
+import traces  # noqa: E402
+from nets import Net, pid_of  # noqa: E402
 
 LONG = os.environ.get("TP_TEST_LONG") == "1"
 
@@ -54,14 +53,7 @@ def wait_for(what, condition, seconds=60, pause=0.1):
 
     The limit is for what never comes; how long it may take at most is said by timing.best_of().
     """
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds} s")
-        time.sleep(pause)
+    return shell.wait_for(what, condition, seconds, pause)
 
 
 class Cluster:
@@ -84,6 +76,10 @@ class Cluster:
     def get(self, *args):
         path = api.path_of(args)
         return self.api.get(path) if path else json.loads(self.kubectl("get", "-o", "json", *args))
+
+    def delete(self, *args):
+        """Asks for the end of one object and does not wait for it."""
+        self.api.request("DELETE", api.path_of(args))
 
     def apply(self, text):
         self.kubectl_input(["apply", "-f", "-"], text)
@@ -116,15 +112,14 @@ class Cluster:
         return next((pod for pod in pods if not pod["metadata"].get("deletionTimestamp")), None)
 
     def manager_pid(self):
-        """The pid, as seen from here, of the manager's process: its cgroup names the pod."""
-        uid = self.manager_pod()["metadata"]["uid"]
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if uid in (entry / "cgroup").read_text() and b"traffic-manager" in (entry / "cmdline").read_bytes():
-                    return int(entry.name)
-            except OSError:
-                continue
-        pytest.fail("no process of the traffic-manager")
+        """The pid, as seen from here, of the manager's process."""
+        pod = wait_for("a pod of the manager", self.manager_pod)
+        return pid_of(pod["metadata"]["uid"], "traffic-manager")
+
+    def let(self, user, *rules, allowed=True):
+        """Waits until the API server goes by a change of RBAC; each rule: verb, resource, namespace."""
+        for rule in rules:
+            wait_for(f"{user}: {rule} is {allowed}", lambda rule=rule: self.api.allows(user, *rule) == allowed)
 
 
 class Laptop:
@@ -183,30 +178,11 @@ class Laptop:
         return found
 
     def snapshot(self):
-        """All that a connection may change on the laptop, as text."""
-        commands = [
-            "ip -o link",
-            "ip -o addr",
-            "ip route show table all",
-            "ip -6 route show table all",
-            "ip rule",
-            "ip -6 rule",
-            "nft list ruleset",
-            "cat /etc/resolv.conf",
-        ]
-        # One shell for all.
-        script = "\n".join(f"echo '# {command}'; {command} || exit" for command in commands)
-        text = self.run("sh", "-c", script).stdout
-        # Counters, timers and the order of IPv6 expiry say nothing about what is there.
-        text = re.sub(r"(expires|valid_lft|preferred_lft) \S+|qlen \d+", "", text)
-        return text + f"\n# processes\n{sorted(self.daemons())}\n"
+        """All that a connection may change on the laptop."""
+        return traces.network(lambda *argv: self.run(*argv).stdout) | {"processes": sorted(self.daemons())}
 
     def assert_as(self, before):
-        """Waits until the snapshot is the earlier one again; a process is gone before all that it had."""
-        deadline = time.monotonic() + 60
-        while self.snapshot() != before and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert self.snapshot() == before
+        traces.assert_as(self.snapshot, before)
 
 
 @pytest.fixture(scope="session")
@@ -245,7 +221,7 @@ def the_laptop(cluster):
 def pod_net(cluster):
     """The network namespace of the pod behind http://web.demo/."""
     pod = cluster.pods("demo", "web")[0]
-    return Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
+    return Net(f"/proc/{pid_of(pod['metadata']['uid'], 'httpd')}/ns/net")
 
 
 @pytest.fixture

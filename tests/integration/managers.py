@@ -8,6 +8,16 @@ import json
 NAME, NAMESPACE = "deployment/traffic-manager", "ambassador"
 
 
+KINDS = "namespaces,crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+OURS = ("telepresence", "ambassador", "traffic")
+
+
+def installed(cluster):
+    """What an installation has put into the whole cluster, by kind and name."""
+    names = cluster.kubectl("get", KINDS, "-o", "name").split()
+    return [name for name in names if any(word in name for word in OURS)]
+
+
 def rolled_out(cluster, name=NAME, namespace=NAMESPACE):
     cluster.kubectl("-n", namespace, "rollout", "status", name, "--timeout=60s")
 

@@ -77,6 +77,29 @@ class Net:
         return text.partition(b"\r\n\r\n")[2].decode(errors="replace").split("\n")[0]
 
 
+@contextlib.contextmanager
+def dialling(net, address, port):
+    """Begins a connection every 50 ms; yields the moments at which each of them was established, as they come."""
+    moments, over = [], threading.Event()
+
+    def one():
+        with contextlib.suppress(OSError):
+            net.connect(address, port, timeout=60).close()
+            moments.append(time.monotonic())
+
+    def begin():
+        while not over.wait(0.05):
+            threading.Thread(target=one, daemon=True).start()
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    try:
+        yield moments
+    finally:
+        over.set()
+        thread.join()
+
+
 def read_all(connection):
     parts = []
     while part := connection.recv(65536):
@@ -179,16 +202,32 @@ def serve_udp(net, address, port, answer_text):
 
 
 def pids_of(pod_uid, program):
-    """Pids, as seen from here, of a program in a pod: its cgroup names the pod.
+    """Pids, as seen from here, of a program in a pod, the oldest first: its cgroup names the pod.
 
     A server's children are none of them: they come and go with its connections.
     """
-    parents = {}
+    parents, begun = {}, {}
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if pod_uid in (entry / "cgroup").read_text() and program.encode() in (entry / "cmdline").read_bytes():
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    return [pid for pid, parent in parents.items() if parent not in parents]
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)], begun[int(entry.name)] = int(fields[1]), int(fields[19])
+    return sorted((pid for pid, parent in parents.items() if parent not in parents), key=begun.get)
+
+
+def pid_of(pod_uid, *programs):
+    """The pid of the first of these programs that runs in a pod.
+
+    It is waited for: where no probe has found it, a container runs from the moment that it was told to, and its program is
+    there a little later.
+    """
+
+    def found():
+        return next((pids[0] for program in programs if (pids := pids_of(pod_uid, program))), None)
+
+    pid = until(found)
+    assert pid, f"no {programs} in the pod {pod_uid}"
+    return pid
 
 
 def until(condition, seconds=60, pause=0.02):

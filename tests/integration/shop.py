@@ -9,16 +9,21 @@ import contextlib
 from conftest import run, wait_for
 from load import Load, Server
 from localcluster import plan, workloads
-from nets import pids_of
+from nets import pid_of, pids_of
 
 PORT = 8080
 RATE = 200
 CONTROL_RATE = 50
 
 
+def sleeper_of(pod):
+    """The pid of its program."""
+    return pid_of(pod["metadata"]["uid"], "sleep")
+
+
 def net_of(pod):
     """The network of a pod whose program sleeps."""
-    return f"/proc/{pids_of(pod['metadata']['uid'], 'sleep')[0]}/ns/net"
+    return f"/proc/{sleeper_of(pod)}/ns/net"
 
 
 def laptop_net(cluster, name="laptop"):
@@ -45,8 +50,7 @@ class Shop:
 
     def rulesets(self):
         """The nftables state of each pod."""
-        sleepers = [pids_of(pod["metadata"]["uid"], "sleep")[0] for pod in self.pods]
-        return [run(["nsenter", "-t", pid, "-n", "nft", "list", "ruleset"]).stdout for pid in sleepers]
+        return [run(["nsenter", "-t", sleeper_of(pod), "-n", "nft", "list", "ruleset"]).stdout for pod in self.pods]
 
     def laptop_serves(self):
         """The laptop's version of the service."""
@@ -81,8 +85,7 @@ def shop(cluster, namespace):
                 stack.enter_context(Server(net_of(pod), "0.0.0.0", PORT, "app"))
             # As ours it has to wait for its turn; and nothing of ours is in its way.
             other = cluster.pods(namespace, "other")[0]
-            sleeper = pids_of(other["metadata"]["uid"], "sleep")[0]
-            stack.enter_context(Server(net_of(other), "0.0.0.0", PORT, "other", sleeper))
+            stack.enter_context(Server(net_of(other), "0.0.0.0", PORT, "other", sleeper_of(other)))
             yield made
     finally:
         cluster.kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=60s")

@@ -7,7 +7,7 @@ import pathlib
 
 from conftest import run, wait_for
 from localcluster import plan
-from nets import Net, answer, pids_of, serve
+from nets import Net, answer, pid_of, serve
 
 NAMESPACE = "stage"
 MANIFEST = pathlib.Path(__file__).with_name("stage.yaml")
@@ -36,8 +36,7 @@ class Stage:
 
     def pid(self, pod):
         """A process of the pod's own, which is no agent's."""
-        uid = pod["metadata"]["uid"]
-        return (pids_of(uid, "httpd") or pids_of(uid, "sleep"))[0]
+        return pid_of(pod["metadata"]["uid"], "httpd", "sleep")
 
     def net(self, pod):
         return Net(f"/proc/{self.pid(pod)}/ns/net")

@@ -3,27 +3,19 @@
 
 import json
 
-
-def ours(cluster):
-    """Every object of ours that is left, by kind."""
-    found = []
-    for kind in ("crd", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy", "validatingadmissionpolicybinding"):
-        names = [item["metadata"]["name"] for item in cluster.get(kind)["items"]]
-        found += [f"{kind}/{name}" for name in names if "telepresence" in name or "traffic-manager" in name]
-    namespaces = [item["metadata"]["name"] for item in cluster.get("namespace")["items"]]
-    return found + [f"namespace/{name}" for name in namespaces if name == "ambassador"]
+from managers import installed
 
 
 def test_uninstall_everything_leaves_no_object_and_list_installs_again(laptop, cluster):
     laptop.connect()
-    assert ours(cluster)
+    assert installed(cluster)
     laptop.telepresence("uninstall", "--everything", timeout=120)
-    assert ours(cluster) == []
+    assert installed(cluster) == []
     assert not laptop.daemons()
     out = laptop.telepresence("list", "--namespace", "demo", timeout=120)
     assert "web" in out.stdout and "ready to intercept" in out.stdout
     assert "traffic-manager" not in out.stdout
-    assert ours(cluster)
+    assert installed(cluster)
     assert laptop.curl("http://web.demo/")
 
 

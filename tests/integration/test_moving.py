@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody moves while connected: the API server behind its name, or the laptop to another address."""
 
-import contextlib
 import json
 import pathlib
-import threading
 import time
 
 import pytest
 
 from conftest import run, wait_for
 from localcluster import plan
-from nets import Net
+from nets import Net, dialling
 
 NAME = "api.moving.test"
 # The heartbeat alone needs LIMIT_CARRIER_SILENCE_MS, 5 s, to see that the path is dead.
@@ -133,29 +131,13 @@ def lan(laptop, cluster):
     laptop.stop()
     made.leave()
     made.join(made.first)
-    assert laptop.snapshot() == plain
-
-
-def begin_connections(net, address, moments, over):
-    """Begins a connection every 50 ms and notes when each of them was established."""
-
-    def one():
-        with contextlib.suppress(OSError):
-            net.connect(address, 80, timeout=10).close()
-            moments.append(time.monotonic())
-
-    while not over.wait(0.05):
-        threading.Thread(target=one, daemon=True).start()
+    laptop.assert_as(plain)
 
 
 def first_after(net, address, since):
     """How long after a moment the first connection is established."""
-    moments, over = [], threading.Event()
-    thread = threading.Thread(target=begin_connections, args=(net, address, moments, over))
-    thread.start()
-    wait_for("a connection", lambda: moments, 20, 0.01)
-    over.set()
-    thread.join()
+    with dialling(net, address, 80) as moments:
+        wait_for("a connection", lambda: moments, pause=0.01)
     return min(moments) - since
 
 
@@ -173,7 +155,7 @@ def test_the_laptop_moves(laptop, cluster, lan):
     for attempt in range(TRIES):
         lan.leave()
         left = time.monotonic()
-        wait_for("the cut to be seen", lambda: status() != "Connected", 20, 0.05)
+        wait_for("the cut to be seen", lambda: status() != "Connected", pause=0.05)
         seen.append(time.monotonic() - left)
         lan.join(str(lan.net[70 + attempt]))
         back.append(first_after(net, web, time.monotonic()))
@@ -181,11 +163,11 @@ def test_the_laptop_moves(laptop, cluster, lan):
         lan.leave()
         lan.join(str(lan.net[80 + attempt]))
         back.append(first_after(net, web, time.monotonic()))
-        wait_for("connected", lambda: status() == "Connected", 10, 0.05)
+        wait_for("connected", lambda: status() == "Connected", pause=0.05)
+        # The old carrier has its time to answer, PIPE_CHECK_MS, only where nothing else is heard.
+        if is_quick := min(seen) <= AT_ONCE_S and max(min(back[::2]), min(back[1::2])) <= BACK_S:
+            break
     print(f"seen after {seen}, back after {back}")
-    assert min(seen) <= AT_ONCE_S
-    assert min(back[::2]) <= BACK_S
-    # The old carrier has its time to answer, PIPE_CHECK_MS, only where nothing else is heard.
-    assert min(back[1::2]) <= BACK_S
+    assert is_quick
     assert laptop.status()["user_daemon"]["session"] == session
     assert laptop.curl("http://web.demo/").startswith("hello from pod")

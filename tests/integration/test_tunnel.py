@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tunnel: which carrier it goes by, what a cut, a long or a lossy path does to it, and what memory it takes."""
 
-import contextlib
 import json
 import re
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 from conftest import LONG, ROOT, run, wait_for
-from nets import echo, serve
+from nets import dialling, echo, serve
 from timing import best_of, took
 
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
@@ -111,39 +109,18 @@ def cable(cluster):
     cable.pin("reachable")
 
 
-def begin_connections(net, address, port, moments, over):
-    """Begins a connection every 50 ms and notes when each of them was established."""
-
-    def one(begun):
-        with contextlib.suppress(OSError):
-            net.connect(address, port, timeout=60).close()
-            moments.append((begun, time.monotonic()))
-
-    while not over.wait(0.05):
-        threading.Thread(target=one, args=(time.monotonic(),), daemon=True).start()
-
-
 def cut_and_back(cable, laptop_net, address, seconds):
     """How long after the path is back a new connection is established."""
-    moments, over = [], threading.Event()
     cable.pin("permanent")
     cable.laptop.cut()
-    try:
-        time.sleep(max(0, seconds - 1))
-        thread = threading.Thread(target=begin_connections, args=(laptop_net, address, 80, moments, over))
-        thread.start()
+    time.sleep(max(0, seconds - 1))
+    with dialling(laptop_net, address, 80) as moments:
         time.sleep(min(1, seconds))
         assert moments == [], "a connection although the path is cut"
-    finally:
         cable.laptop.uncut()
         back = time.monotonic()
-    deadline = back + 60
-    while not moments and time.monotonic() < deadline:
-        time.sleep(0.01)
-    over.set()
-    thread.join()
-    assert moments, "no connection"
-    return min(established for _, established in moments) - back
+        wait_for("a connection", lambda: moments, pause=0.01)
+    return min(moments) - back
 
 
 CUTS = [("services/proxy", 3), ("port-forward", 8)]

@@ -4,7 +4,6 @@ what the kernel holds, so that a test can say that nothing was left.
 
 The programs are those of build/dev, or of the folder that TP_BUILD_DIR names.
 """
-import difflib
 import itertools
 import json
 import os
@@ -17,7 +16,10 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))  # timing
+sys.path.insert(0, str(ROOT / "tests"))
+
+import traces  # noqa: E402  (found by the line above, as is timing)
+
 BUILD = pathlib.Path(os.environ.get("TP_BUILD_DIR", ROOT / "build" / "dev"))
 # For what is there at once, unless the machine is very busy.
 DEADLINE_S = 60
@@ -48,10 +50,6 @@ def read_line(stream, what, deadline_s=DEADLINE_S):
     ready, _, _ = select.select([stream], [], [], deadline_s)
     assert ready, f"not within {deadline_s} s: {what}"
     return stream.readline()
-
-
-def _lines(value):
-    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else [repr(value)]
 
 
 class Netns:
@@ -89,17 +87,8 @@ class Netns:
 
     def snapshot(self):
         """What a process could leave behind here, comparable with ==."""
-        return {
-            "links": self.run("ip", "-o", "link").stdout.splitlines(),
-            "addresses": self.run("ip", "-o", "addr").stdout.splitlines(),
-            "routes4": self.run("ip", "-4", "route", "show", "table", "all").stdout.splitlines(),
-            "routes6": self.run("ip", "-6", "route", "show", "table", "all").stdout.splitlines(),
-            "rules4": self.run("ip", "rule").stdout.splitlines(),
-            "rules6": self.run("ip", "-6", "rule").stdout.splitlines(),
-            "nft": self.run("nft", "list", "ruleset").stdout.splitlines(),
+        return traces.network(lambda *argv: self.run(*argv).stdout) | {
             "sockets": self.run("ss", "-xlH").stdout.count("telepresence"),
-            "resolv": pathlib.Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace")
-                      if os.path.exists("/etc/resolv.conf") else None,
             "pids": self.pids(),
         }
 
@@ -114,13 +103,7 @@ class Netns:
         return self.snapshot()
 
     def assert_as(self, before, deadline_s=DEADLINE_S / 2):
-        """Waits until the snapshot is the earlier one again; shows the difference otherwise."""
-        end = time.monotonic() + deadline_s
-        while (now := self.snapshot()) != before and time.monotonic() < end:
-            select.select([], [], [], 0.02)
-        changed = [line for key in before for line in difflib.ndiff(_lines(before[key]), _lines(now[key]))
-                   if line[0] in "+-"]
-        assert not changed, "\n".join(["not as before:", *changed])
+        traces.assert_as(self.snapshot, before, deadline_s)
 
     def delete(self):
         for child in self.children:

@@ -280,7 +280,7 @@ def test_udp_segmentation_offload(rig, family):
 
 @FAMILIES
 def test_ping(rig, family):
-    got = rig.laptop.run("ping", "-c", "3", "-i", "0.05", "-s", "1000", "-W", "2", TARGETS[family])
+    got = rig.laptop.run("ping", "-c", "3", "-i", "0.05", "-s", "1000", "-W", "20", TARGETS[family])
     assert "3 received" in got.stdout
     assert rig.counters()["icmp_in"] == 3
 

@@ -44,7 +44,7 @@ def test_datagrams_above_the_mtu(rig, family, size):
 @FAMILIES
 def test_large_pings(rig, family):
     """Echo requests come in pieces as well."""
-    got = rig.laptop.run("ping", "-c", "3", "-i", "0.05", "-s", "20000", "-W", "5", TARGETS[family])
+    got = rig.laptop.run("ping", "-c", "3", "-i", "0.05", "-s", "20000", "-W", "20", TARGETS[family])
     assert "3 received" in got.stdout
     assert rig.counters()["reassembled"] == 3
 
@@ -72,16 +72,16 @@ def test_closed_port_of_the_application(rig, family):
     _, peer = server.recvfrom(10)
     client.close()
     server.connect(peer[:2])
-    server.settimeout(5)
+    sent = []
 
     def refused():
         try:
-            server.send(b"y")
+            sent.append(server.send(b"y"))
         except ConnectionRefusedError:
             return True
         return False
     wait_for(refused, "the refusal")
-    assert rig.counters()["udp_unreachable"] == 1
+    assert 1 <= rig.counters()["udp_unreachable"] <= len(sent)
     assert rig.counters()["icmp_errors"] >= 1
 
 

@@ -58,7 +58,7 @@ table inet fw {
 def test_strict_reverse_path_filter(rig):
     rig.laptop.run("sysctl", "-q", "net.ipv4.conf.all.rp_filter=1", "net.ipv4.conf.tp0.rp_filter=1")
     exchange(rig)
-    rig.laptop.run("ping", "-c", "1", "-W", "2", TARGETS[4])
+    rig.laptop.run("ping", "-c", "1", "-W", "20", TARGETS[4])
 
 
 def test_firewall_that_drops_new_connections_needs_the_interface_allowed(rig):

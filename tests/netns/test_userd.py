@@ -26,8 +26,9 @@ def frame(value):
 def talk(uid, data, half_close=False):
     """Sends bytes to the user daemon of this network namespace; every frame that comes back until it hangs up."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(DEADLINE_S)
+        # With a deadline it would not wait for a place among those whom the daemon has not accepted yet.
         sock.connect(f"\0telepresence-userd-{uid}")
+        sock.settimeout(DEADLINE_S)
         try:
             sock.sendall(data)
             if half_close:
@@ -185,6 +186,13 @@ def test_many_idle_peers_do_not_lock_others_out(served):
     wait_for(lambda: served.request(request="status"), "an answer after the idle peers have gone")
 
 
+def read_until(stream, words):
+    said = []
+    while not (said and words in said[-1]):
+        said.append(stream.readline())
+        assert said[-1], f"no {words!r}: {said}"
+
+
 class Api:
     """A scripted API server on the laptop's loopback."""
 
@@ -224,8 +232,7 @@ def test_interrupted_connect_is_cancelled(laptop):
     # A run in the background of a shell inherits an ignored SIGINT; a person's terminal does not.
     connecting = laptop.popen("connect", stderr=subprocess.PIPE, text=True,
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    while "who you are" not in connecting.stderr.readline():
-        pass
+    read_until(connecting.stderr, "who you are")
     assert laptop.daemons().count("telepresence-rootd") == 1
     os.kill(laptop_pid(laptop, connecting), 2)
     assert connecting.wait(DEADLINE_S) != 0
@@ -245,8 +252,7 @@ def test_killed_daemon_while_connecting(laptop, victim):
     before = laptop.netns.snapshot()
     api = Api(laptop, "hang")
     connecting = laptop.popen("connect", stderr=subprocess.PIPE, text=True)
-    while "who you are" not in connecting.stderr.readline():
-        pass
+    read_until(connecting.stderr, "who you are")
     for pid in laptop.netns.pids():
         argv = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
         if argv[0].endswith(b"telepresence-rootd") if victim == "rootd" else b"userd" in argv[1:2]:
