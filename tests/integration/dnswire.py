@@ -7,13 +7,15 @@ import struct
 TYPES = {"A": 1, "SOA": 6, "TXT": 16, "AAAA": 28}
 OPT = 41
 
+# ASK ADDRESS MESSAGE...: a line for each answer.
 ASK = """
 import socket, sys
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.settimeout(5)
-sock.connect((sys.argv[1], 53))
-sock.send(bytes.fromhex(sys.argv[2]))
-print(sock.recv(65535).hex())
+for message in sys.argv[2:]:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(20)
+    sock.connect((sys.argv[1], 53))
+    sock.send(bytes.fromhex(message))
+    print(sock.recv(65535).hex())
 """
 
 

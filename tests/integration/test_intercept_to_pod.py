@@ -6,14 +6,18 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
 from conftest import wait_for
 from nets import echo, reset, serve, serve_udp, until
+from timing import best_of
 
 EXIT_USAGE, EXIT_CONFLICT = 2, 6
 TCP, UDP, NOBODY = 6100, 6101, 6102
+# After the intercept's end.
+FREE_S = 2
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def test_bytes_and_half_close_pass_in_both_directions(reached, address):
 
 
 def test_datagrams_pass_and_each_source_has_its_answers(reached):
-    sources = [reached.laptop_net.udp(timeout=5) for _ in range(3)]
+    sources = [reached.laptop_net.udp() for _ in range(3)]
     with contextlib.ExitStack() as stack:
         for number, source in enumerate(sources):
             stack.enter_context(source)
@@ -131,27 +135,40 @@ def is_free(joined, port, kind=socket.SOCK_STREAM):
 
 @pytest.mark.parametrize("end", ["leave", "delete", "quit", "kill"])
 def test_gone_with_the_intercept(joined, inside, end):
-    with serve(inside, "127.0.0.1", TCP, echo):
+    """Its connections and, within two seconds, its ports."""
+
+    def end_it():
+        if end == "leave":
+            joined.telepresence("leave", "web")
+        elif end == "delete":
+            joined.cluster.delete("intercept", "-n", "stage", "web")
+        elif end == "quit":
+            joined.telepresence("quit")
+        else:
+            os.kill(joined.laptop.daemons()["userd"], signal.SIGKILL)
+
+    def are_free():
+        return is_free(joined, TCP) and is_free(joined, UDP, socket.SOCK_DGRAM)
+
+    def attempt():
         joined.telepresence("intercept", "web", "--port", "8080:http", "--to-pod", TCP, "--to-pod", f"{UDP}/udp")
+        assert not are_free()
         with joined.laptop_net.connect("127.0.0.1", TCP) as connection:
             connection.sendall(b"x")
             assert connection.recv(1) == b"x"
-            if end == "leave":
-                joined.telepresence("leave", "web")
-            elif end == "delete":
-                joined.cluster.kubectl("-n", "stage", "delete", "intercept", "web")
-            elif end == "quit":
-                joined.telepresence("quit")
-            else:
-                os.kill(joined.laptop.daemons()["userd"], signal.SIGKILL)
-            try:
+            begun = time.monotonic()
+            end_it()
+            with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
-            except ConnectionResetError:
-                pass
-        assert until(lambda: is_free(joined, TCP) and is_free(joined, UDP, socket.SOCK_DGRAM))
-    if end in ("quit", "kill"):
-        joined.laptop.connect("--namespace", "stage")
-    wait_for("no intercept", lambda: not joined.intercepts())
+        assert until(are_free), "a port is still taken"
+        seconds = time.monotonic() - begun
+        if end in ("quit", "kill"):
+            joined.laptop.connect("--namespace", "stage")
+        wait_for("no intercept", lambda: not joined.intercepts())
+        return seconds
+
+    with serve(inside, "127.0.0.1", TCP, echo):
+        best_of(attempt, FREE_S, tries=3)
 
 
 def test_ports_in_use_are_refused_before_anything_changes(joined):

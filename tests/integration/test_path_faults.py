@@ -12,7 +12,7 @@ import time
 
 import pytest
 from conftest import LONG, plan, run, wait_for
-from timing import best_of
+from timing import best_of, took
 
 # At each line of its input: how long it takes, in ms, until the name is found, and until the answer is there.
 ASK = """
@@ -32,6 +32,8 @@ for line in sys.stdin:
     print(int(1000 * (found - began)), int(1000 * (time.monotonic() - began)), flush=True)
 """
 MTU = 1280
+# What changes on the laptop while connected is seen by then.
+FOLLOWED = 5
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_small_packets_without_icmp(laptop, cluster):
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
     make = "dd if=/dev/urandom of=/www/small bs=1M count=16 2>/dev/null; md5sum /www/small"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make).split()[0]
-    shell = f"curl -sS --max-time 20 {url}/small | tee /dev/shm/tp-small | md5sum; curl -sS --max-time 20 -H Expect: " + (
+    shell = f"curl -sS --max-time 50 {url}/small | tee /dev/shm/tp-small | md5sum; curl -sS --max-time 50 -H Expect: " + (
         f"-X POST -T /dev/shm/tp-small {url}/cgi-bin/md5"
     )
     laptop.connect()
@@ -119,16 +121,25 @@ def test_status_names_conflicts(laptop):
     assert "Conflicts" not in laptop.telepresence("status").stdout
     subnet = next(s for s in laptop.status()["root_daemon"]["subnets"] if ipaddress.ip_network(s).version == 4)
     half = next(ipaddress.ip_network(subnet).subnets())
-    laptop.run("ip", "route", "add", half, "dev", "eth0")
-    try:
-        conflict = wait_for("the conflict", lambda: laptop.status()["root_daemon"]["conflicts"])
-        assert conflict == [{"subnet": subnet, "route": f"{half} dev eth0"}]
-        text = laptop.telepresence("status").stdout
-        assert "Conflicts         : (1 not routed to the cluster)" in text
-        assert f"    - {subnet} has the route {half} dev eth0\n" in text
-    finally:
-        laptop.run("ip", "route", "del", half, "dev", "eth0")
-    wait_for("its end", lambda: "Conflicts" not in laptop.telepresence("status").stdout)
+
+    def conflicts():
+        return laptop.status()["root_daemon"]["conflicts"]
+
+    def attempt():
+        """The longer one of coming and going."""
+        laptop.run("ip", "route", "add", half, "dev", "eth0")
+        try:
+            come, conflict = took(wait_for, "the conflict", conflicts)
+            assert conflict == [{"subnet": subnet, "route": f"{half} dev eth0"}]
+            text = laptop.telepresence("status").stdout
+            assert "Conflicts         : (1 not routed to the cluster)" in text
+            assert f"    - {subnet} has the route {half} dev eth0\n" in text
+        finally:
+            laptop.run("ip", "route", "del", half, "dev", "eth0")
+        return max(come, took(wait_for, "its end", lambda: not conflicts())[0])
+
+    best_of(attempt, FOLLOWED, tries=3)
+    assert "Conflicts" not in laptop.telepresence("status").stdout
 
 
 def test_other_nameserver(laptop, cluster):
@@ -144,11 +155,14 @@ def test_other_nameserver(laptop, cluster):
     the_plan = plan.get(cluster.name)
     path = pathlib.Path("/etc/netns") / the_plan.netns("laptop") / "resolv.conf"
     before, old, new = path.read_text(), nameserver(), str(the_plan.lan_nets[1][1])
-    try:
-        path.write_text(f"nameserver {new}\n")
-        wait_for("the new nameserver", lambda: nameserver() == new)
+
+    def follows(text, address):
+        path.write_text(text)
+        seconds, _ = took(wait_for, "the other nameserver", lambda: nameserver() == address)
         assert found("web.demo") and found("www.example.com")
+        return seconds
+
+    try:
+        best_of(lambda: max(follows(f"nameserver {new}\n", new), follows(before, old)), FOLLOWED, tries=3)
     finally:
         path.write_text(before)
-    wait_for("the old nameserver", lambda: nameserver() == old)
-    assert found("web.demo") and found("www.example.com")
