@@ -60,7 +60,7 @@ class Holdings:
 
     def check(self):
         """Memory is given back within seconds."""
-        wait_for(f"no more than {self.before}", lambda: not self.grown(), 30)
+        wait_for(f"no more than {self.before}", lambda: not self.grown())
         print(f"descriptors and KB afterwards: {self.now()}")
 
 

@@ -3,7 +3,7 @@
 
 held.py serve: in a pod. held.py hold SECONDS ADDRESS: on the laptop; a JSON line of what came over each. held.py crowd COUNT ADDRESS:
 opens so many connections, holds all, speaks on each again; a JSON line of it. held.py busy COUNT ADDRESS: opens so many, and each
-sends and gets back bytes of its own all the time; a JSON line of it.
+sends and gets back bytes of its own all the time; a JSON line of it. Both say "open" and go on after a line of their input.
 """
 
 import asyncio
@@ -151,13 +151,17 @@ async def speak(pair, text):
     return await asyncio.wait_for(reader.readexactly(len(text)), 3 * SOON) == text
 
 
+async def told_to_go_on():
+    print("open", flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+
+
 async def crowd(count, address):
     turn, opened = asyncio.Semaphore(200), []
     started = time.monotonic()
     pairs = await asyncio.gather(*(one_of_crowd(address, turn, opened) for _ in range(count)))
     took = time.monotonic() - started
-    print("open", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    await told_to_go_on()
     answers = []
     for begin in range(0, count, 500):
         answers += await asyncio.gather(*(speak(pair, b"%d" % i) for i, pair in enumerate(pairs[begin : begin + 500])))
@@ -177,6 +181,7 @@ async def be_busy(number, pair):
 async def busy(count, address):
     turn, opened = asyncio.Semaphore(200), []
     pairs = await asyncio.gather(*(one_of_crowd(address, turn, opened) for _ in range(count)))
+    await told_to_go_on()
     started = time.monotonic()
     right = await asyncio.gather(*(be_busy(number, pair) for number, pair in enumerate(pairs)))
     print(json.dumps({"busy_s": round(time.monotonic() - started, 2), "right": sum(right), "of": count * ROUNDS}))

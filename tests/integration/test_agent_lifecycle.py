@@ -53,8 +53,7 @@ def test_its_token_is_not_in_proc(web):
 def test_idle_it_holds_one_connection_and_nothing_else(web):
     for agent in agents_of(web):
         # A connection that was just given back to the app may still be closing.
-        wait_for("one socket", lambda agent=agent: len(agent.sockets()) == 1)
-        (row,) = agent.sockets()
+        (row,) = wait_for("one socket", lambda agent=agent: len(rows := agent.sockets()) == 1 and rows)
         assert row["table"] in ("tcp", "tcp6") and int(row["remote"].rpartition(":")[2], 16) == 8082
     assert not any(web.rulesets().values())
 
@@ -164,7 +163,7 @@ def test_many_intercepts_leave_nothing_behind(web):
         return [(one.pid, one.descriptors(), rules[one.pod["metadata"]["name"]]) for one in agents_of(web)]
 
     def sessions():
-        return web.cluster.kubectl("get", "sessions.telepresence.io", "-A", "-o", "name")
+        return {one["metadata"]["name"] for one in web.cluster.get("sessions.telepresence.io", "-A")["items"]}
 
     for _ in range(3):
         with web.intercept("web", "--port", "8080:http"):
@@ -181,7 +180,9 @@ def test_many_intercepts_leave_nothing_behind(web):
     holdings.check()
     assert containers_of(web) == containers
     assert web.objects() == []
-    assert (sessions(), web.laptop.snapshot()) == (before_sessions, before_laptop)
+    assert web.laptop.snapshot() == before_laptop
+    # Those of daemons that other tests have killed end in time.
+    assert sessions() <= before_sessions
     for agent, kb in zip(agents_of(web), resident, strict=True):
         wait_for("no growth", lambda agent=agent, kb=kb: agent.resident_kb() <= max(kb + 512, 6 * 1024))
 

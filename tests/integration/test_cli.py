@@ -106,7 +106,7 @@ def test_list_shows_workloads_and_hides_the_manager(connected):
 
 def test_ping_reaches_pods_and_only_pods(connected, cluster):
     pod = cluster.pod_ip()
-    assert "3 received" in connected.run("ping", "-c", "3", "-i", "0.2", "-W", "3", pod).stdout
+    assert "3 received" in connected.run("ping", "-c", "3", "-i", "0.2", "-W", "10", pod).stdout
     absent = pod.rsplit(".", 1)[0] + ".253"
     assert connected.run("ping", "-c", "1", "-W", "2", absent, check=False).returncode == 1
 
@@ -115,7 +115,7 @@ def test_udp_reaches_the_cluster(connected, cluster):
     dns = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
     name = "web.demo.svc.cluster.local"
     assert connected.run("dig", "+short", f"@{dns}", name).stdout.strip() == cluster.cluster_ip()
-    started = connected.run("dig", "+tries=1", "+time=5", "-p", "9", f"@{cluster.pod_ip()}", name, check=False)
+    started = connected.run("dig", "+time=10", "-p", "9", f"@{cluster.pod_ip()}", name, check=False)
     assert "refused" in started.stdout
 
 
@@ -206,6 +206,7 @@ def test_person_without_root_connects_by_sudo(person, connected, cluster):
     cluster.kubectl(
         "-n", "ambassador", "create", "rolebinding", "person", "--clusterrole=telepresence-user", "--user=person"
     )
+    cluster.let("person", ("create", "sessions.telepresence.io", "ambassador"))
     done = person("telepresence", "connect")
     assert "Launching Telepresence Root Daemon" in done.stderr and "sudo" in done.stderr
     assert person("curl", "-sS", "--max-time", "10", "http://web.demo/").stdout.startswith("hello from pod web-")

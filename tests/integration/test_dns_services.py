@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from timing import best_of
+from conftest import wait_for
+from timing import best_of, took
 
 DOMAIN = "svc.cluster.local"
 
@@ -31,7 +32,7 @@ def connected(laptop, namespace):
 
 
 def ask(laptop, *args):
-    return laptop.run("dig", "+short", "+tries=1", "+time=5", *args).stdout.split()
+    return laptop.run("dig", "+short", "+tries=1", "+time=20", *args).stdout.split()
 
 
 def seen_after(laptop, changed, wanted, *args):
@@ -73,8 +74,8 @@ def test_service_is_seen_at_once(connected, cluster, namespace):
 def test_programs_keep_no_answer_for_long(connected, cluster, namespace):
     """A cache between a program and the resolver goes by the TTL: a second, also for what does not exist."""
     cluster.apply(service("brief"))
-    cluster.cluster_ip(namespace, "brief")
-    text = connected.run("dig", "+noall", "+answer", f"brief.{namespace}.{DOMAIN}").stdout
+    name = f"brief.{namespace}.{DOMAIN}"
+    text = wait_for("its address", lambda: connected.run("dig", "+noall", "+answer", name).stdout)
     assert int(text.split()[1]) <= 1, text
     text = connected.run("dig", "+noall", "+authority", f"nobody.{namespace}.{DOMAIN}").stdout
     soa = re.search(r"\s(\d+)\s+IN\s+SOA\s.*\s(\d+)$", text.strip())
@@ -85,7 +86,8 @@ def test_absent_name_is_asked_once(connected, namespace):
     """However often programs ask: one question to the cluster in 5 s."""
     name = f"absent-{time.monotonic_ns()}.{namespace}.{DOMAIN}"
     before = connected.status()["root_daemon"]["dns"]
-    connected.run("sh", "-c", f"for i in $(seq 20); do dig +short {name}; done")
+    script = f"for i in $(seq 20); do dig +short +tries=1 +time=20 {name}; done"
+    seconds, _ = took(connected.run, "sh", "-c", script, timeout=300)
     after = connected.status()["root_daemon"]["dns"]
     assert after["cluster"] - before["cluster"] == 20
-    assert after["cached"] - before["cached"] >= 19
+    assert 20 - (after["cached"] - before["cached"]) <= 1 + seconds // 5

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many at once through the cluster: connections of the same ports, UDP associations, large datagrams, QUIC and DNS clients."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -52,14 +53,14 @@ def test_the_same_ports_again_and_again(connected, cluster, reuse, pod_net):
     finally:
         end(server)
         server.stdout.close()
-    wait_for("the end of all", lambda: traffic(connected)["connections_active"] == 0, 20)
+    wait_for("the end of all", lambda: traffic(connected)["connections_active"] == 0)
 
 
 def traffic(laptop):
     return laptop.status()["root_daemon"]["traffic"]
 
 
-def ask_all(socks, patience_s=20):
+def ask_all(socks, patience_s=60):
     """Each gets its own answer; UDP may lose, so who has none yet asks again every second. How many had to."""
     left = {sock: f"association {number}".encode() for number, sock in enumerate(socks)}
     deadline, asked, again = time.monotonic() + patience_s, 0.0, 0
@@ -109,7 +110,7 @@ def test_a_thousand_udp_associations(connected, cluster, associations):
     assert descriptors(cluster.manager_pid()) >= held + ASSOCIATIONS
     # Each is one of the manager's sockets; they go with the tunnel.
     connected.telepresence("quit")
-    wait_for("the manager's sockets to go", lambda: descriptors(cluster.manager_pid()) <= held + 5, 10)
+    wait_for("the manager's sockets to go", lambda: descriptors(cluster.manager_pid()) <= held + 5)
 
 
 @pytest.mark.long_form
@@ -127,11 +128,10 @@ def echoed(sock, data):
     """Whole, in five tries: UDP may lose."""
     for _ in range(5):
         sock.send(data)
-        try:
-            if sock.recv(65536) == data:
-                return True
-        except TimeoutError:
-            continue
+        with contextlib.suppress(TimeoutError):
+            while sock.recv(65536) != data:
+                pass  # a late answer to what was sent before
+            return True
     return False
 
 
@@ -182,7 +182,7 @@ def test_quic(connected, cluster, web3, tmp_path):
         connected.run("timeout", "20", *argv, check=False)
         return (folder / "page").exists() and (folder / "page").read_bytes() == web3.read_bytes()
 
-    wait_for("the page", whole, 40)
+    wait_for("the page", whole)
 
 
 def test_dns_clients(connected, cluster):
@@ -190,8 +190,10 @@ def test_dns_clients(connected, cluster):
     address = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
     names = "\n".join(["web.demo.svc.cluster.local"] * 300)
     for transport in ("+notcp", "+tcp"):
-        argv = ["dig", "-f", "-", f"@{address}", "+short", "+tries=3", "+time=3", transport]
+        argv = ["dig", "-f", "-", f"@{address}", "+short", "+tries=5", "+time=5", transport]
         done = subprocess.run(
             [*connected.prefix, *argv], input=names, capture_output=True, text=True, timeout=100, check=True
         )
-        assert done.stdout.split() == [cluster.cluster_ip()] * 300
+        # Beside the answers it says what it had to ask again.
+        answers = [line for line in done.stdout.splitlines() if not line.startswith(";")]
+        assert answers == [cluster.cluster_ip()] * 300

@@ -97,9 +97,12 @@ def test_ten_thousand_connections_stay_open(laptop, cluster, held):
 
 def test_a_thousand_busy_connections(connected, held):
     """All at once, each with bytes of its own: every byte comes back where it came from, and small requests go on beside."""
-    busy = connected.popen(*HELD, "busy", BUSY, held, stdout=subprocess.PIPE)
+    busy = connected.popen(*HELD, "busy", BUSY, held, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        wait_for("all to be open", lambda: connected.status()["root_daemon"]["traffic"]["connections_active"] >= BUSY, 60)
+        assert busy.stdout.readline() == "open\n"
+        assert connected.status()["root_daemon"]["traffic"]["connections_active"] >= BUSY
+        busy.stdin.write("\n")
+        busy.stdin.flush()
         assert "pod" in connected.curl("http://web.demo/")
         said, _ = busy.communicate(timeout=120)
     finally:

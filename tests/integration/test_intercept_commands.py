@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -11,6 +12,7 @@ import pytest
 
 from conftest import ROOT, run, wait_for
 from localcluster import laptop as machines
+from managers import installed
 from nets import Net, answer, serve, until
 from timing import best_of, took
 
@@ -71,8 +73,9 @@ def test_all_states_of_list(joined):
     assert "node's network" in heads["hostnet"]
     assert heads["ds"].startswith("ready to intercept (traffic-agent ")
     assert "hostnet" not in joined.telepresence("list").stdout
-    agents = joined.telepresence("list", "--agents").stdout
-    assert "web" in agents and "ready to intercept (traffic-agent already installed)" in agents
+    # The kubelet says a moment later that an agent runs.
+    line = re.compile(r"^web *: ready to intercept \(traffic-agent already installed\)$", re.MULTILINE)
+    wait_for("the agent in the list", lambda: line.search(joined.telepresence("list", "--agents").stdout))
 
 
 def test_names_follow_the_seeds_rules(joined):
@@ -290,7 +293,8 @@ def agents_of(joined, app="web"):
 def test_uninstall_ends_agents_and_a_later_intercept_brings_fresh_ones(joined):
     with joined.intercept("web", "--port", "8080:http"), joined.intercept("db", "--port", "8081:8080"):
         pass
-    assert len(agents_of(joined)) == 3 and len(agents_of(joined, "db")) == 1
+    # The kubelet says so a moment after they have.
+    wait_for("they run", lambda: len(agents_of(joined)) == 3 and len(agents_of(joined, "db")) == 1)
     joined.telepresence("uninstall", "--agent", "web")
     wait_for("no agent in web", lambda: not agents_of(joined))
     assert len(agents_of(joined, "db")) == 1
@@ -305,7 +309,7 @@ def test_a_manager_that_has_just_started_ends_agents_that_it_has_not_met(joined)
     with joined.intercept("web", "--port", "8080:http"):
         pass
     with joined.local(8081), joined.intercept("db", "--port", "8081:8080"):
-        assert len(agents_of(joined)) == 3
+        wait_for("they run", lambda: len(agents_of(joined)) == 3 and len(agents_of(joined, "db")) == 1)
         os.kill(joined.cluster.manager_pid(), signal.SIGKILL)
 
         def uninstall():
@@ -341,9 +345,6 @@ def test_uninstall_everything_leaves_nothing(joined):
     joined.telepresence("uninstall", "--everything")
     assert joined.laptop.daemons() == {}
     assert joined.rulesets("db") == before
-    kinds = "crd,clusterrole,clusterrolebinding,validatingadmissionpolicy,namespace"
-    names = joined.cluster.kubectl("get", kinds, "-o", "name").splitlines()
-    ours = ("telepresence", "ambassador", "traffic")
-    assert not [name for name in names if any(word in name for word in ours)]
+    assert installed(joined.cluster) == []
     wait_for("no agent", lambda: not agents_of(joined, "db") and not agents_of(joined))
     joined.laptop.connect("--namespace", "stage")

@@ -27,7 +27,7 @@ spec:
       imagePullPolicy: IfNotPresent
       command: [sleep, "86400"]
       ports: [{containerPort: 7000}]
-      readinessProbe: {grpc: {port: 7000}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 1}
+      readinessProbe: {grpc: {port: 7000}, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 1}
 """
 
 
@@ -75,6 +75,7 @@ def test_a_program_that_stands_still_restarts_no_pod(joined):
                 one.setblocking(False)
                 with pytest.raises(BlockingIOError):
                     one.recv(1)
+        wait_for("the count", lambda: connections(joined, "web") >= len(stuck))
         assert connections(joined, "web") == len(stuck), "no probe came to the laptop"
         assert len(joined.ready_pods()) == len(pods)
     assert joined.restarts() == restarts
@@ -96,6 +97,7 @@ def test_a_grpc_probe_is_answered_by_the_app(joined):
                     stuck.setblocking(False)
                     with pytest.raises(BlockingIOError):
                         stuck.recv(1)
+                wait_for("the count", lambda: connections(joined, "health") >= 1)
                 assert connections(joined, "health") == 1
             now = ready_condition(joined.pods("health")[0])
             assert (now["status"], now["lastTransitionTime"]) == ("True", since)

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, run, wait_for
 
 EXIT_PERMISSION = 8
+INTERCEPT = "create", "intercepts.telepresence.io", "stage"
 CONNECT = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -25,6 +26,7 @@ def guest(joined):
     joined.laptop.stop()
     binding = CONNECT.replace("NAMESPACE", "ambassador")
     cluster.apply(binding)
+    cluster.let("guest", ("create", "sessions.telepresence.io", "ambassador"))
     argv = [ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "guest"]
     joined.telepresence("connect", "--namespace", "stage", "--kubeconfig", run(argv).stdout.strip())
 
@@ -39,11 +41,13 @@ def guest(joined):
 
 
 def test_the_right_to_intercept_is_given_by_namespace(joined, guest):
+    joined.cluster.let("guest", INTERCEPT, allowed=False)
     code, said = joined.refused("intercept", "web", "--port", "8080:http")
     assert code == EXIT_PERMISSION and "telepresence-user" in said, said
     assert joined.objects() == []
     binding = CONNECT.replace("NAMESPACE", "stage")
     joined.cluster.apply(binding)
+    joined.cluster.let("guest", INTERCEPT)
     try:
         with joined.local(), joined.intercept("web", "--port", "8080:http") as found:
             assert found["client"].startswith("guest@")
@@ -84,7 +88,9 @@ def test_somebody_elses_intercept_is_changed_by_nobody_without_revoke(joined):
     cluster = joined.cluster
     as_guest = [ROOT / "scripts/cluster", "kubectl", "--cluster", cluster.name, "--as", "guest", "-n", "stage"]
     cluster.apply(MEDDLER)
+    what = ["intercepts.telepresence.io", "intercepts.telepresence.io/status"]
     try:
+        cluster.let("guest", *((verb, one, "stage") for verb in ("patch", "delete") for one in what))
         with joined.local(9000), joined.intercept("db", "--port", "9000"):
             name = joined.objects()[0]["metadata"]["name"]
             change = [*as_guest, "patch", "intercept", name, "--type=merge", "-p", LABEL]

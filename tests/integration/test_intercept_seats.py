@@ -14,7 +14,7 @@ from conftest import run, wait_for
 from kills import World, kill
 from localcluster import plan
 from nets import pids_of
-from shop import shop as open_shop
+from shop import shop as open_shop, sleeper_of
 
 # Without a word of its kubelet an agent that is lost is placed anew after two seconds.
 LOST = 3.5
@@ -54,15 +54,15 @@ def test_an_agent_whose_placing_is_not_answered_is_the_only_one(connected, clust
     load, control = shop.loads()
     with shop.laptop_serves(), load, control:
         connected.telepresence("intercept", "shop", *shop.args)
-        load.wait_answered_by("laptop", 10)
+        load.wait_answered_by("laptop")
         pod = shop.pods[0]
         with unwritten(world):
             before = unread(world)
             death = kill("agent", pids_of(pod["metadata"]["uid"], "/traffic-agent")[0])
             late, much = death.dead + LOST, before + A_POD
-            wait_for("the placing", lambda: time.monotonic() > late and unread(world) > much, 30)
+            wait_for("the placing", lambda: time.monotonic() > late and unread(world) > much)
             assert kill("kube-apiserver", world.component("kube-apiserver"))
-        load.wait_answered_by("laptop", 60)
+        load.wait_answered_by("laptop")
     (now,) = [one for one in cluster.pods(shop.namespace, "shop") if one["metadata"]["uid"] == pod["metadata"]["uid"]]
     assert [one["name"] for one in specs_of(now)] == ["telepresence-agent-1", "telepresence-agent-2"]
     assert len(shop.agents()) == len(shop.pods)
@@ -78,7 +78,7 @@ def table(pid):
         process.stdin.write("add table inet telepresence { flags owner; }\n")
         process.stdin.flush()
         shown = ["nsenter", "-t", pid, "-n", "nft", "list", "tables"]
-        wait_for("a table", lambda: "inet telepresence" in run(shown).stdout, 5)
+        wait_for("a table", lambda: "inet telepresence" in run(shown).stdout)
         yield
     finally:
         process.kill()
@@ -91,13 +91,13 @@ def test_an_agent_waits_for_the_rules_of_another(connected, shop):
     pod = shop.pods[0]
     load, control = shop.loads(pod["status"]["podIP"], 8080)
     with shop.laptop_serves(), load, control:
-        with table(pids_of(pod["metadata"]["uid"], "sleep")[0]):
+        with table(sleeper_of(pod)):
             process = connected.popen("telepresence", "intercept", "shop", *shop.args, stderr=subprocess.PIPE)
-            wait_for("the other pods", lambda: "2 of 3" in process.stderr.readline(), 20)
+            wait_for("the other pods", lambda: "2 of 3" in process.stderr.readline())
             assert process.poll() is None
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
-        load.wait_answered_by("laptop", 10)
+        load.wait_answered_by("laptop")
     connected.telepresence("leave", "shop")
 
 
@@ -108,7 +108,7 @@ def test_uninstalled_no_agent_is_left_that_had_lost_its_manager(connected, clust
     connected.telepresence("leave", "shop")
     assert len(shop.agents()) == len(shop.pods)
     assert kill("manager", world.manager())
-    wait_for("the next manager", world.manager, 30)
+    wait_for("the next manager", world.manager)
     connected.telepresence("uninstall", "--everything", timeout=120)
     # Without a manager they would end by themselves after a minute.
-    wait_for("no agent", lambda: not shop.agents(), 20)
+    wait_for("no agent", lambda: not shop.agents(), 40)

@@ -68,7 +68,7 @@ def test_connecting_while_the_former_connection_ends_waits_for_it(connected, clu
     try:
         assert kill("rootd", former["rootd"])
         process = world.telepresence("connect")
-        said = wait_for("a word of it", lambda: "former connection" in (line := process.stderr.readline()) and line, 10)
+        said = wait_for("a word of it", lambda: "former connection" in (line := process.stderr.readline()) and line)
         print(said)
     finally:
         os.kill(silent, signal.SIGCONT)
@@ -120,13 +120,13 @@ def test_connecting_again_ends_what_a_killed_daemon_left(connected, cluster, sho
     """Not its time-out is waited for: the same port is intercepted by another name at once."""
     world = World(cluster)
     connected.telepresence("intercept", "first", *shop.args)
-    left = sessions(cluster)
+    left = connected.status()["user_daemon"]["session"]
     kill("userd", world.daemon("userd"))
     wait_for("the root daemon's end", lambda: not connected.daemons())
-    assert sessions(cluster) == left
+    assert left in sessions(cluster)
     connected.connect()
     connected.telepresence("intercept", "second", *shop.args)
-    assert not set(left) & set(sessions(cluster))
+    assert left not in sessions(cluster)
     connected.telepresence("leave", "second")
 
 
@@ -165,7 +165,7 @@ def test_an_agent_without_memory_leaves_the_port_to_the_app(connected, cluster, 
         (group / "memory.limit_in_bytes").write_text(f"{used + (256 << 10)}\n")
         begun = time.monotonic()
         hold(shop.client, pod["status"]["podIP"], 3000, held)
-        assert select.select([handle], [], [], 20)[0], "it lives"
+        assert select.select([handle], [], [], 60)[0], "it lives"
         death = Death("agent", begun, time.monotonic())
         wait_for("requests after it", lambda: load.read() and len(load.since(death.dead)) > RATE)
         load.stop()

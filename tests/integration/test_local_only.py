@@ -101,7 +101,8 @@ def test_it_survives_a_lost_session(apart):
 
 
 def test_a_command_lives_with_it(apart):
-    done = local(apart, "names", "--", "sh", "-c", "sleep 0.3; curl -sS --max-time 9 http://db:8080/ && echo $BASE.")
+    script = "for i in $(seq 60); do curl -sS --max-time 9 http://db:8080/ && break; sleep 0.1; done; echo $BASE."
+    done = local(apart, "names", "--", "sh", "-c", script)
     assert "pod db-0" in done.stdout and done.stdout.endswith("\n.\n"), "no environment of any pod"
     assert apart.intercepts() == []
 

@@ -44,7 +44,7 @@ for i in range(count):
     selector.register(sock, selectors.EVENT_WRITE, openings[i % len(openings)])
     if i % 100 == 99:
         turn(0)
-for _ in range(300):
+for _ in range(600):
     if opened == count:
         break
     turn(0.1)
@@ -103,7 +103,7 @@ def test_handshakes_without_end(connected, cluster):
         assert connected.curl("http://web.demo/").startswith("hello from pod")
         assert during - before <= 16 * 1024
     finally:
-        told = [json.loads(one.communicate(timeout=30)[0].splitlines()[-1]) for one in floods]
+        told = [json.loads(one.communicate(timeout=60)[0].splitlines()[-1]) for one in floods]
     # Without a Session nobody hears a byte.
     assert told == [{"opened": COUNT, "heard": 0}] * 2
     wait_for("its memory back", lambda: resident_kb(pid) <= before + 4 * 1024)

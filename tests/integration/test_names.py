@@ -8,10 +8,12 @@ import subprocess
 
 import pytest
 
-from conftest import LONG
+from conftest import LONG, run, wait_for
+from localcluster import plan
 from timing import best_of
 
 HERE = pathlib.Path(__file__).parent
+OUTSIDE = ["outside.names.svc.cluster.local", "CNAME"]
 PUBLIC = ["www.example.com", "example.org", "static.example.net"]
 # Endpoints with host names are what a StatefulSet's pods have.
 MANIFEST = """
@@ -33,6 +35,12 @@ MANIFEST = """
 @pytest.fixture(scope="module")
 def names(cluster):
     cluster.apply(MANIFEST)
+    server = cluster.cluster_ip("kube-system", "kube-dns")
+    node = ["ip", "netns", "exec", plan.get(cluster.name).nodes[0].netns]
+    # The nameserver of the cluster learns of them by a watch of its own.
+    for question in (["-x", cluster.cluster_ip("names", "api")], ["db-1.db.names.svc.cluster.local"], OUTSIDE):
+        argv = [*node, "dig", "+short", f"@{server}", *question]
+        wait_for(f"{question} in the cluster", lambda argv=argv: run(argv, check=False).stdout.strip())
     yield "names"
     cluster.kubectl("delete", "namespace", "names", "--wait=false")
 
@@ -65,7 +73,7 @@ def percentile(times, share):
 
 
 def short(laptop, *args):
-    return laptop.run("dig", "+short", "+tries=1", "+time=8", *args).stdout.split()
+    return laptop.run("dig", "+short", "+tries=1", "+time=20", *args).stdout.split()
 
 
 def with_dns(cluster, folder, dns):
@@ -112,16 +120,16 @@ def test_every_resolver_agrees(laptop, cluster, names, clients):
     count = 1000 if LONG else 100
     for name, client in clients.items():
         assert look_up(laptop, client, 0, wanted)[0] == wanted, name
-        was = percentile(before[name][1], 0.99)
-        # What else runs on this machine only adds: the best of three says what the resolver costs.
-        for _ in range(3):
+
+        def attempt(name=name, client=client):
+            """How much more than before it took; the median says it where the 99th percentile is the machine's."""
             found, times = look_up(laptop, client, count // len(PUBLIC) + 1, PUBLIC)
             assert found == before[name][0], name
-            now = percentile(times, 0.99)
-            if now <= was + 5:
-                break
-        print(f"{name}: public name, p99 {was:.2f} ms before, {now:.2f} ms connected")
-        assert now <= was + 5 or percentile(times, 0.5) <= percentile(before[name][1], 0.5) + 2, name
+            p99, p50 = [(percentile(before[name][1], share), percentile(times, share)) for share in (0.99, 0.5)]
+            print(f"{name}: public name, p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms connected")
+            return max(0, min(p99[1] - p99[0] - 5, p50[1] - p50[0] - 2)) / 1000
+
+        best_of(attempt, 0)
 
 
 def test_settings_of_the_kubeconfig(laptop, cluster, names, tmp_path):

@@ -18,6 +18,7 @@ def user(connected, cluster):
     """A kubeconfig of a certificate user who has the role telepresence-user and nothing else."""
     connected.stop()
     cluster.apply(BINDINGS)
+    cluster.let("tester", ("create", "sessions.telepresence.io", "ambassador"))
     path = run([ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "tester"]).stdout.strip()
     yield path
     connected.stop()
@@ -32,6 +33,7 @@ def test_port_forward_is_the_fallback(connected, cluster):
     assert connected.status()["traffic_manager"]["carrier"] == "services/proxy"
     connected.stop()
     cluster.apply(PORT_FORWARD)
+    cluster.let("forwarder", ("create", "pods/portforward", "ambassador"))
     try:
         argv = [ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "forwarder"]
         connected.telepresence("connect", "--kubeconfig", run(argv).stdout.strip())
