@@ -42,7 +42,7 @@ static void on_sweep(uv_timer_t *timer)
 {
 	struct agents *agents = timer->data;
 	struct agent_env *env = NULL, *next_env = NULL;
-	struct agent_conn *conn = NULL, *next_conn = NULL;
+	struct agent_conn *conn = agents->conns;
 	uint64_t now_ms = uv_now(agents->loop);
 	bool left = agent_reach_sweep(agents, now_ms);
 
@@ -52,11 +52,15 @@ static void on_sweep(uv_timer_t *timer)
 		else
 			left = true;
 	}
-	DL_FOREACH_SAFE (agents->conns, conn, next_conn) {
-		if (conn->close_ms > 0 && now_ms >= conn->close_ms)
-			agent_peer_close(conn->peer, "told to exit");
-		else
+	while (conn) {
+		if (conn->close_ms == 0 || now_ms < conn->close_ms) {
 			left = left || conn->close_ms > 0;
+			conn = conn->next;
+			continue;
+		}
+		agent_peer_close(conn->peer, "told to exit");
+		/* The agent's other connection may have gone with it. */
+		conn = agents->conns;
 	}
 	/* on_env may have asked again. */
 	if (!left && !agents->envs)

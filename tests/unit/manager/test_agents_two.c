@@ -9,6 +9,11 @@
 #define STATE(generation, ok) \
 	"{\"type\":\"state\",\"generation\":" generation ",\"ok\":" ok ",\"message\":\"\"}"
 
+static void scripted_on_served(void *user)
+{
+	((struct scripted *)user)->ready++;
+}
+
 static void test_newer_agent_wins(void **state)
 {
 	struct rig *rig = rig_new();
@@ -80,11 +85,41 @@ static void test_agent_with_rules_stays(void **state)
 	rig_free(rig);
 }
 
+/* One that was told to exit and does not is closed, and the connection on which it serves. */
+static void test_both_connections_end(void **state)
+{
+	static const struct agent_link_events events = {
+		.on_ready = scripted_on_served, .on_closed = scripted_on_closed};
+	struct rig *rig = rig_new();
+	struct scripted agent, serving = {.rig = rig};
+	struct agent_link_config config = {.role = AGENT_SERVER};
+
+	(void)state;
+	agents_configure(rig->agents, POD_UID, NULL, NULL);
+	scripted_hello(&agent, rig);
+	assert_int_equal(ip_addr_parse("127.0.0.1", &config.manager.addr), 0);
+	config.manager.port = agent_server_port(rig->agents->server);
+	config.credentials = agent.credentials;
+	serving.link = agent_link_new(rig->loop, &config, &events, &serving);
+	run_until(rig->tunnel, &serving.ready, 1);
+	while (!agents_find(rig->agents, POD_UID)->reverse)
+		uv_run(rig->loop, UV_RUN_ONCE);
+	assert_int_equal(agents_exit(rig->agents, POD_UID, "over"), 1);
+	agents_find(rig->agents, POD_UID)->conn->close_ms = 1;
+	run_until(rig->tunnel, &agent.closed, 1);
+	run_until(rig->tunnel, &serving.closed, 1);
+	assert_null(rig->agents->conns);
+	agent_link_free(serving.link);
+	scripted_done(&agent);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_newer_agent_wins),
 		cmocka_unit_test(test_agent_with_rules_stays),
+		cmocka_unit_test(test_both_connections_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
