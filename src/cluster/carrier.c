@@ -117,6 +117,8 @@ static void finish(struct kube_carrier_open *open, struct carrier *carrier,
 		report.ways[i].fate = fate_of(open, &open->attempts[i], won);
 		report.ways[i].err = open->attempts[i].err;
 	}
+	if (carrier)
+		kube_client_heard(open->client);
 	kube_carrier_cancel(open);
 	on_done(user, carrier ? 0 : err->code, carrier, &report, err);
 }

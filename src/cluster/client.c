@@ -25,6 +25,8 @@ struct kube_client {
 	struct kube_auth *auth;
 	struct kube_request **requests; /* owns each */
 	size_t count, capacity;
+	unsigned int returns;
+	bool silent; /* the last that was heard is that somebody got no answer */
 };
 
 struct kube_request {
@@ -219,6 +221,7 @@ static void deliver_chunk(struct kube_request *request)
 	int status = http_status(request);
 
 	request->fresh_bytes = false;
+	kube_client_heard(request->client);
 	if (request->on_chunk && status >= 200 && status < 300)
 		request->on_chunk(request->user, &request->body);
 }
@@ -267,6 +270,10 @@ static void on_transfer_done(void *user, CURL *easy, CURLcode code)
 	request = (struct kube_request *)(void *)private;
 	assert(request);
 	status = http_status(request);
+	if (code == CURLE_OK)
+		kube_client_heard(request->client);
+	else
+		request->client->silent = true;
 	if (code == CURLE_OK && status == 401 && retry_refused(request))
 		return;
 	r = judge(request, code, status, &err);
@@ -306,6 +313,18 @@ void kube_client_free(struct kube_client *client)
 const char *kube_client_server(const struct kube_client *client)
 {
 	return client->config.server;
+}
+
+void kube_client_heard(struct kube_client *client)
+{
+	if (client->silent)
+		client->returns++;
+	client->silent = false;
+}
+
+unsigned int kube_client_returns(const struct kube_client *client)
+{
+	return client->returns;
 }
 
 uv_loop_t *kube_client_loop(const struct kube_client *client)

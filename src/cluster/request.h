@@ -18,6 +18,12 @@ typedef void (*kube_chunk_fn)(void *user, struct buf *body);
 void kube_stream(struct kube_client *client, const char *path, kube_chunk_fn on_chunk,
 	kube_done_fn on_done, void *user, struct kube_request **ret_request);
 
+/* How often the server was heard again after something had got no answer at all. Who waits to try
+ * again need not wait any longer when it has changed. */
+unsigned int kube_client_returns(const struct kube_client *client);
+/* It answered, on a connection that is not this client's own. */
+void kube_client_heard(struct kube_client *client);
+
 uv_loop_t *kube_client_loop(const struct kube_client *client);
 const struct kube_config *kube_client_config(const struct kube_client *client);
 struct kube_auth *kube_client_auth(const struct kube_client *client);

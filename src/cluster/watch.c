@@ -20,6 +20,8 @@
 
 #define BACKOFF_FIRST_MS 200
 #define BACKOFF_LAST_MS  10000
+/* While it backs off: is the server heard again? */
+#define LOOK_MS 200
 /* The server ends a watch after this long, so that load spreads after one of them restarts. */
 #define WATCH_SECONDS_MIN 240
 #define WATCH_SECONDS_MAX 480
@@ -35,7 +37,8 @@ struct kube_watch {
 	char *page; /* the list's continue token */
 	uv_timer_t timer;
 	uint32_t backoff_ms;
-	uint64_t watch_began_ms;
+	unsigned int returns; /* of the client, when the pause began */
+	uint64_t watch_began_ms, due_ms; /* due_ms: the end of the pause */
 	struct watch_store store;
 	bool synced, stopped, gone;
 };
@@ -63,7 +66,14 @@ void kube_watch_stop(struct kube_watch *watch)
 
 static void on_timer(uv_timer_t *timer)
 {
-	next_step(timer->data);
+	struct kube_watch *watch = timer->data;
+	uint64_t now = uv_now(timer->loop);
+
+	if (now < watch->due_ms && kube_client_returns(watch->client) == watch->returns)
+		(void)uv_timer_start(
+			timer, on_timer, MIN(watch->due_ms - now, (uint64_t)LOOK_MS), 0);
+	else
+		next_step(watch);
 }
 
 static uint32_t random_below(uint32_t limit)
@@ -76,6 +86,7 @@ static uint32_t random_below(uint32_t limit)
 
 static void step_soon(struct kube_watch *watch)
 {
+	watch->due_ms = 0;
 	uv_timer_start(&watch->timer, on_timer, 0, 0);
 }
 
@@ -83,8 +94,11 @@ static void step_soon(struct kube_watch *watch)
 static void step_later(struct kube_watch *watch)
 {
 	uint32_t half = watch->backoff_ms / 2;
+	uint32_t pause_ms = half + random_below(half + 1);
 
-	uv_timer_start(&watch->timer, on_timer, half + random_below(half + 1), 0);
+	watch->due_ms = uv_now(watch->timer.loop) + pause_ms;
+	watch->returns = kube_client_returns(watch->client);
+	uv_timer_start(&watch->timer, on_timer, MIN(pause_ms, (uint32_t)LOOK_MS), 0);
 	watch->backoff_ms = MIN(watch->backoff_ms * 2, (uint32_t)BACKOFF_LAST_MS);
 }
 

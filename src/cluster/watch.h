@@ -3,7 +3,8 @@
  * cluster/watch.h - the current objects of one collection, kept current
  *
  * A paged list, then one watch that resumes from the last resourceVersion (bookmarks on) over any
- * disconnection; 410 Gone lists again. Retries back off with jitter, 0.2 to 10 s.
+ * disconnection; 410 Gone lists again. Retries back off with jitter, 0.2 to 10 s; who had no answer
+ * at all tries again as soon as another request of the client has one.
  */
 #ifndef CLUSTER_WATCH_H
 #define CLUSTER_WATCH_H

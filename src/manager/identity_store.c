@@ -16,6 +16,8 @@
 
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 10000
+/* Nobody is there to be asked too often: intercepts are back as soon as the API server is. */
+#define RETRY_ABSENT_MS 1000
 
 struct identity_store {
 	struct kube_client *client;
@@ -59,7 +61,8 @@ static void retry(struct identity_store *store, const char *what, const struct e
 	log_warn("identity not ready", "step=%s error=%s", what, err->msg);
 	(void)uv_timer_start(
 		&store->timer, on_due, store->retry_ms / 2 + random % store->retry_ms, 0);
-	store->retry_ms = MIN(store->retry_ms * 2, RETRY_MAX_MS);
+	store->retry_ms = MIN(
+		store->retry_ms * 2, err->kind == ERR_UNREACHABLE ? RETRY_ABSENT_MS : RETRY_MAX_MS);
 }
 
 static void on_written(

@@ -26,7 +26,7 @@ struct rig {
 	const struct step *steps;
 	size_t step, count;
 	char log[512]; /* "+a1 ~a2 -a2 S E " */
-	bool stop_at_first;
+	bool stop_at_first, silent;
 };
 
 static char *answer(struct fake_api *api, const char *head)
@@ -149,6 +149,57 @@ static void test_failures_are_told_and_retried(void **state UNUSED)
 	assert_string_equal(rig.log, "E S E E +a2 ");
 }
 
+static char *answer_alone(struct fake_api *api, const char *head)
+{
+	struct rig *rig = container_of(api, struct rig, api);
+
+	if (strncmp(head, "GET /other", 10) == 0)
+		return fake_json(200, "{}");
+	return rig->silent ? xstrdup("") : fake_json(200, LIST("1", "", META("a", "1")));
+}
+
+static void on_other(void *user, int r, int status UNUSED, json_object *body UNUSED,
+	const struct err *err UNUSED)
+{
+	assert_int_equal(r, 0);
+	((struct rig *)user)->step++;
+}
+
+/* The server is gone for so long that the next try is seconds away; another request finds it again.
+ */
+static void test_somebody_heard_the_server(void **state UNUSED)
+{
+	static const struct kube_watch_events events = {on_event, on_synced, on_error};
+	const struct kube_request_config other = {.method = "GET", .path = "/other"};
+	struct rig rig = {.log = "", .silent = true};
+	struct kube_config config = {.context = (char[]){"ctx"}};
+	uint64_t begun_ms = 0;
+
+	assert_int_equal(uv_loop_init(&rig.loop), 0);
+	rig.api.answer = answer_alone;
+	rig.api.close_after = true;
+	fake_start(&rig.api, &rig.loop);
+	config.server = rig.api.url;
+	assert_int_equal(kube_client_new(&rig.loop, &config, &rig.client, NULL), 0);
+	rig.watch = kube_watch_start(rig.client, "/c", &events, &rig);
+	/* 0.2, 0.4, 0.8, 1.6 s: the fifth is 1.6 to 3.2 s away. */
+	while (strlen(rig.log) < 5 * strlen("E "))
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	rig.silent = false;
+	begun_ms = uv_now(&rig.loop);
+	kube_request(rig.client, &other, on_other, &rig, NULL);
+	while (!strstr(rig.log, "S"))
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	assert_int_equal(rig.step, 1);
+	assert_true(uv_now(&rig.loop) - begun_ms < 1400);
+	assert_string_equal(rig.log, "E E E E E +a1 S ");
+	kube_watch_stop(rig.watch);
+	kube_client_free(rig.client);
+	fake_stop(&rig.api);
+	uv_run(&rig.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&rig.loop), 0);
+}
+
 static void test_stop_in_callback(void **state UNUSED)
 {
 	static const struct step lists[] = {
@@ -174,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_pages_then_watch_then_resume),
 		cmocka_unit_test(test_gone_lists_again),
 		cmocka_unit_test(test_failures_are_told_and_retried),
+		cmocka_unit_test(test_somebody_heard_the_server),
 		cmocka_unit_test(test_stop_in_callback),
 	};
 
