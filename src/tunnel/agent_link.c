@@ -110,11 +110,19 @@ static void on_h2_failed(void *user, const struct err *err)
 	link_closed(user, err);
 }
 
+static void on_h2_goaway(void *user)
+{
+	struct agent_link *link = user;
+
+	if (link->events.on_leaving)
+		link->events.on_leaving(link->user);
+}
+
 static int take_welcome(
 	struct agent_link *link, const uint8_t *payload, size_t len, struct err *err)
 {
 	static const struct h2_session_events events = {
-		.on_stream = on_h2_stream, .on_failed = on_h2_failed};
+		.on_stream = on_h2_stream, .on_goaway = on_h2_goaway, .on_failed = on_h2_failed};
 	enum h2_role role = link->role == AGENT_SERVER ? H2_SERVER : H2_CLIENT;
 	int r = 0;
 
@@ -277,6 +285,13 @@ struct agent_link *agent_link_new(uv_loop_t *loop, const struct agent_link_confi
 	uv_update_time(loop); /* what came before in this turn of the loop does not count */
 	uv_timer_start(&link->deadline, on_deadline, r < 0 ? 0 : CONNECT_MS, 0);
 	return link;
+}
+
+void agent_link_set_events(
+	struct agent_link *link, const struct agent_link_events *events, void *user)
+{
+	link->events = *events;
+	link->user = user;
 }
 
 struct h2_session *agent_link_h2(const struct agent_link *link)

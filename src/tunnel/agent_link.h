@@ -43,12 +43,17 @@ struct agent_link_events {
 	void (*on_ready)(void *user);
 	/* Role AGENT_SERVER: a request of the manager. */
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
+	/* The manager ends: open no more streams; those that are there go on. May be NULL. */
+	void (*on_leaving)(void *user);
 	/* kind ERR_AUTH: refused, another try with these credentials is useless. */
 	void (*on_closed)(void *user, const struct err *err);
 };
 
 struct agent_link *agent_link_new(uv_loop_t *loop, const struct agent_link_config *config,
 	const struct agent_link_events *events, void *user);
+/* Whose it is from now on. */
+void agent_link_set_events(
+	struct agent_link *link, const struct agent_link_events *events, void *user);
 /* To open streams on (role AGENT_CLIENT); NULL before on_ready and after on_closed. */
 struct h2_session *agent_link_h2(const struct agent_link *link);
 void agent_link_free(struct agent_link *link); /* NULL-safe; no callback follows */

@@ -230,6 +230,11 @@ struct h2_session *agent_peer_h2(const struct agent_peer *peer)
 	return peer->role ? peer->h2 : NULL;
 }
 
+size_t agent_peer_streams(const struct agent_peer *peer)
+{
+	return peer->h2 ? h2_session_streams(peer->h2) : 0;
+}
+
 void *agent_peer_get_user(const struct agent_peer *peer)
 {
 	return peer->user;

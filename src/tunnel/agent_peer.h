@@ -51,7 +51,7 @@ struct agent_server {
 	size_t handshake_count;
 	struct agent_peer_list proven;
 	struct refusals refusals;
-	bool closing;
+	bool leaving, closing, deaf; /* deaf: the listener has been closed */
 };
 
 /* Logs it, unless this source has been logged lately. */

@@ -8,6 +8,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "tunnel/agent_peer.h"
+#include "tunnel/session.h"
 
 /* Handshakes of one source at a time: an agent has two links, and a hostile pod shall not push out
  * those of others. */
@@ -55,7 +56,11 @@ static void on_accept(struct listener *listener, int fd)
 
 static void on_stopped(struct listener *listener)
 {
-	free(container_of(listener, struct agent_server, listener));
+	struct agent_server *server = container_of(listener, struct agent_server, listener);
+
+	server->deaf = true;
+	if (server->closing)
+		free(server);
 }
 
 int agent_server_new(uv_loop_t *loop, uint16_t port, struct identity *identity,
@@ -97,6 +102,27 @@ void agent_server_refused(
 			ip_addr_format(source, text), why, (unsigned long long)untold);
 }
 
+static void end_handshakes(struct agent_server *server)
+{
+	struct agent_peer *peer;
+
+	while ((peer = TAILQ_FIRST(&server->handshakes)))
+		agent_peer_end(peer, "");
+}
+
+void agent_server_leave(struct agent_server *server)
+{
+	struct agent_peer *peer;
+
+	if (server->leaving)
+		return;
+	server->leaving = true;
+	listener_stop(&server->listener);
+	end_handshakes(server);
+	TAILQ_FOREACH(peer, &server->proven, entry)
+	h2_session_goaway(peer->h2);
+}
+
 void agent_server_free(struct agent_server *server)
 {
 	struct agent_peer *peer;
@@ -106,7 +132,9 @@ void agent_server_free(struct agent_server *server)
 	server->closing = true;
 	while ((peer = TAILQ_FIRST(&server->proven)))
 		agent_peer_end(peer, "the traffic-manager is shutting down");
-	while ((peer = TAILQ_FIRST(&server->handshakes)))
-		agent_peer_end(peer, "");
-	listener_stop(&server->listener);
+	end_handshakes(server);
+	if (server->deaf)
+		free(server);
+	else
+		listener_stop(&server->listener);
 }

@@ -44,12 +44,16 @@ NODISCARD int agent_server_new(uv_loop_t *loop, uint16_t port, struct identity *
 	const struct agent_server_events *events, void *user, struct agent_server **ret_server,
 	struct err *err);
 uint16_t agent_server_port(const struct agent_server *server);
+/* Takes no more agents, and tells those that there are to go (GOAWAY): streams that are open go on.
+ */
+void agent_server_leave(struct agent_server *server);
 void agent_server_free(struct agent_server *server); /* closes every peer; deferred */
 
 const char *agent_peer_pod_uid(const struct agent_peer *peer);
 const struct ip_addr *agent_peer_source(const struct agent_peer *peer);
 /* Role 1: the agent is the HTTP/2 server, and this session opens streams to it; else NULL. */
 struct h2_session *agent_peer_h2(const struct agent_peer *peer);
+size_t agent_peer_streams(const struct agent_peer *peer); /* that are open */
 void *agent_peer_get_user(const struct agent_peer *peer);
 void agent_peer_set_user(struct agent_peer *peer, void *user);
 void agent_peer_close(struct agent_peer *peer, const char *reason); /* on_agent_gone follows */

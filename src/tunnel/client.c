@@ -67,6 +67,23 @@ static void on_h2_failed(void *user, const struct err *err)
 	client_closed(user, err);
 }
 
+/* No more streams; what there are go on. */
+static void client_lost(struct tunnel_client *tunnel, const struct err *err)
+{
+	if (tunnel->events.on_lost)
+		tunnel->events.on_lost(tunnel->user, err);
+	else
+		client_closed(tunnel, err);
+}
+
+static void on_h2_goaway(void *user)
+{
+	struct err err = ERR_INIT;
+
+	err_set(&err, -ESHUTDOWN, ERR_UNREACHABLE, "the traffic-manager is shutting down");
+	client_lost(user, &err);
+}
+
 static int take_hello(
 	struct tunnel_client *tunnel, const uint8_t *payload, size_t len, struct err *err)
 {
@@ -92,7 +109,7 @@ static int take_hello(
 static int take_accept(struct tunnel_client *tunnel, struct err *err)
 {
 	static const struct h2_session_events events = {
-		.on_stream = on_h2_stream, .on_failed = on_h2_failed};
+		.on_stream = on_h2_stream, .on_goaway = on_h2_goaway, .on_failed = on_h2_failed};
 	enum h2_role role = tunnel->reverse ? H2_SERVER : H2_CLIENT;
 	int r;
 
@@ -152,10 +169,7 @@ static void on_silence(void *user, enum pipe_silence silence)
 	}
 	err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "the traffic-manager has been silent for %d ms",
 		LIMIT_CARRIER_SILENCE_MS);
-	if (tunnel->events.on_lost)
-		tunnel->events.on_lost(tunnel->user, &err);
-	else
-		client_closed(tunnel, &err);
+	client_lost(tunnel, &err);
 }
 
 static void on_pipe_closed(void *user, const struct err *err)

@@ -40,8 +40,8 @@ struct tunnel_client_events {
 	/* The manager has not answered a heartbeat in LIMIT_CARRIER_SUSPECT_MS, or is heard again:
 	 * the path may be cut. May be NULL. */
 	void (*on_silence)(void *user, bool silent);
-	/* It was silent for longer: open no more streams. Those that are there go on if it is heard
-	 * again. NULL: it ends. */
+	/* It was silent for longer, or the manager ends (GOAWAY): open no more streams. Those that
+	 * are there go on, if it is heard again. NULL: it ends. */
 	void (*on_lost)(void *user, const struct err *err);
 	void (*on_closed)(void *user, const struct err *err);
 };

@@ -90,6 +90,11 @@ void peer_end(struct tunnel_peer *peer, const char *reason)
 	}
 }
 
+void peer_leave(struct tunnel_peer *peer)
+{
+	h2_session_goaway(peer->h2);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
 	peer_end(container_of(timer, struct tunnel_peer, deadline), "");

@@ -29,13 +29,15 @@ struct tunnel_server {
 	struct peer_list handshakes; /* oldest first */
 	size_t handshake_count;
 	struct peer_list proven;
-	bool closing;
+	bool leaving, closing, deaf; /* deaf: the listener has been closed */
 	struct listener listener;
 };
 
 /* Takes the fd; enters server->handshakes. */
 void peer_new(struct tunnel_server *server, int fd, const struct ip_addr *source);
 struct tunnel_peer *peer_from_link(struct peer_link *link);
+/* A proven one is told that it shall go. */
+void peer_leave(struct tunnel_peer *peer);
 /* Ends it, with a reason it is told if it is proven; leaves its list. Deferred. */
 void peer_end(struct tunnel_peer *peer, const char *reason);
 

@@ -46,7 +46,11 @@ static void on_accept(struct listener *listener, int fd)
 
 static void on_stopped(struct listener *listener)
 {
-	free(container_of(listener, struct tunnel_server, listener));
+	struct tunnel_server *server = container_of(listener, struct tunnel_server, listener);
+
+	server->deaf = true;
+	if (server->closing)
+		free(server);
 }
 
 int tunnel_server_new(uv_loop_t *loop, uint16_t port, const struct tunnel_server_events *events,
@@ -75,6 +79,34 @@ uint16_t tunnel_server_port(const struct tunnel_server *server)
 	return server->listener.port;
 }
 
+static void end_handshakes(struct tunnel_server *server)
+{
+	struct peer_link *link;
+
+	while ((link = TAILQ_FIRST(&server->handshakes)))
+		peer_end(peer_from_link(link), "");
+}
+
+size_t tunnel_server_leave(struct tunnel_server *server)
+{
+	bool told = server->leaving;
+	struct peer_link *link;
+	size_t left = 0;
+
+	server->leaving = true;
+	if (!told) {
+		listener_stop(&server->listener);
+		end_handshakes(server);
+	}
+	TAILQ_FOREACH(link, &server->proven, entry)
+	{
+		if (!told)
+			peer_leave(peer_from_link(link));
+		left++;
+	}
+	return left;
+}
+
 void tunnel_server_free(struct tunnel_server *server)
 {
 	struct peer_link *link;
@@ -84,7 +116,9 @@ void tunnel_server_free(struct tunnel_server *server)
 	server->closing = true;
 	while ((link = TAILQ_FIRST(&server->proven)))
 		peer_end(peer_from_link(link), "the traffic-manager is shutting down");
-	while ((link = TAILQ_FIRST(&server->handshakes)))
-		peer_end(peer_from_link(link), "");
-	listener_stop(&server->listener);
+	end_handshakes(server);
+	if (server->deaf)
+		free(server);
+	else
+		listener_stop(&server->listener);
 }

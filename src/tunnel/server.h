@@ -45,6 +45,9 @@ NODISCARD int tunnel_server_new(uv_loop_t *loop, uint16_t port,
 	struct err *err);
 /* The port it listens on, for port 0. */
 uint16_t tunnel_server_port(const struct tunnel_server *server);
+/* Takes no more peers, and tells those that there are to go (GOAWAY): streams that are open go on,
+ * and a peer ends with its last one. Returns how many are left; may be called again to know. */
+size_t tunnel_server_leave(struct tunnel_server *server);
 void tunnel_server_free(struct tunnel_server *server); /* closes every peer; deferred */
 
 const char *tunnel_peer_session_uid(const struct tunnel_peer *peer);

@@ -194,6 +194,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 	struct h2_session *session = user;
 	struct h2_stream *stream;
 
+	if (!session->closing && frame->hd.type == NGHTTP2_GOAWAY && session->events.on_goaway)
+		session->events.on_goaway(session->user);
 	if (session->closing)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
@@ -330,9 +332,23 @@ int h2_session_recv(struct h2_session *session, const uint8_t *data, size_t len,
 	if (n < 0)
 		return err_set(
 			err, -EPROTO, ERR_INTERNAL, "tunnel: HTTP/2: %s", nghttp2_strerror((int)n));
-	if (nghttp2_session_want_write(session->ng))
+	/* With its last stream a session ends that was told to go. */
+	if (nghttp2_session_want_write(session->ng) || !nghttp2_session_want_read(session->ng))
 		session_schedule(session);
 	return 0;
+}
+
+/* RFC 9113 6.8: a server that goes by and by names the highest stream that there can be. */
+void h2_session_goaway(struct h2_session *session)
+{
+	if (session->closing)
+		return;
+	if (session->role == H2_SERVER)
+		(void)nghttp2_submit_shutdown_notice(session->ng);
+	else
+		(void)nghttp2_submit_goaway(
+			session->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+	session_schedule(session);
 }
 
 size_t h2_session_streams(const struct h2_session *session)

@@ -22,7 +22,10 @@ struct pipe;
 struct h2_session_events {
 	/* Server only: a request. The head dies on return. */
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
-	/* The connection is unusable (from the loop, never from within a call). */
+	/* The peer will end: no request is made any more, streams go on (GOAWAY). May be NULL. */
+	void (*on_goaway)(void *user);
+	/* The connection is unusable (from the loop, never from within a call), or was told to go
+	 * and its last stream has ended. */
 	void (*on_failed)(void *user, const struct err *err);
 };
 
@@ -36,6 +39,8 @@ NODISCARD int h2_session_recv(
 /* Streams that are not over in both directions. */
 size_t h2_session_streams(const struct h2_session *session);
 uv_loop_t *h2_session_loop(const struct h2_session *session);
+/* Tells the peer to make no more requests here, or that none will come; once. */
+void h2_session_goaway(struct h2_session *session);
 void h2_session_wake(struct h2_session *session);
 void h2_session_free(struct h2_session *session); /* NULL-safe; deferred */
 

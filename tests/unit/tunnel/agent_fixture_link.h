@@ -10,7 +10,7 @@
 struct link_seen {
 	struct agent_fixture *fixture;
 	struct agent_link *link;
-	int ready, closed;
+	int ready, leaving, closed;
 	bool free_when_ready;
 	struct err err;
 };
@@ -32,6 +32,11 @@ static void link_seen_stream(void *user, struct h2_stream *stream, const struct 
 	seen->fixture->on_stream(seen->fixture, stream, head);
 }
 
+static void link_seen_leaving(void *user)
+{
+	((struct link_seen *)user)->leaving++;
+}
+
 static void link_seen_closed(void *user, const struct err *err)
 {
 	struct link_seen *seen = user;
@@ -47,6 +52,7 @@ static inline void agent_fixture_link_as(struct agent_fixture *fixture, struct l
 	static const struct agent_link_events events = {
 		.on_ready = link_seen_ready,
 		.on_stream = link_seen_stream,
+		.on_leaving = link_seen_leaving,
 		.on_closed = link_seen_closed,
 	};
 	const struct agent_link_config config = {

@@ -35,7 +35,7 @@ struct crowd {
 };
 
 /* Server: answers with the next end of the crowd in fixture->extra. */
-static void serve_crowd(
+UNUSED static void serve_crowd(
 	struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
 {
 	struct crowd *crowd = fixture->extra;

@@ -312,6 +312,42 @@ static void test_manager_closes(void **state)
 }
 
 /* Freed while it connects, while it shakes hands, and in its own callback: no callback follows. */
+/* What is open goes on, nobody comes any more, and the last stream is the end. */
+static void leaves(enum agent_role role)
+{
+	struct agent_fixture *fixture = agent_fixture_new();
+	struct end near = {.to_send = 100000, .hold = true}, far = {.to_send = 100001};
+	struct link_seen seen, late;
+
+	fixture->on_stream = serve_end;
+	fixture->extra = &far;
+	link_ready(fixture, &seen, role);
+	open_end(role == AGENT_CLIENT ? agent_link_h2(seen.link) : agent_peer_h2(fixture->peer),
+		&near);
+	agent_run_until(fixture, &near.heads, 1);
+	agent_server_leave(fixture->server);
+	agent_run_until(fixture, &seen.leaving, 1);
+	assert_int_equal(agent_peer_streams(fixture->peer), 1);
+	agent_fixture_link(fixture, &late, AGENT_CLIENT);
+	agent_run_until(fixture, &late.closed, 1);
+	assert_int_equal(late.err.kind, ERR_UNREACHABLE);
+	near.hold = false;
+	h2_stream_resume(near.stream);
+	agent_run_until(fixture, &near.closed, 1);
+	agent_run_until(fixture, &far.closed, 1);
+	assert_exchanged(&near, &far);
+	agent_run_until(fixture, &seen.closed, 1);
+	agent_run_until(fixture, &fixture->gone, 1);
+	agent_fixture_free(fixture);
+}
+
+static void test_manager_leaves(void **state)
+{
+	(void)state;
+	leaves(AGENT_CLIENT);
+	leaves(AGENT_SERVER);
+}
+
 static void test_free_any_time(void **state)
 {
 	struct agent_fixture *fixture = agent_fixture_new();
@@ -349,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_no_manager),
 		cmocka_unit_test(test_late_look),
 		cmocka_unit_test(test_manager_closes),
+		cmocka_unit_test(test_manager_leaves),
 		cmocka_unit_test(test_free_any_time),
 	};
 
