@@ -3,8 +3,8 @@
  * The manager's link comes and goes; the engine works with or without it.
  *
  *   linked     control stream open: configurations, probes, counts
- *   alone      from the loss (or the start) on: new tries, RETRY_MIN_MS to RETRY_MAX_MS apart;
- *              rules go after PROGRAM_RULES_KEPT_MS, the process after PROGRAM_ALONE_MS
+ *   alone      from the loss (or the start) on, while there are new tries (manager_link.h): rules
+ *              go after PROGRAM_RULES_KEPT_MS, the process after PROGRAM_ALONE_MS
  */
 #include "agent/program.h"
 
@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "agent/control.h"
 #include "agent/counting.h"
 #include "agent/engine.h"
 #include "agent/environment.h"
 #include "agent/gateways.h"
+#include "agent/manager_link.h"
 #include "agent/options.h"
 #include "agent/reach.h"
 #include "agent/takeover.h"
@@ -28,9 +28,7 @@
 #include "core/log.h"
 #include "core/resident.h"
 
-#define RETRY_MIN_MS 50
-#define RETRY_MAX_MS 1000
-#define DRAIN_MS     50
+#define DRAIN_MS 50
 /* Of an agent that no manager has configured yet. */
 #define IDLE_S 600
 /* After a change of configuration: what it needed is not kept. */
@@ -45,14 +43,14 @@ struct program {
 	struct takeover takeover;
 	struct counting counting;
 	struct agent_credentials *credentials;
-	struct agent_link *link;
+	struct manager_link *link;
 	struct reach *reach;
 	struct control *control; /* NULL: alone */
 	struct control_config config; /* the last one that the engine took */
 	struct ip_addr gateways[INTERCEPT_NODES];
 	size_t gateway_count;
-	uint32_t retry_ms, idle_s;
-	uv_timer_t retry, alone, idle, settle;
+	uint32_t idle_s;
+	uv_timer_t alone, idle, settle;
 	bool rules_dropped; /* for want of a manager */
 	bool draining; /* ends with the last flow */
 	int exit_code;
@@ -198,41 +196,25 @@ static void on_alone(uv_timer_t *timer)
 	(void)uv_timer_start(timer, on_alone, PROGRAM_ALONE_MS - PROGRAM_RULES_KEPT_MS, 0);
 }
 
-/* Half of it at least, so that the agents of a workload do not all come at once. */
-static uint64_t with_jitter(uint32_t ms)
+static void on_lost(void *user)
 {
-	uint32_t random = 0;
+	struct program *program = user;
 
-	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
-	return ms / 2 + random % (ms / 2 + 1);
-}
-
-static void on_retry(uv_timer_t *timer);
-
-/* The link goes with its next try: its own callbacks are under way. The control stream that ends
- * with its link tells the same loss twice. */
-static void lose(struct program *program, const struct err *err)
-{
-	if (uv_is_active((uv_handle_t *)&program->retry))
-		return;
-	/* Of many tries in vain the first is worth a line. */
-	if (program->retry_ms == RETRY_MIN_MS)
-		log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
 	engine_set_link(program->engine, NULL);
 	takeover_cancel(&program->takeover);
 	control_free(TAKE_PTR(program->control));
 	if (!uv_is_active((uv_handle_t *)&program->alone))
 		(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
-	(void)uv_timer_start(&program->retry, on_retry, with_jitter(program->retry_ms), 0);
-	program->retry_ms = MIN(program->retry_ms * 2, RETRY_MAX_MS);
 }
 
 static void on_over(void *user, const struct err *err)
 {
-	lose(user, err);
+	const struct program *program = user;
+
+	manager_link_lose(program->link, err);
 }
 
-static void on_ready(void *user)
+static void on_ready(void *user, struct h2_session *h2)
 {
 	static const struct control_events events = {
 		.on_config = on_config,
@@ -244,55 +226,32 @@ static void on_ready(void *user)
 	};
 	struct program *program = user;
 	const struct agent_options *options = program->options;
-	struct h2_session *h2 = agent_link_h2(program->link);
 	struct err err = ERR_INIT;
 	int r = control_new(
 		h2, options->name, options->container, &events, program, &program->control);
 
 	if (r < 0) {
 		(void)err_set_errno(&err, r, "control stream");
-		lose(program, &err);
+		manager_link_lose(program->link, &err);
 		return;
 	}
 	engine_set_link(program->engine, h2);
 	uv_timer_stop(&program->alone);
-	program->retry_ms = RETRY_MIN_MS;
 	log_info("joined the traffic-manager", "name=%s", options->name);
 }
 
-static void on_closed(void *user, const struct err *err)
+static void on_refused(void *user, const struct err *err)
 {
 	struct program *program = user;
 
-	if (err->kind == ERR_AUTH) {
-		log_error("the traffic-manager does not take this agent", "why=\"%s\"", err->msg);
-		program->exit_code = err_exit_code(ERR_AUTH);
-		program_stop(program);
-		return;
-	}
-	lose(program, err);
-}
-
-static void on_retry(uv_timer_t *timer)
-{
-	static const struct agent_link_events events = {
-		.on_ready = on_ready, .on_closed = on_closed};
-	struct program *program = timer->data;
-	const struct agent_link_config config = {
-		.manager = program->options->manager,
-		.credentials = program->credentials,
-		.role = AGENT_CLIENT,
-		.mark = INTERCEPT_MARK,
-	};
-
-	agent_link_free(program->link);
-	program->link = agent_link_new(program->loop, &config, &events, program);
+	log_error("the traffic-manager does not take this agent", "why=\"%s\"", err->msg);
+	program->exit_code = err_exit_code(ERR_AUTH);
+	program_stop(program);
 }
 
 static void init_timers(struct program *program)
 {
-	uv_timer_t *const timers[] = {
-		&program->retry, &program->alone, &program->idle, &program->settle};
+	uv_timer_t *const timers[] = {&program->alone, &program->idle, &program->settle};
 
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
 		(void)uv_timer_init(program->loop, timers[i]);
@@ -303,6 +262,8 @@ static void init_timers(struct program *program)
 int program_start(uv_loop_t *loop, const struct agent_options *options,
 	struct program **ret_program, struct err *err)
 {
+	static const struct manager_link_events link_events = {
+		.on_ready = on_ready, .on_lost = on_lost, .on_refused = on_refused};
 	static const struct engine_events events = {
 		.on_captured = on_engine_captured, .on_count = count_changed};
 	struct program *program = XNEW(struct program);
@@ -310,7 +271,6 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 
 	program->loop = loop;
 	program->options = options;
-	program->retry_ms = RETRY_MIN_MS;
 	r = gateways_get(
 		program->gateways, ARRAY_SIZE(program->gateways), &program->gateway_count, err);
 	if (r == 0)
@@ -328,7 +288,8 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 	takeover_init(&program->takeover, loop, program->engine, on_tried, program);
 	program->reach = reach_new(loop, &options->manager, program->credentials);
 	(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
-	(void)uv_timer_start(&program->retry, on_retry, 0, 0);
+	program->link = manager_link_new(
+		loop, &options->manager, program->credentials, &link_events, program);
 	watch_idle(program, IDLE_S);
 	*ret_program = program;
 	return 0;
@@ -342,9 +303,8 @@ void program_stop(struct program *program)
 	takeover_stop(&program->takeover);
 	counting_stop(&program->counting);
 	control_free(TAKE_PTR(program->control));
-	agent_link_free(TAKE_PTR(program->link));
+	manager_link_free(TAKE_PTR(program->link));
 	reach_stop(program->reach);
-	uv_close((uv_handle_t *)&program->retry, NULL);
 	uv_close((uv_handle_t *)&program->alone, NULL);
 	uv_close((uv_handle_t *)&program->idle, NULL);
 	uv_close((uv_handle_t *)&program->settle, NULL);

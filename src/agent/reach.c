@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/leaving.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -20,6 +21,7 @@ struct reach {
 	struct ip_endpoint manager;
 	struct agent_credentials *credentials;
 	struct agent_link *link; /* NULL: not asked for, or lost */
+	struct leaving *leaving;
 	struct dial_env env;
 	unsigned int dials, associations;
 };
@@ -70,6 +72,14 @@ static void on_closed(void *user, const struct err *err)
 	agent_link_free(TAKE_PTR(reach->link));
 }
 
+/* Its successor asks, when somebody wants in again. */
+static void on_leaving(void *user)
+{
+	struct reach *reach = user;
+
+	leaving_add(reach->leaving, TAKE_PTR(reach->link));
+}
+
 struct reach *reach_new(
 	uv_loop_t *loop, const struct ip_endpoint *manager, struct agent_credentials *credentials)
 {
@@ -78,14 +88,17 @@ struct reach *reach_new(
 	reach->loop = loop;
 	reach->manager = *manager;
 	reach->credentials = credentials;
+	reach->leaving = leaving_new();
 	reach->env = (struct dial_env){.loop = loop};
 	return reach;
 }
 
 void reach_open(struct reach *reach)
 {
-	static const struct agent_link_events events = {
-		.on_ready = on_ready, .on_stream = on_stream, .on_closed = on_closed};
+	static const struct agent_link_events events = {.on_ready = on_ready,
+		.on_stream = on_stream,
+		.on_leaving = on_leaving,
+		.on_closed = on_closed};
 	const struct agent_link_config config = {
 		.manager = reach->manager,
 		.credentials = reach->credentials,
@@ -100,9 +113,13 @@ void reach_open(struct reach *reach)
 void reach_stop(struct reach *reach)
 {
 	agent_link_free(TAKE_PTR(reach->link));
+	leaving_clear(reach->leaving);
 }
 
 void reach_free(struct reach *reach)
 {
+	if (!reach)
+		return;
+	leaving_free(reach->leaving);
 	free(reach);
 }

@@ -353,24 +353,3 @@ void agents_env(struct agents *agents, const char *pod_uid,
 		agent_send_env(pod, env->id);
 	agents_arm(agents);
 }
-
-static bool is_idle(const struct agent_pod *pod)
-{
-	return !pod->configured || json_object_array_length(pod->intercepts) == 0;
-}
-
-unsigned int agents_exit(struct agents *agents, const char *pod_uid, const char *reason)
-{
-	struct agent_conn *conn = NULL;
-	unsigned int told = 0;
-
-	DL_FOREACH (agents->conns, conn) {
-		if (!conn->name[0] || conn->close_ms > 0 || !conn->pod || !is_idle(conn->pod))
-			continue;
-		if (pod_uid && strcmp(pod_uid, conn->pod->uid) != 0)
-			continue;
-		agent_conn_exit(conn, reason);
-		told++;
-	}
-	return told;
-}

@@ -76,6 +76,10 @@ struct agents_reach_target {
  * configuration has the intercept. Answers the stream, now or later. */
 void agents_reach(struct agents *agents, const char *pod_uid, const char *intercept,
 	const struct agents_reach_target *target, struct h2_stream *stream);
+/* No agent is taken any more, and those that there are look for another manager; what one has open
+ * here goes on, and its connection ends with the last of it. Returns how many are left: to be
+ * called again until none is. */
+unsigned int agents_leave(struct agents *agents);
 /* Every idle agent of these pods ends; pod_uid NULL: of all. Returns how many were told. */
 unsigned int agents_exit(struct agents *agents, const char *pod_uid, const char *reason);
 

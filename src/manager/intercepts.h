@@ -49,6 +49,8 @@ NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char
  * stream is answered, now or later. */
 void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,
 	const struct agents_reach_target *target, struct h2_stream *stream);
+/* Another replica's matter from now on: agents_leave(). */
+unsigned int intercepts_leave(struct intercepts *set);
 /* Every agent ends: the manager is uninstalled. To be called again while there are agents that have
  * not come yet to be told; returns how many. */
 unsigned int intercepts_shutdown(struct intercepts *set, const char *reason);

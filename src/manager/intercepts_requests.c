@@ -64,6 +64,11 @@ void intercepts_reach(struct intercepts *set, const char *uid, const char *sessi
 		reply_reason(stream, REASON_NO_CLIENT);
 }
 
+unsigned int intercepts_leave(struct intercepts *set)
+{
+	return agents_leave(set->agents);
+}
+
 /* Those of which the pod says that they run, or will. */
 static unsigned int untold(const struct seat *seat)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "manager/service.h"
+#include "manager/service_impl.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,51 +10,20 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "core/nofile.h"
-#include "core/resident.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
 #include "manager/identity_store.h"
 #include "manager/intercepts.h"
 #include "manager/lease.h"
-#include "manager/retire.h"
 #include "manager/routes.h"
-#include "manager/service_fate.h"
 #include "manager/service_names.h"
 #include "manager/sessions.h"
 #include "resolv/resolvconf.h"
 #include "tunnel/identity.h"
 #include "tunnel/server.h"
 
-#define DNS_PORT 53
-/* Answers of the API server that the end waits for; who is uninstalled and does not know it would
- * leave agents behind. */
-#define ENDINGS_MS 800
-#define FATE_MS    2500
-/* Agents that are being started, or come back to a manager that has just been started. */
-#define AGENTS_MS         6000
-#define AGENTS_LOOK_MS    50
-#define STOP_REASON       "the traffic-manager is shutting down"
+#define DNS_PORT          53
 #define NO_SESSION_REASON "the session was deleted"
-
-struct service {
-	uv_loop_t *loop;
-	struct kube_client *client;
-	struct sessions *sessions;
-	struct routes routes;
-	struct tunnel_server *server;
-	struct identity_store *identity_store;
-	struct identity *identity; /* NULL: not read yet */
-	struct lease *lease;
-	struct fate fate;
-	const struct manager_options *options;
-	char *namespace;
-	uv_timer_t timer; /* of resident, then of service_stop() */
-	struct resident resident;
-	unsigned int endings; /* answers that service_stop() waits for */
-	uint64_t stopped_ms, agents_until_ms; /* 0: no agent is waited for */
-	struct retire *retire; /* of agents whose pods are not known here */
-	bool stopping, closed;
-};
 
 static int on_lookup(void *user, const char *uid, uint8_t ret_public[static SESSION_KEY_BYTES])
 {
@@ -69,7 +38,7 @@ static void on_peer(void *user, struct tunnel_peer *tunnel)
 	struct peer *peer;
 
 	if (service->stopping) {
-		tunnel_peer_close(tunnel, STOP_REASON);
+		tunnel_peer_close(tunnel, SERVICE_STOP_REASON);
 		return;
 	}
 	peer = sessions_join(service->sessions, tunnel);
@@ -202,7 +171,7 @@ static void on_identity(void *user, struct identity *identity)
 		&service->routes.intercepts, &err);
 	if (r < 0)
 		log_error("intercepts are not served", "error=%s", err.msg);
-	else
+	else if (!service->stopping)
 		intercepts_lead(service->routes.intercepts, lease_is_leader(service->lease));
 }
 
@@ -249,36 +218,6 @@ static int open_all(struct service *service, const struct manager_options *optio
 		service->loop, options->port, &server_events, service, &service->server, err);
 }
 
-static void on_timer_closed(uv_handle_t *handle UNUSED)
-{
-}
-
-static void close_all(struct service *service)
-{
-	if (service->server)
-		tunnel_server_free(service->server);
-	service->server = NULL;
-	cluster_info_free(TAKE_PTR(service->routes.info));
-	service_names_free(TAKE_PTR(service->routes.names));
-	intercepts_free(TAKE_PTR(service->routes.intercepts));
-	identity_store_free(TAKE_PTR(service->identity_store));
-	lease_free(TAKE_PTR(service->lease));
-	if (service->fate.request)
-		kube_request_cancel(TAKE_PTR(service->fate.request));
-	sessions_free(TAKE_PTR(service->sessions));
-	if (service->routes.forwarder)
-		dns_forwarder_free(TAKE_PTR(service->routes.forwarder));
-	if (service->client)
-		kube_client_free(TAKE_PTR(service->client));
-	uv_close((uv_handle_t *)&service->timer, on_timer_closed);
-	service->closed = true;
-}
-
-static void on_drained(uv_timer_t *timer)
-{
-	close_all(timer->data);
-}
-
 int service_start(uv_loop_t *loop, const struct manager_options *options,
 	struct service **ret_service, struct err *err)
 {
@@ -297,89 +236,9 @@ int service_start(uv_loop_t *loop, const struct manager_options *options,
 	r = open_all(service, options, err);
 	if (r < 0) {
 		service->stopping = true;
-		close_all(service);
+		service_close(service);
 	}
 	return r;
-}
-
-/* What was told to peers and agents gets its time to be sent. */
-static void drain(struct service *service)
-{
-	(void)uv_timer_start(&service->timer, on_drained, SERVICE_DRAIN_MS, 0);
-}
-
-static void on_patience_over(uv_timer_t *timer)
-{
-	struct service *service = timer->data;
-	uint64_t waited = uv_now(service->loop) - service->stopped_ms;
-
-	if (service->fate.request && waited < FATE_MS)
-		(void)uv_timer_start(timer, on_patience_over, FATE_MS - waited, 0);
-	else
-		close_all(service);
-}
-
-static void ended_one(struct service *service)
-{
-	if (--service->endings == 0 && service->agents_until_ms == 0)
-		drain(service);
-}
-
-/* Those that come now are told as they come. */
-static void on_look(uv_timer_t *timer)
-{
-	struct service *service = timer->data;
-	unsigned int left = intercepts_shutdown(service->routes.intercepts, "uninstalled");
-
-	if ((left > 0 || service->retire) && uv_now(service->loop) < service->agents_until_ms)
-		return;
-	if (left > 0)
-		log_warn("agents are left to end by themselves", "count=%u", left);
-	drain(service);
-}
-
-static void on_retired(void *user, int r, unsigned int told UNUSED, const struct err *err)
-{
-	struct service *service = user;
-
-	service->retire = NULL;
-	if (r < 0)
-		log_warn("agents are not looked for", "error=%s", err->msg);
-}
-
-static void on_fate(void *user, bool uninstalled)
-{
-	struct service *service = user;
-
-	if (uninstalled && service->routes.intercepts) {
-		service->retire =
-			retire_start(service->routes.intercepts, NULL, NULL, on_retired, service);
-		service->agents_until_ms = uv_now(service->loop) + AGENTS_MS;
-		(void)uv_timer_start(&service->timer, on_look, 0, AGENTS_LOOK_MS);
-	}
-	ended_one(service);
-}
-
-static void on_released(void *user)
-{
-	ended_one(user);
-}
-
-void service_stop(struct service *service)
-{
-	unsigned int peers;
-
-	if (service->stopping)
-		return;
-	service->stopping = true;
-	peers = sessions_close_all(service->sessions, STOP_REASON);
-	log_info("shutting down", "peers=%u", peers);
-	service->endings = 2;
-	service->stopped_ms = uv_now(service->loop);
-	(void)uv_timer_start(&service->timer, on_patience_over, ENDINGS_MS, 0);
-	lease_release(service->lease, on_released, service);
-	service->fate = (struct fate){.on_known = on_fate, .user = service};
-	fate_ask(&service->fate, service->client, service->namespace);
 }
 
 bool service_is_closed(const struct service *service)

@@ -2,9 +2,9 @@
 /*
  * manager/service.h - the whole manager on one loop
  *
- * service_start() opens everything; service_stop() refuses new peers, tells the others why, and
- * closes all handles, so that uv_run() returns: soon, unless it is uninstalled and agents have yet
- * to be told.
+ * service_start() opens everything; service_stop() lets nobody in any more, sends clients and
+ * agents to the next manager, waits for what they have open here for up to 2.5 s (for agents of a
+ * manager that is uninstalled, up to 6 s), and closes all handles, so that uv_run() returns.
  */
 #ifndef MANAGER_SERVICE_H
 #define MANAGER_SERVICE_H
@@ -14,9 +14,6 @@
 
 #include "core/attr.h"
 #include "manager/options.h"
-
-/* Peers get this long to take the reason before their sockets are closed. */
-#define SERVICE_DRAIN_MS 300
 
 struct err;
 struct service;

@@ -110,7 +110,8 @@ static void on_sweep(uv_timer_t *timer)
 
 static void arm(struct sessions *sessions)
 {
-	if (sessions->synced && sessions->table && !uv_is_active((uv_handle_t *)&sessions->sweep))
+	if (sessions->synced && sessions->table && !sessions->handed_over &&
+		!uv_is_active((uv_handle_t *)&sessions->sweep))
 		(void)uv_timer_start(&sessions->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 

@@ -57,7 +57,8 @@ NODISCARD int sessions_lookup(
 /* NULL when the Session went between proof and now: close the peer. */
 struct peer *sessions_join(struct sessions *sessions, struct tunnel_peer *tunnel);
 void sessions_leave(struct sessions *sessions, struct peer *peer); /* frees the peer */
-/* Tells every peer that it is over. Returns how many there are. */
-unsigned int sessions_close_all(struct sessions *sessions, const char *reason);
+/* Its carriers are to be another replica's: no peer is let in and no stream is opened on those that
+ * there are; what is written of the objects is not this replica's matter any more. */
+void sessions_hand_over(struct sessions *sessions);
 
 #endif /* MANAGER_SESSIONS_H */

@@ -20,7 +20,7 @@ struct sessions {
 	uv_timer_t sweep;
 	uint64_t swept_ms, awake_ms; /* the last sweep; the end of the last time this stood still */
 	unsigned int ttl_max_s;
-	bool synced;
+	bool synced, handed_over;
 	void (*on_change)(void *user, const char *uid); /* or NULL */
 	void *change_user;
 };

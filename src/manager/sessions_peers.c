@@ -67,7 +67,7 @@ struct h2_session *sessions_reverse(const struct sessions *sessions, const char 
 	uint64_t best_ms = 0, heard_ms;
 	struct peer *peer = NULL;
 
-	if (!session || session->ending)
+	if (!session || session->ending || sessions->handed_over)
 		return NULL;
 	DL_FOREACH (sessions->peers, peer) {
 		if (!tunnel_peer_h2(peer->tunnel) || strcmp(peer->session_uid, uid) != 0)
@@ -96,7 +96,7 @@ struct peer *sessions_join(struct sessions *sessions, struct tunnel_peer *tunnel
 	struct session *session = sessions_find(sessions, tunnel_peer_session_uid(tunnel));
 	struct peer *peer;
 
-	if (!session || session->ending)
+	if (!session || session->ending || sessions->handed_over)
 		return NULL;
 	peer = XNEW(struct peer);
 	peer->tunnel = tunnel;
@@ -114,28 +114,34 @@ void sessions_leave(struct sessions *sessions, struct peer *peer)
 {
 	struct session *session = sessions_find(sessions, peer->session_uid);
 
-	if (session && peer->silent_ms == 0)
-		session_peer_left(session, sessions_now_ms(sessions), time(NULL));
-	if (session) {
+	DL_DELETE(sessions->peers, peer);
+	if (session && !sessions->handed_over) {
+		if (peer->silent_ms == 0)
+			session_peer_left(session, sessions_now_ms(sessions), time(NULL));
 		log_info("peer left", "session=%s owner=%s carriers=%u", session->name,
 			session->owner, session->peers);
 		sessions_write_status(session);
-	}
-	DL_DELETE(sessions->peers, peer);
-	if (session)
 		sessions_changed(sessions, session->uid);
+	}
 	free(peer->session_uid);
 	free(peer);
 }
 
-unsigned int sessions_close_all(struct sessions *sessions, const char *reason)
+/* The last word about each: its tunnel is gone. The successor's first one follows it. */
+void sessions_hand_over(struct sessions *sessions)
 {
-	struct peer *peer = NULL, *next = NULL;
-	unsigned int count = 0;
+	struct session *session = NULL, *next = NULL;
+	struct peer *peer = NULL;
 
-	DL_FOREACH_SAFE (sessions->peers, peer, next) {
-		tunnel_peer_close(peer->tunnel, reason);
-		count++;
+	DL_FOREACH (sessions->peers, peer) {
+		session = sessions_find(sessions, peer->session_uid);
+		if (session && peer->silent_ms == 0)
+			session_peer_left(session, sessions_now_ms(sessions), time(NULL));
 	}
-	return count;
+	HASH_ITER (hh, sessions->table, session, next) {
+		if (session_patch_due(session, sessions_now_ms(sessions)))
+			sessions_write_status(session);
+	}
+	sessions->handed_over = true;
+	(void)uv_timer_stop(&sessions->sweep);
 }

@@ -219,6 +219,33 @@ static void test_manager_goes(void **state)
 	stop(rig, &agent);
 }
 
+/* The manager ends: what is open is finished, and then the agent's connection is closed. */
+static void test_manager_leaves(void **state)
+{
+	struct laptop laptop = {.status = 200, .end = {.to_send = 100000, .hold = true}};
+	struct end end = {.to_send = 200000};
+	struct scripted agent;
+	struct rig *rig = start(&agent, &laptop);
+
+	(void)state;
+	ask(&agent, &end, &connect_head);
+	assert_int_equal(agents_leave(rig->agents), 1);
+	for (int i = 0; i < 20; i++)
+		uv_run(rig->loop, UV_RUN_NOWAIT);
+	assert_int_equal(agents_leave(rig->agents), 1);
+	assert_int_equal(agent.closed, 0);
+	laptop.end.hold = false;
+	h2_stream_resume(laptop.end.stream);
+	run_until(rig->tunnel, &end.closed, 1);
+	run_until(rig->tunnel, &laptop.end.closed, 1);
+	assert_int_equal(end.code, 0);
+	assert_int_equal(end.received, 100000);
+	assert_int_equal(laptop.end.received, 200000);
+	assert_int_equal(agents_leave(rig->agents), 0);
+	run_until(rig->tunnel, &agent.closed, 1);
+	stop(rig, &agent);
+}
+
 static void test_not_taken(void **state)
 {
 	static const struct h2_header bare[] = {{"telepresence-intercept", "i-1"}};
@@ -324,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_silent),
 		cmocka_unit_test(test_laptop_goes),
 		cmocka_unit_test(test_manager_goes),
+		cmocka_unit_test(test_manager_leaves),
 		cmocka_unit_test(test_not_taken),
 		cmocka_unit_test(test_no_client),
 	};

@@ -284,6 +284,27 @@ static void test_deleted_with_carrier(void **state)
 	rig_free(rig);
 }
 
+/* Its carrier goes on, but is nobody's any more, and whoever comes is sent away. */
+static void test_hand_over(void **state)
+{
+	struct rig *rig = rig_new();
+	struct peer *peer = join(rig, true);
+	const struct session *session = sessions_find(rig->sessions, SESSION_UID);
+	int changes = rig->change_count;
+
+	(void)state;
+	sessions_hand_over(rig->sessions);
+	assert_null(sessions_reverse(rig->sessions, SESSION_UID));
+	assert_null(sessions_join(rig->sessions, rig->tunnel->peer));
+	assert_int_equal(session->peers, 0);
+	assert_false(uv_is_active((uv_handle_t *)&rig->sessions->sweep));
+	assert_int_equal(rig->tunnel->peers_gone, 0);
+	leave(rig, peer);
+	assert_int_equal(session->peers, 0);
+	assert_int_equal(rig->change_count, changes);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_silent_carrier),
 		cmocka_unit_test(test_deleted_with_carrier),
+		cmocka_unit_test(test_hand_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/manager_link.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#include "agent/leaving.h"
+#include "core/alloc.h"
+#include "core/attr.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "net/addr.h"
+#include "netfilter/intercept_rules.h"
+#include "tunnel/agent_link.h"
+
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 1000
+
+struct manager_link {
+	uv_loop_t *loop;
+	struct ip_endpoint manager;
+	struct agent_credentials *credentials;
+	struct manager_link_events events;
+	void *user;
+	struct agent_link *link;
+	struct leaving *leaving;
+	uv_timer_t retry;
+	uint32_t retry_ms;
+};
+
+/* Half of it at least, so that the agents of a workload do not all come at once. */
+static uint64_t with_jitter(uint32_t ms)
+{
+	uint32_t random = 0;
+
+	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+	return ms / 2 + random % (ms / 2 + 1);
+}
+
+static void on_retry(uv_timer_t *timer);
+
+/* The link goes with its next try: its own callbacks are under way. The control stream that ends
+ * with its link tells the same loss twice. */
+void manager_link_lose(struct manager_link *link, const struct err *err)
+{
+	if (uv_is_active((uv_handle_t *)&link->retry))
+		return;
+	/* Of many tries in vain the first is worth a line. */
+	if (link->retry_ms == RETRY_MIN_MS)
+		log_info("no link to the traffic-manager", "why=\"%s\"", err->msg);
+	(void)uv_timer_start(&link->retry, on_retry, with_jitter(link->retry_ms), 0);
+	link->retry_ms = MIN(link->retry_ms * 2, (uint32_t)RETRY_MAX_MS);
+	link->events.on_lost(link->user);
+}
+
+static void on_ready(void *user)
+{
+	struct manager_link *link = user;
+
+	link->retry_ms = RETRY_MIN_MS;
+	link->events.on_ready(link->user, agent_link_h2(link->link));
+}
+
+static void on_leaving(void *user)
+{
+	struct manager_link *link = user;
+	struct err err = ERR_INIT;
+
+	leaving_add(link->leaving, TAKE_PTR(link->link));
+	err_set(&err, -ESHUTDOWN, ERR_UNREACHABLE, "the traffic-manager is shutting down");
+	manager_link_lose(link, &err);
+}
+
+static void on_closed(void *user, const struct err *err)
+{
+	struct manager_link *link = user;
+
+	if (err->kind == ERR_AUTH)
+		link->events.on_refused(link->user, err);
+	else
+		manager_link_lose(link, err);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	static const struct agent_link_events events = {
+		.on_ready = on_ready, .on_leaving = on_leaving, .on_closed = on_closed};
+	struct manager_link *link = timer->data;
+	const struct agent_link_config config = {
+		.manager = link->manager,
+		.credentials = link->credentials,
+		.role = AGENT_CLIENT,
+		.mark = INTERCEPT_MARK,
+	};
+
+	agent_link_free(link->link);
+	link->link = agent_link_new(link->loop, &config, &events, link);
+}
+
+struct manager_link *manager_link_new(uv_loop_t *loop, const struct ip_endpoint *manager,
+	struct agent_credentials *credentials, const struct manager_link_events *events, void *user)
+{
+	struct manager_link *link = XNEW(struct manager_link);
+
+	link->loop = loop;
+	link->manager = *manager;
+	link->credentials = credentials;
+	link->events = *events;
+	link->user = user;
+	link->leaving = leaving_new();
+	link->retry_ms = RETRY_MIN_MS;
+	(void)uv_timer_init(loop, &link->retry);
+	link->retry.data = link;
+	(void)uv_timer_start(&link->retry, on_retry, 0, 0);
+	return link;
+}
+
+static void on_retry_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void manager_link_free(struct manager_link *link)
+{
+	if (!link)
+		return;
+	agent_link_free(TAKE_PTR(link->link));
+	leaving_free(link->leaving);
+	uv_close((uv_handle_t *)&link->retry, on_retry_closed);
+}
