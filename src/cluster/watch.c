@@ -37,7 +37,7 @@ struct kube_watch {
 	char *page; /* the list's continue token */
 	uv_timer_t timer;
 	uint32_t backoff_ms;
-	unsigned int returns; /* of the client, when the pause began */
+	unsigned int returns; /* of the client, as last seen */
 	uint64_t watch_began_ms, due_ms; /* due_ms: the end of the pause */
 	struct watch_store store;
 	bool synced, stopped, gone;
@@ -64,12 +64,25 @@ void kube_watch_stop(struct kube_watch *watch)
 	uv_close((uv_handle_t *)&watch->timer, on_timer_closed);
 }
 
+/* How long the server was away says nothing of what it does now: "storage is (re)initializing",
+ * with 429, for a second or two. */
+static bool is_heard_again(struct kube_watch *watch)
+{
+	unsigned int returns = kube_client_returns(watch->client);
+
+	if (returns == watch->returns)
+		return false;
+	watch->returns = returns;
+	watch->backoff_ms = BACKOFF_FIRST_MS;
+	return true;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct kube_watch *watch = timer->data;
 	uint64_t now = uv_now(timer->loop);
 
-	if (now < watch->due_ms && kube_client_returns(watch->client) == watch->returns)
+	if (now < watch->due_ms && !is_heard_again(watch))
 		(void)uv_timer_start(
 			timer, on_timer, MIN(watch->due_ms - now, (uint64_t)LOOK_MS), 0);
 	else
@@ -93,11 +106,13 @@ static void step_soon(struct kube_watch *watch)
 /* Half of the interval for sure, the other half by chance: clients do not come back in step. */
 static void step_later(struct kube_watch *watch)
 {
-	uint32_t half = watch->backoff_ms / 2;
-	uint32_t pause_ms = half + random_below(half + 1);
+	uint32_t half, pause_ms;
 
+	/* It may be this watch that has heard it. */
+	(void)is_heard_again(watch);
+	half = watch->backoff_ms / 2;
+	pause_ms = half + random_below(half + 1);
 	watch->due_ms = uv_now(watch->timer.loop) + pause_ms;
-	watch->returns = kube_client_returns(watch->client);
 	uv_timer_start(&watch->timer, on_timer, MIN(pause_ms, (uint32_t)LOOK_MS), 0);
 	watch->backoff_ms = MIN(watch->backoff_ms * 2, (uint32_t)BACKOFF_LAST_MS);
 }

@@ -27,6 +27,7 @@ struct rig {
 	size_t step, count;
 	char log[512]; /* "+a1 ~a2 -a2 S E " */
 	bool stop_at_first, silent;
+	int busy; /* so often it is */
 };
 
 static char *answer(struct fake_api *api, const char *head)
@@ -155,7 +156,11 @@ static char *answer_alone(struct fake_api *api, const char *head)
 
 	if (strncmp(head, "GET /other", 10) == 0)
 		return fake_json(200, "{}");
-	return rig->silent ? xstrdup("") : fake_json(200, LIST("1", "", META("a", "1")));
+	if (rig->silent)
+		return xstrdup("");
+	/* As one that has just been started. */
+	return rig->busy-- > 0 ? fake_json(429, "{}")
+			       : fake_json(200, LIST("1", "", META("a", "1")));
 }
 
 static void on_other(void *user, int r, int status UNUSED, json_object *body UNUSED,
@@ -166,12 +171,12 @@ static void on_other(void *user, int r, int status UNUSED, json_object *body UNU
 }
 
 /* The server is gone for so long that the next try is seconds away; another request finds it again.
- */
+ * Then it is tried at once, and as often as one that was never away. */
 static void test_somebody_heard_the_server(void **state UNUSED)
 {
 	static const struct kube_watch_events events = {on_event, on_synced, on_error};
 	const struct kube_request_config other = {.method = "GET", .path = "/other"};
-	struct rig rig = {.log = "", .silent = true};
+	struct rig rig = {.log = "", .silent = true, .busy = 1};
 	struct kube_config config = {.context = (char[]){"ctx"}};
 	uint64_t begun_ms = 0;
 
@@ -192,7 +197,7 @@ static void test_somebody_heard_the_server(void **state UNUSED)
 		uv_run(&rig.loop, UV_RUN_ONCE);
 	assert_int_equal(rig.step, 1);
 	assert_true(uv_now(&rig.loop) - begun_ms < 1400);
-	assert_string_equal(rig.log, "E E E E E +a1 S ");
+	assert_string_equal(rig.log, "E E E E E E +a1 S ");
 	kube_watch_stop(rig.watch);
 	kube_client_free(rig.client);
 	fake_stop(&rig.api);
