@@ -67,6 +67,7 @@ struct intercept {
 	bool dirty, foreign; /* foreign: another manager's */
 	bool activated; /* was ACTIVE since it was wanted */
 	bool session_seen;
+	uint64_t paused_ms; /* neither written nor deleted before */
 	struct err failure; /* ends the preparation; cleared at failure_until_ms */
 	uint64_t failure_until_ms;
 	uint64_t seen_ms, hold_ms; /* first seen; until when the object's own ACTIVE is kept */

@@ -13,6 +13,8 @@
 
 /* Counters alone are written this often at most. */
 #define COUNTS_MS 2000
+/* Until the watch tells that an object is another one by now. */
+#define REPLACED_MS 2000
 /* maxItems in the CRD. */
 #define PODS_MAX 1000
 
@@ -70,6 +72,7 @@ char *intercept_patch(const struct intercept *intercept)
 {
 	json_object *patch = json_object_new_object(), *status = json_object_new_object();
 	json_object *ready = json_object_new_object(), *conditions = json_object_new_array();
+	json_object *metadata = json_object_new_object();
 	bool active = intercept->state == INTERCEPT_ACTIVE;
 	char *text = NULL;
 
@@ -86,6 +89,9 @@ char *intercept_patch(const struct intercept *intercept)
 	json_object_object_add(status, "conditions", conditions);
 	json_object_object_add(status, "pods", pods_of(intercept));
 	add_counts(status, intercept);
+	/* A uid in the patch makes the API server refuse it for a namesake. */
+	json_add_text(metadata, "uid", intercept->spec->uid);
+	json_object_object_add(patch, "metadata", metadata);
 	json_object_object_add(patch, "status", status);
 	text = xstrdup(json_object_to_json_string_ext(
 		patch, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -93,8 +99,19 @@ char *intercept_patch(const struct intercept *intercept)
 	return text;
 }
 
-/* Whoever changed the object meanwhile has not changed its status; a 404 is told of by the watch.
- */
+/* 409: another object has its name, as a rule, and the watch has yet to tell. */
+static void pause_if_replaced(struct intercept *intercept, int r)
+{
+	if (r == -EAGAIN)
+		intercept->paused_ms = intercepts_now(intercept->set) + REPLACED_MS;
+}
+
+static bool is_paused(const struct intercept *intercept)
+{
+	return intercepts_now(intercept->set) < intercept->paused_ms;
+}
+
+/* Of an object that is gone, with another one of its name or without, the watch will tell. */
 static void on_written(
 	void *user, int r, int status UNUSED, json_object *body UNUSED, const struct err *err)
 {
@@ -106,10 +123,11 @@ static void on_written(
 		return;
 	}
 	free(TAKE_PTR(intercept->written));
+	pause_if_replaced(intercept, r);
 	/* The sweep tries again. */
 	intercept->counted = true;
 	intercept->written_ms = intercepts_now(intercept->set);
-	if (r != -ENOENT)
+	if (r != -ENOENT && r != -EAGAIN)
 		log_warn("status not written", "intercept=%s/%s error=%s",
 			intercept->spec->namespace, intercept->spec->object, err->msg);
 }
@@ -133,7 +151,7 @@ void intercept_write(struct intercept *intercept)
 	char *patch = NULL;
 
 	if (!intercept->set->leader || intercept->write || intercept->removal ||
-		!intercept->since[0])
+		is_paused(intercept) || !intercept->since[0])
 		return;
 	patch = intercept_patch(intercept);
 	if (intercept->written && strcmp(intercept->written, patch) == 0) {
@@ -154,7 +172,8 @@ static void on_removed(
 	struct intercept *intercept = user;
 
 	intercept->removal = NULL;
-	if (r < 0 && r != -ENOENT)
+	pause_if_replaced(intercept, r);
+	if (r < 0 && r != -ENOENT && r != -EAGAIN)
 		log_warn("intercept not deleted", "intercept=%s/%s error=%s",
 			intercept->spec->namespace, intercept->spec->object, err->msg);
 }
@@ -164,7 +183,7 @@ void intercept_remove(struct intercept *intercept)
 	auto_free char *options = NULL;
 	struct kube_request_config config = {.method = "DELETE"};
 
-	if (!intercept->set->leader || intercept->removal)
+	if (!intercept->set->leader || intercept->removal || is_paused(intercept))
 		return;
 	/* Only this very object: its owner may have made a new one of the same name. */
 	options = xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","

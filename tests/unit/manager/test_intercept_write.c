@@ -27,11 +27,12 @@ static json_object *patch_of(const struct intercept *intercept)
 	return parse(text);
 }
 
-static char first_uid[] = "u0", second_uid[] = "u1";
+static char first_uid[] = "u0", second_uid[] = "u1", intercept_uid[] = "u-i";
 
 /* One pod that is active, one whose agent cannot be placed. */
 struct world {
 	struct intercept intercept;
+	struct intercept_spec spec;
 	struct seat seats[2];
 	struct member members[2];
 };
@@ -43,6 +44,8 @@ static void build(struct world *world)
 					.message = "1 of 2 pods",
 					.since = "2026-01-01T00:00:00Z",
 					.connections = 5}};
+	world->spec.uid = intercept_uid;
+	world->intercept.spec = &world->spec;
 	world->intercept.fallbacks = parse("{\"refused\":1}");
 	world->seats[0] = (struct seat){.uid = first_uid,
 		.state = SEAT_CONNECTED,
@@ -74,7 +77,8 @@ static void tear_down(struct world *world)
 static void test_patch(void **state UNUSED)
 {
 	static const char expected[] =
-		"{\"status\":{\"state\":\"ACTIVE\",\"reason\":\"Active\",\"message\":\"1 of 2 "
+		"{\"metadata\":{\"uid\":\"u-i\"},\"status\":{\"state\":\"ACTIVE\",\"reason\":"
+		"\"Active\",\"message\":\"1 of 2 "
 		"pods\","
 		"\"since\":\"2026-01-01T00:00:00Z\",\"conditions\":[{\"type\":\"Ready\","
 		"\"status\":\"True\",\"reason\":\"Active\",\"message\":\"1 of 2 pods\","
