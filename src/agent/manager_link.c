@@ -2,6 +2,7 @@
 #include "agent/manager_link.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/random.h>
 
 #include "agent/leaving.h"
@@ -24,8 +25,9 @@ struct manager_link {
 	void *user;
 	struct agent_link *link;
 	struct leaving *leaving;
-	uv_timer_t retry;
+	uv_timer_t retry; /* not while it is ready */
 	uint32_t retry_ms;
+	bool ready;
 };
 
 /* Half of it at least, so that the agents of a workload do not all come at once. */
@@ -39,10 +41,10 @@ static uint64_t with_jitter(uint32_t ms)
 
 static void on_retry(uv_timer_t *timer);
 
-/* The link goes with its next try: its own callbacks are under way. The control stream that ends
- * with its link tells the same loss twice. */
-void manager_link_lose(struct manager_link *link, const struct err *err)
+/* The link goes with its next try: its own callbacks are under way. */
+static void lose(struct manager_link *link, const struct err *err)
 {
+	link->ready = false;
 	if (uv_is_active((uv_handle_t *)&link->retry))
 		return;
 	/* Of many tries in vain the first is worth a line. */
@@ -53,11 +55,21 @@ void manager_link_lose(struct manager_link *link, const struct err *err)
 	link->events.on_lost(link->user);
 }
 
+/* The control stream that ends with its link tells the same loss twice, and one that goes with the
+ * link when the next try begins is no loss of that. */
+void manager_link_lose(struct manager_link *link, const struct err *err)
+{
+	if (link->ready)
+		lose(link, err);
+}
+
 static void on_ready(void *user)
 {
 	struct manager_link *link = user;
 
 	link->retry_ms = RETRY_MIN_MS;
+	link->ready = true;
+	(void)uv_timer_stop(&link->retry);
 	link->events.on_ready(link->user, agent_link_h2(link->link));
 }
 
@@ -68,7 +80,7 @@ static void on_leaving(void *user)
 
 	leaving_add(link->leaving, TAKE_PTR(link->link));
 	err_set(&err, -ESHUTDOWN, ERR_UNREACHABLE, "the traffic-manager is shutting down");
-	manager_link_lose(link, &err);
+	lose(link, &err);
 }
 
 static void on_closed(void *user, const struct err *err)
@@ -78,7 +90,7 @@ static void on_closed(void *user, const struct err *err)
 	if (err->kind == ERR_AUTH)
 		link->events.on_refused(link->user, err);
 	else
-		manager_link_lose(link, err);
+		lose(link, err);
 }
 
 static void on_retry(uv_timer_t *timer)
