@@ -48,6 +48,8 @@ static void shut(struct wsconn *conn)
 	if (conn->transport.easy) {
 		driver_remove(conn->driver, conn->transport.easy);
 		transport_done(&conn->transport);
+		conn->ssl = NULL;
+		conn->batch = NULL;
 	}
 	driver_free(conn->driver);
 	conn->driver = NULL;
@@ -116,13 +118,15 @@ void wsconn_read_upgrade(struct wsconn *conn, const uint8_t *data, size_t len)
 	}
 }
 
-/* Several TLS records with one recv(2) instead of two calls for each. */
+/* Several TLS records with one recv(2) instead of two calls for each, and with one send(2). */
 static CURLcode on_tls_context(CURL *easy, void *context, void *user)
 {
+	struct wsconn *conn = user;
+
 	(void)easy;
-	(void)user;
 	SSL_CTX_set_read_ahead(context, 1);
 	SSL_CTX_set_default_read_buffer_len(context, TLS_READ_BYTES);
+	tls_batch_watch(context, &conn->ssl);
 	return CURLE_OK;
 }
 
@@ -142,6 +146,7 @@ static void on_credential(
 	easy = conn->transport.easy;
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls_context);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, conn);
 	/* By ALPN: an upgrade is a thing of HTTP/1.1. */
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	conn->phase = PHASE_CONNECT;
@@ -191,6 +196,8 @@ static void on_connected(void *user, CURL *easy, CURLcode code)
 		wsconn_fail(conn, &err);
 		return;
 	}
+	if (conn->ssl)
+		conn->batch = tls_batch_attach(conn->ssl);
 	conn->phase = PHASE_UPGRADE;
 	uv_timer_start(&conn->timer, on_deadline, LIMIT_HANDSHAKE_MS, 0);
 	wsconn_flush(conn);

@@ -12,6 +12,7 @@
 #include "cluster/driver.h"
 #include "cluster/request.h"
 #include "cluster/sendq.h"
+#include "cluster/tls_batch.h"
 #include "cluster/ws_upgrade.h"
 #include "cluster/wsconn.h"
 #include "core/err.h"
@@ -40,6 +41,8 @@ struct wsconn {
 	struct err failure; /* found where no event may be called */
 	struct buf head; /* the upgrade's answer and what came with it */
 	struct sendq queue;
+	SSL *ssl; /* the transport's; NULL: it has none */
+	BIO *batch; /* of ssl; NULL: each record goes by itself */
 	struct ws_parser parser;
 	struct wsconn_events events;
 	void *user;

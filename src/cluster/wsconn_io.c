@@ -25,6 +25,8 @@ void wsconn_flush(struct wsconn *conn)
 		size_t len = 0, sent = 0;
 		const uint8_t *data = sendq_peek(&conn->queue, &len);
 
+		if (conn->batch)
+			tls_batch_announce(conn->batch, len);
 		code = curl_easy_send(conn->transport.easy, data, len, &sent);
 		if (code != CURLE_OK)
 			break;
