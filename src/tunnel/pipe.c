@@ -17,7 +17,8 @@
 
 /* Received bytes that are worth an ACK, but not more often than ACK_MS unless a lot is due: every
  * ACK is a TLS record, a packet, and a message that each relay on the way handles by itself. One
- * for every 16 KiB took half the bulk throughput through an API server. */
+ * for every 16 KiB took half the bulk throughput through an API server. It leaves at the end of the
+ * loop's turn, or behind a DATA record of that turn: who receives bulk sends window updates. */
 #define ACK_BYTES      (16 * 1024)
 #define ACK_MS         2
 #define ACK_BULK_BYTES (256 * 1024)
@@ -34,6 +35,7 @@ void pipe_fail(struct pipe *pipe, const struct err *err)
 	pipe->dead = true;
 	uv_timer_stop(&pipe->timer);
 	uv_timer_stop(&pipe->ack_timer);
+	uv_prepare_stop(&pipe->ack_turn);
 	pipe->events.on_closed(pipe->user, err);
 }
 
@@ -67,12 +69,42 @@ static bool ack_due(const struct pipe *pipe, uint64_t now)
 	return due >= ACK_BULK_BYTES || (due >= ACK_BYTES && now - pipe->last_ack_ms >= ACK_MS);
 }
 
-void pipe_send_ack(struct pipe *pipe, uint64_t now)
+static void mark_acked(struct pipe *pipe, uint64_t now)
 {
 	uv_timer_stop(&pipe->ack_timer);
+	uv_prepare_stop(&pipe->ack_turn);
 	pipe->rx_acked = pipe->rx_offset;
 	pipe->last_ack_ms = now;
+}
+
+void pipe_send_ack(struct pipe *pipe, uint64_t now)
+{
+	mark_acked(pipe, now);
 	pipe_send_u64(pipe, PIPE_ACK, pipe->rx_offset);
+}
+
+/* Nothing was sent in this turn that it could have gone along with. */
+static void on_ack_turn(uv_prepare_t *prepare)
+{
+	struct pipe *pipe = container_of(prepare, struct pipe, ack_turn);
+
+	uv_prepare_stop(prepare);
+	/* Without room it is due again as soon as there is some. */
+	if (!pipe->dead && carrier_room(pipe->carrier) > 0)
+		pipe_send_ack(pipe, pipe_now_ms());
+}
+
+/* The ACK that is due, behind a DATA record. Its bytes, 0: none is due. */
+static size_t put_ack(struct pipe *pipe, uint8_t tail[static PIPE_DATA_TAIL_BYTES])
+{
+	struct wire wire = wire_writer(tail, PIPE_DATA_TAIL_BYTES);
+
+	if (!uv_is_active((uv_handle_t *)&pipe->ack_turn))
+		return 0;
+	mark_acked(pipe, pipe_now_ms());
+	wire_put_u32(&wire, (uint32_t)PIPE_ACK << 24 | (uint32_t)sizeof(uint64_t));
+	wire_put_u64(&wire, pipe->rx_offset);
+	return wire.pos;
 }
 
 static void on_ack_timer(uv_timer_t *timer);
@@ -94,7 +126,7 @@ static void send_due(struct pipe *pipe)
 		pipe_ask_back(pipe, now);
 	}
 	if (ack_due(pipe, now))
-		pipe_send_ack(pipe, now);
+		uv_prepare_start(&pipe->ack_turn, on_ack_turn);
 	else if (pipe->rx_offset - pipe->rx_acked >= ACK_BYTES &&
 		 !uv_is_active((uv_handle_t *)&pipe->ack_timer))
 		uv_timer_start(&pipe->ack_timer, on_ack_timer, ACK_MS, 0);
@@ -163,7 +195,8 @@ struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pip
 	pipe->user = user;
 	uv_timer_init(loop, &pipe->timer);
 	uv_timer_init(loop, &pipe->ack_timer);
-	pipe->handles = 2;
+	uv_prepare_init(loop, &pipe->ack_turn);
+	pipe->handles = 3;
 	flight_init(&pipe->tx, uv_hrtime() / 1000);
 	carrier_start(carrier, &carrier_events, pipe);
 	return pipe;
@@ -190,7 +223,9 @@ void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
 	wire_put_u32(&wire, (uint32_t)PIPE_DATA << 24 | (uint32_t)(len + PIPE_OFFSET_BYTES));
 	wire_put_u64(&wire, pipe->tx.sent);
 	flight_sent(&pipe->tx, len, uv_hrtime() / 1000);
-	carrier_send(pipe->carrier, record, PIPE_DATA_HEADER_BYTES + len);
+	len += PIPE_DATA_HEADER_BYTES;
+	len += put_ack(pipe, record + len);
+	carrier_send(pipe->carrier, record, len);
 }
 
 uint64_t pipe_heard_ms(const struct pipe *pipe)
@@ -237,6 +272,11 @@ static void on_ack_timer_closed(uv_handle_t *handle)
 	handle_closed(container_of(handle, struct pipe, ack_timer));
 }
 
+static void on_ack_turn_closed(uv_handle_t *handle)
+{
+	handle_closed(container_of(handle, struct pipe, ack_turn));
+}
+
 void pipe_free(struct pipe *pipe)
 {
 	if (!pipe)
@@ -244,4 +284,5 @@ void pipe_free(struct pipe *pipe)
 	pipe->dead = true;
 	uv_close((uv_handle_t *)&pipe->timer, on_timer_closed);
 	uv_close((uv_handle_t *)&pipe->ack_timer, on_ack_timer_closed);
+	uv_close((uv_handle_t *)&pipe->ack_turn, on_ack_turn_closed);
 }

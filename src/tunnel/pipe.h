@@ -41,6 +41,8 @@ enum pipe_record {
 
 /* type, length, offset: what a DATA record has before its bytes. */
 #define PIPE_DATA_HEADER_BYTES 12
+/* An ACK that goes along with it. */
+#define PIPE_DATA_TAIL_BYTES 12
 /* Most bytes in one DATA record: the quantum that others wait for. */
 #define PIPE_DATA_MAX_BYTES (64 * 1024)
 /* Most payload of any other record. */
@@ -77,7 +79,7 @@ void pipe_send_record(struct pipe *pipe, uint8_t type, const void *payload, size
 /* Bytes that pipe_send_data() takes now; 0: wait for on_writable. */
 size_t pipe_room(const struct pipe *pipe);
 /* record[PIPE_DATA_HEADER_BYTES..] holds len bytes of the stream, at most PIPE_DATA_MAX_BYTES; the
- * header is filled in. */
+ * header is filled in, and the PIPE_DATA_TAIL_BYTES behind them may be. */
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
 /* Asks for a sign of life now: without one the pipe is closed after PIPE_CHECK_MS or four round
  * trips, whichever is longer. For when the path may have changed. */

@@ -21,6 +21,7 @@ struct pipe {
 	struct pipe_events events;
 	void *user;
 	uv_timer_t timer, ack_timer;
+	uv_prepare_t ack_turn; /* active: an ACK leaves in this turn of the loop */
 	unsigned int handles; /* not closed yet */
 	bool open, dead;
 

@@ -28,6 +28,12 @@
 
 /* A DATA frame is not begun in less: send what is there first. */
 #define FRAME_MIN_BYTES (4 * 1024)
+/*
+ * What a record is filled to: with what the pipe adds, a WebSocket's header (8 bytes, of a client)
+ * and a channel's byte it has less than 64 KB, which is four TLS records. A few bytes more would be
+ * a fifth, and one read, write and wake-up more of everybody on the way.
+ */
+#define RECORD_BYTES (PIPE_DATA_MAX_BYTES - 64)
 /* Bytes sent in one turn of the loop before others have theirs. */
 #define TURN_BYTES LIMIT_PUMP_BYTES
 /*
@@ -66,11 +72,11 @@ uint8_t *session_data_at(struct h2_session *session)
 
 size_t session_data_room(struct h2_session *session)
 {
-	if (PIPE_DATA_MAX_BYTES - session->out_len < FRAME_HEADER_BYTES + FRAME_MIN_BYTES)
+	if (RECORD_BYTES - session->out_len < FRAME_HEADER_BYTES + FRAME_MIN_BYTES)
 		send_out(session);
 	if (session->sent_bytes >= TURN_BYTES || pipe_room(session->pipe) == 0)
 		return 0;
-	return PIPE_DATA_MAX_BYTES - session->out_len - FRAME_HEADER_BYTES;
+	return RECORD_BYTES - session->out_len - FRAME_HEADER_BYTES;
 }
 
 static void append_out(struct h2_session *session, const uint8_t *data, size_t len)
@@ -78,9 +84,9 @@ static void append_out(struct h2_session *session, const uint8_t *data, size_t l
 	size_t take;
 
 	while (len > 0) {
-		if (session->out_len == PIPE_DATA_MAX_BYTES)
+		if (session->out_len == RECORD_BYTES)
 			send_out(session);
-		take = MIN(len, PIPE_DATA_MAX_BYTES - session->out_len);
+		take = MIN(len, RECORD_BYTES - session->out_len);
 		memcpy(session->out + PIPE_DATA_HEADER_BYTES + session->out_len, data, take);
 		session->out_len += take;
 		data += take;

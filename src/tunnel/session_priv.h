@@ -58,7 +58,7 @@ struct h2_session {
 	bool paused; /* the turn of the loop or the carrier's room ended in a stream's turn */
 	size_t sent_bytes; /* in this turn of the loop */
 	size_t out_len;
-	uint8_t out[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES];
+	uint8_t out[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES + PIPE_DATA_TAIL_BYTES];
 };
 
 /* head.c: collects and reads header fields. */

@@ -28,6 +28,7 @@ struct memory {
 	struct carrier base;
 	uint8_t out[256 * 1024];
 	size_t out_len, room;
+	unsigned int sends;
 };
 
 struct rig {
@@ -60,6 +61,7 @@ static void memory_send(struct carrier *carrier, const void *data, size_t len)
 	assert_true(memory->out_len + len <= sizeof(memory->out));
 	memcpy(memory->out + memory->out_len, data, len);
 	memory->out_len += len;
+	memory->sends++;
 }
 
 static void memory_free(struct carrier *carrier)

@@ -198,6 +198,7 @@ static void test_last_ack(void **state)
 	for (uint8_t i = 0; i < 3; i++) {
 		record[10] = (uint8_t)(i * 0x40);
 		feed(&rig, record, sizeof(record));
+		uv_run(&rig.loop, UV_RUN_NOWAIT);
 	}
 	for (uint64_t end = uv_hrtime() + DEADLINE_NS;
 		rig.carrier.out[rig.carrier.out_len - 2] != 0xc0 && uv_hrtime() < end;)
@@ -209,7 +210,7 @@ static void test_last_ack(void **state)
 /* No more is under way than an ACK allows; it makes the pipe writable again. */
 static void test_in_flight(void **state)
 {
-	static uint8_t record[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES];
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES + PIPE_DATA_TAIL_BYTES];
 	uint8_t ack[12] = {PIPE_ACK, 0, 0, 8};
 	struct wire wire = wire_writer(ack + 4, 8);
 	struct rig rig;

@@ -81,7 +81,7 @@ static void test_close_text(void **state)
 
 static void test_data_out(void **state)
 {
-	uint8_t record[PIPE_DATA_HEADER_BYTES + 2] = {0};
+	uint8_t record[PIPE_DATA_HEADER_BYTES + 2 + PIPE_DATA_TAIL_BYTES] = {0};
 	struct rig rig = {.suspect_ms = 0};
 
 	(void)state;
@@ -111,8 +111,53 @@ static void test_acks(void **state)
 	feed(&rig, record, sizeof(record) - 1);
 	assert_int_equal(rig.carrier.out_len, 0);
 	feed(&rig, record, 1);
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
 	assert_int_equal(rig.carrier.out_len, 12);
 	assert_memory_equal(rig.carrier.out, "\x06\0\0\x08\0\0\0\0\0\0\x40\0", 12);
+	/* Once. */
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.carrier.out_len, 12);
+	rig_done(&rig);
+}
+
+/* What is sent in the same turn of the loop takes the ACK with it. */
+static void test_ack_goes_along(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
+	uint8_t answer[PIPE_DATA_HEADER_BYTES + 2 + PIPE_DATA_TAIL_BYTES] = {
+		[PIPE_DATA_HEADER_BYTES] = 'o', 'k'};
+	struct rig rig = {.suspect_ms = 0};
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	feed(&rig, record, sizeof(record));
+	for (int i = 0; i < 2; i++)
+		pipe_send_data(rig.pipe, answer, 2);
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.carrier.sends, 2);
+	assert_int_equal(rig.carrier.out_len, 14 + 12 + 14);
+	assert_memory_equal(rig.carrier.out + 12, "ok\x06\0\0\x08\0\0\0\0\0\0\x40\0\x05", 15);
+	rig_done(&rig);
+}
+
+/* Without room it waits, and comes when there is some. */
+static void test_ack_waits_for_room(void **state)
+{
+	static uint8_t record[PIPE_DATA_HEADER_BYTES + 16 * 1024] = {5, 0, 0x40, 8};
+	struct rig rig = {.suspect_ms = 0};
+
+	(void)state;
+	rig_init(&rig, 0, 60000);
+	pipe_open(rig.pipe);
+	feed(&rig, record, sizeof(record));
+	rig.carrier.room = 0;
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.carrier.out_len, 0);
+	rig.carrier.room = 1;
+	rig.carrier.base.events.on_writable(rig.carrier.base.user);
+	uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(rig.carrier.out_len, 12);
 	rig_done(&rig);
 }
 
@@ -132,6 +177,7 @@ static void test_acks_are_few(void **state)
 
 		wire_put_u64(&offset, (uint64_t)i * 16 * 1024);
 		feed(&rig, record, sizeof(record));
+		uv_run(&rig.loop, UV_RUN_NOWAIT);
 	}
 	elapsed_ms = (uv_hrtime() - start) / 1000000;
 	assert_int_equal(rig.closed, 0);
@@ -310,6 +356,8 @@ int main(void)
 		cmocka_unit_test(test_close_text),
 		cmocka_unit_test(test_data_out),
 		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_ack_goes_along),
+		cmocka_unit_test(test_ack_waits_for_room),
 		cmocka_unit_test(test_acks_are_few),
 		cmocka_unit_test(test_ping_flood),
 		cmocka_unit_test(test_rtt),
