@@ -21,6 +21,7 @@
 #define DNS_EDNS_BYTES 1232
 #define DNS_TYPE_A     1
 #define DNS_TYPE_CNAME 5
+#define DNS_TYPE_PTR   12
 #define DNS_TYPE_AAAA  28
 /* What programs and caches of the laptop (systemd-resolved) may keep of the cluster's: a Service
  * made anew is seen after a second. The resolver in front of them knows sooner. */

@@ -6,6 +6,7 @@
 
 #include "core/alloc.h"
 #include "core/wire.h"
+#include "dns/arpa.h"
 
 #define TYPE_SOA 6
 #define TYPE_OPT 41
@@ -25,7 +26,8 @@
 #define SVC       "svc."
 #define SOA_BYTES 64
 /* A record whose owner is a pointer, and an IPv6 address. */
-#define ADDRESS_BYTES (12 + 16)
+#define RECORD_BYTES  12
+#define ADDRESS_BYTES (RECORD_BYTES + 16)
 
 /* The records behind the question: none, or one OPT of version 0 without options. */
 static bool read_opt(const uint8_t *msg, size_t len, struct dns_service_question *question)
@@ -53,27 +55,37 @@ static bool read_opt(const uint8_t *msg, size_t len, struct dns_service_question
 	return (flags >> 16) == 0 && wire_get_u16(&wire) == 0;
 }
 
+/* "NAME.NAMESPACE.svc.DOMAIN" */
+static bool read_name(const char *name, const char *domain, struct dns_service_question *question)
+{
+	const char *dot = strchr(name, '.');
+	const char *rest = dot ? strchr(dot + 1, '.') : NULL;
+
+	if (!rest || strncmp(rest + 1, SVC, strlen(SVC)) != 0 ||
+		strcmp(rest + 1 + strlen(SVC), domain) != 0)
+		return false;
+	memcpy(question->name, name, (size_t)(rest - name));
+	/* On the wire each label has its length where the name has a dot before it. */
+	question->domain_at = DNS_HEADER_BYTES + (size_t)(rest + 1 - name) + strlen(SVC);
+	return true;
+}
+
 bool dns_service_question_parse(const uint8_t *msg, size_t len, const char *domain,
 	struct dns_service_question *ret_question)
 {
 	struct dns_service_question service = {.udp_bytes = DNS_UDP_BYTES};
 	struct dns_question question;
-	const char *dot, *rest;
+	bool known = false;
 
-	if (dns_question_parse(msg, len, &question) < 0 || !question.plain ||
-		(question.type != DNS_TYPE_A && question.type != DNS_TYPE_AAAA))
+	if (dns_question_parse(msg, len, &question) < 0 || !question.plain)
 		return false;
-	dot = strchr(question.name, '.');
-	rest = dot ? strchr(dot + 1, '.') : NULL;
-	if (!rest || strncmp(rest + 1, SVC, strlen(SVC)) != 0 ||
-		strcmp(rest + 1 + strlen(SVC), domain) != 0)
-		return false;
-	memcpy(service.name, question.name, (size_t)(rest - question.name));
+	if (question.type == DNS_TYPE_A || question.type == DNS_TYPE_AAAA)
+		known = read_name(question.name, domain, &service);
+	else if (question.type == DNS_TYPE_PTR)
+		known = dns_arpa_parse(question.name, &service.addr);
 	service.type = question.type;
 	service.end = question.end;
-	/* On the wire each label has its length where the name has a dot before it. */
-	service.domain_at = DNS_HEADER_BYTES + (size_t)(rest + 1 - question.name) + strlen(SVC);
-	if (!read_opt(msg, len, &service))
+	if (!known || !read_opt(msg, len, &service))
 		return false;
 	*ret_question = service;
 	return true;
@@ -112,15 +124,14 @@ static void put_soa(struct wire *wire, uint16_t domain, uint32_t serial)
 	wire->pos = end;
 }
 
-static void put_address(
-	struct wire *wire, const struct dns_service_question *question, const struct ip_addr *addr)
+/* The head of a record about what was asked for. */
+static void put_record(struct wire *wire, const struct dns_service_question *question, size_t len)
 {
 	wire_put_u16(wire, POINTER | DNS_HEADER_BYTES);
 	wire_put_u16(wire, question->type);
 	wire_put_u16(wire, CLASS_IN);
 	wire_put_u32(wire, TTL_S);
-	wire_put_u16(wire, (uint16_t)ip_addr_len(addr));
-	wire_put(wire, addr->bytes, ip_addr_len(addr));
+	wire_put_u16(wire, (uint16_t)len);
 }
 
 static void put_opt(struct wire *wire, const struct dns_service_question *question)
@@ -130,6 +141,19 @@ static void put_opt(struct wire *wire, const struct dns_service_question *questi
 	wire_put_u16(wire, question->udp_bytes);
 	wire_put_u32(wire, question->dnssec_ok ? DNSSEC_OK : 0);
 	wire_put_u16(wire, 0);
+}
+
+/* Header and question of the answer, which has `found` records and, without any, a SOA. */
+static void put_head(struct wire *wire, const uint8_t *msg,
+	const struct dns_service_question *question, uint16_t found)
+{
+	wire_put(wire, msg, 2);
+	wire_put_u16(wire, (uint16_t)(FLAGS_QR | FLAGS_AA | (msg[2] & 1 ? FLAGS_RD : 0)));
+	wire_put_u16(wire, 1);
+	wire_put_u16(wire, found);
+	wire_put_u16(wire, found == 0);
+	wire_put_u16(wire, question->edns);
+	wire_put(wire, msg + DNS_HEADER_BYTES, question->end - DNS_HEADER_BYTES);
 }
 
 uint8_t *dns_service_answer(const uint8_t *msg, const struct dns_service_question *question,
@@ -143,19 +167,49 @@ uint8_t *dns_service_answer(const uint8_t *msg, const struct dns_service_questio
 
 	for (size_t i = 0; i < MIN(count, DNS_SERVICE_ADDRESSES); i++)
 		found = (uint16_t)(found + (addrs[i].family == family));
-	wire_put(&wire, msg, 2);
-	wire_put_u16(&wire, (uint16_t)(FLAGS_QR | FLAGS_AA | (msg[2] & 1 ? FLAGS_RD : 0)));
-	wire_put_u16(&wire, 1);
-	wire_put_u16(&wire, found);
-	wire_put_u16(&wire, found == 0);
-	wire_put_u16(&wire, question->edns);
-	wire_put(&wire, msg + DNS_HEADER_BYTES, question->end - DNS_HEADER_BYTES);
+	put_head(&wire, msg, question, found);
 	for (size_t i = 0; i < MIN(count, DNS_SERVICE_ADDRESSES); i++) {
-		if (addrs[i].family == family)
-			put_address(&wire, question, &addrs[i]);
+		if (addrs[i].family != family)
+			continue;
+		put_record(&wire, question, ip_addr_len(&addrs[i]));
+		wire_put(&wire, addrs[i].bytes, ip_addr_len(&addrs[i]));
 	}
 	if (found == 0)
 		put_soa(&wire, (uint16_t)(POINTER | question->domain_at), serial);
+	if (question->edns)
+		put_opt(&wire, question);
+	assert(wire_ok(&wire));
+	*ret_len = wire.pos;
+	return answer;
+}
+
+/* The labels of "a.b.c", without the root. */
+static void put_labels(struct wire *wire, const char *name)
+{
+	while (*name) {
+		size_t len = strcspn(name, ".");
+
+		wire_put_u8(wire, (uint8_t)len);
+		wire_put(wire, name, len);
+		name += len + (name[len] == '.');
+	}
+}
+
+uint8_t *dns_service_pointer(const uint8_t *msg, const struct dns_service_question *question,
+	const char *service, const char *domain, size_t *ret_len)
+{
+	/* Each dot is a label's length; one more for the first, and the root. */
+	size_t name_len = 1 + strlen(service) + strlen("." SVC) + strlen(domain) + 1;
+	size_t cap = question->end + RECORD_BYTES + name_len + OPT_BYTES;
+	uint8_t *answer = xcalloc(1, cap);
+	struct wire wire = wire_writer(answer, cap);
+
+	put_head(&wire, msg, question, 1);
+	put_record(&wire, question, name_len);
+	put_labels(&wire, service);
+	put_labels(&wire, SVC);
+	put_labels(&wire, domain);
+	wire_put_u8(&wire, 0);
 	if (question->edns)
 		put_opt(&wire, question);
 	assert(wire_ok(&wire));

@@ -96,10 +96,18 @@ uint8_t *service_names_answer(
 {
 	struct dns_service_question question;
 	const struct ip_addr *addrs = NULL;
-	size_t count = 0;
+	const char *service;
+	size_t count;
 
-	if (dns_service_question_parse(msg, len, names->domain, &question))
-		count = service_table_find(names->table, question.name, &addrs);
+	if (!dns_service_question_parse(msg, len, names->domain, &question))
+		return NULL;
+	if (question.type == DNS_TYPE_PTR) {
+		service = service_table_name(names->table, &question.addr);
+		return service ? dns_service_pointer(
+					 msg, &question, service, names->domain, ret_len)
+			       : NULL;
+	}
+	count = service_table_find(names->table, question.name, &addrs);
 	if (count == 0)
 		return NULL;
 	return dns_service_answer(msg, &question, addrs, count, (uint32_t)time(NULL), ret_len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/service_names.h - names of Services with a ClusterIP, answered from a watch
+ * manager/service_names.h - names and addresses of Services with a ClusterIP, answered from a watch
  *
  * CoreDNS keeps an answer for 5 s, also that a name does not exist. The watch is behind by
  * milliseconds, and it tells clients which names changed, so that they forget them too. What it

@@ -14,15 +14,24 @@
 /* Two DNS labels, the dot, and a NUL. */
 #define NAME_BYTES (63 + 1 + 63 + 1)
 
+/* A ClusterIP's place in the table of them. */
+struct owner {
+	struct ip_addr addr;
+	const struct entry *entry;
+	UT_hash_handle hh;
+};
+
 struct entry {
 	char *name;
 	struct ip_addr addrs[SERVICE_IPS];
+	struct owner owners[SERVICE_IPS]; /* entry NULL: the address has gone to another one */
 	unsigned int count;
 	UT_hash_handle hh;
 };
 
 struct service_table {
-	struct entry *entries;
+	struct entry *entries; /* by name */
+	struct owner *owners; /* by address, in the entries */
 	uint64_t last_change;
 	char changes[SERVICE_CHANGES][NAME_BYTES];
 };
@@ -32,8 +41,46 @@ struct service_table *service_table_new(void)
 	return XNEW(struct service_table);
 }
 
+static void disown(struct service_table *table, struct owner *owner)
+{
+	if (!owner->entry)
+		return;
+	HASH_DEL(table->owners, owner);
+	owner->entry = NULL;
+}
+
+static void disown_all(struct service_table *table, struct entry *entry)
+{
+	for (unsigned int i = 0; i < entry->count; i++)
+		disown(table, &entry->owners[i]);
+}
+
+static struct owner *find_owner(const struct service_table *table, const struct ip_addr *addr)
+{
+	struct owner *owner = NULL;
+
+	HASH_FIND(hh, table->owners, addr, sizeof(*addr), owner);
+	return owner;
+}
+
+/* After a list that was read anew, who has an address now may be told before who had it. */
+static void own_all(struct service_table *table, struct entry *entry)
+{
+	for (unsigned int i = 0; i < entry->count; i++) {
+		struct owner *owner = &entry->owners[i], *before;
+
+		before = find_owner(table, &entry->addrs[i]);
+		if (before)
+			disown(table, before);
+		owner->addr = entry->addrs[i];
+		owner->entry = entry;
+		HASH_ADD(hh, table->owners, addr, sizeof(owner->addr), owner);
+	}
+}
+
 static void entry_free(struct service_table *table, struct entry *entry)
 {
+	disown_all(table, entry);
 	HASH_DEL(table->entries, entry);
 	free(entry->name);
 	free(entry);
@@ -97,8 +144,10 @@ static void put(struct service_table *table, const char *name, const struct entr
 		entry->name = xstrdup(name);
 		HASH_ADD_KEYPTR(hh, table->entries, entry->name, strlen(entry->name), entry);
 	}
+	disown_all(table, entry);
 	memcpy(entry->addrs, now->addrs, sizeof(entry->addrs));
 	entry->count = now->count;
+	own_all(table, entry);
 }
 
 void service_table_event(struct service_table *table, enum kube_event event, json_object *object)
@@ -134,6 +183,13 @@ size_t service_table_find(
 		return 0;
 	*ret_addrs = entry->addrs;
 	return entry->count;
+}
+
+const char *service_table_name(const struct service_table *table, const struct ip_addr *addr)
+{
+	const struct owner *owner = find_owner(table, addr);
+
+	return owner ? owner->entry->name : NULL;
 }
 
 uint64_t service_table_last_change(const struct service_table *table)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/service_table.h - the ClusterIPs of Services by name, and which names changed last
+ * manager/service_table.h - the ClusterIPs of Services by name, their names by ClusterIP, and which
+ * names changed last
  *
  * No I/O: watch events go in. A change has a number, which only grows; the last
  * SERVICE_CHANGES of them are remembered by name.
@@ -30,6 +31,9 @@ void service_table_event(struct service_table *table, enum kube_event event, jso
 /* "NAME.NAMESPACE", lower case. The ClusterIPs, and how many; 0: no such Service, or without. */
 size_t service_table_find(
 	const struct service_table *table, const char *name, const struct ip_addr **ret_addrs);
+/* "NAME.NAMESPACE" of the Service that has the ClusterIP, or NULL; the last one that was told to
+ * have it. A view until the next event. */
+const char *service_table_name(const struct service_table *table, const struct ip_addr *addr);
 uint64_t service_table_last_change(const struct service_table *table); /* 0: none yet */
 /* The name that changed with that number; NULL: no longer remembered. */
 const char *service_table_change(const struct service_table *table, uint64_t number);

@@ -76,6 +76,13 @@ static void answer_service(const uint8_t *query, size_t query_len)
 
 	if (!dns_service_question_parse(query, query_len, "cluster.local", &question))
 		return;
+	if (question.type == DNS_TYPE_PTR) {
+		reply = dns_service_pointer(query, &question, "web.shop", "cluster.local", &len);
+		if (query[0] == 0 && query[1] == 0)
+			assert(dns_cluster_facts(query, query_len, reply, len, &facts) == 0);
+		free(reply);
+		return;
+	}
 	for (size_t count = 0; count <= ARRAY_SIZE(addrs); count++) {
 		reply = dns_service_answer(query, &question, addrs, count, 1, &len);
 		/* Answers to queries of the tunnel, whose id is 0, are read again at its other end.

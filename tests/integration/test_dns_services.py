@@ -71,6 +71,33 @@ def test_service_is_seen_at_once(connected, cluster, namespace):
     best_of(headless, 1)
 
 
+def test_the_name_of_an_address_is_seen_at_once(connected, cluster, namespace):
+    """Of both families: one that was asked for while nobody had it, then of the next Service that has it."""
+    both = {"ipFamilyPolicy": "RequireDualStack"}
+    cluster.apply(service("first", **both))
+    ips = cluster.get("service", "-n", namespace, "first")["spec"]["clusterIPs"]
+    assert len(ips) == 2
+
+    def attempt(name):
+        # At once: what was asked for is remembered for some seconds.
+        made = json.loads(service(name, clusterIP=ips[0], clusterIPs=ips, **both))
+        cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/services", made)
+        changed = time.monotonic()
+        seen = max(seen_after(connected, changed, [f"{name}.{namespace}.{DOMAIN}."], "-x", ip) for ip in ips)
+        cluster.kubectl("-n", namespace, "delete", "service", name)
+        return seen
+
+    def absent(name):
+        """CoreDNS, which says so, is behind by some seconds at most."""
+        for ip in ips:
+            seen_after(connected, time.monotonic(), [], "-x", ip)
+        return attempt(name)
+
+    cluster.kubectl("-n", namespace, "delete", "service", "first")
+    best_of(lambda: absent("second"), 1)
+    best_of(lambda: attempt("third"), 1)
+
+
 def test_programs_keep_no_answer_for_long(connected, cluster, namespace):
     """A cache between a program and the resolver goes by the TTL: a second, also for what does not exist."""
     cluster.apply(service("brief"))

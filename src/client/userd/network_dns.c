@@ -292,6 +292,11 @@ void network_forget(struct network *network, const char *service, const char *cl
 	for (char *c = name; c && *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	dns_resolver_forget(network->resolver, name);
+	/* An address that came or went has changed its name; which one it is was not told. */
+	if (name) {
+		dns_resolver_forget(network->resolver, "in-addr.arpa");
+		dns_resolver_forget(network->resolver, "ip6.arpa");
+	}
 }
 
 void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed)

@@ -62,6 +62,36 @@ static void knows_what_is_asked(void **state)
 	}
 }
 
+static void knows_whose_name_is_asked(void **state)
+{
+	static const struct {
+		const char *query;
+		uint16_t type;
+		const char *addr; /* NULL: of no address */
+	} cases[] = {
+		{"7.0.96.10.in-addr.arpa.", 12, "10.96.0.7"},
+		{"7.0.96.10.IN-ADDR.ARPA.", 12, "10.96.0.7"},
+		{"7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.D.f.ip6.arpa.", 12,
+			"fd00::7"},
+		{"7.0.96.10.in-addr.arpa.", 1, NULL},
+		{"0.96.10.in-addr.arpa.", 12, NULL},
+		{"web.shop.svc.cluster.local.", 12, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct dns_service_question question;
+		char text[ADDR_TEXT_BYTES];
+		auto_free uint8_t *msg = NULL;
+		size_t len = make_query(cases[i].query, cases[i].type, 1232, &msg);
+		bool found = dns_service_question_parse(msg, len, DOMAIN, &question);
+
+		assert_int_equal(found, cases[i].addr != NULL);
+		if (found)
+			assert_string_equal(ip_addr_format(&question.addr, text), cases[i].addr);
+	}
+}
+
 /* What is out of the common is CoreDNS's. */
 static void leaves_what_is_odd(void **state)
 {
@@ -143,12 +173,39 @@ static void answers_as_coredns(void **state)
 	}
 }
 
+static void answers_with_a_name(void **state)
+{
+	static const char query[] = "7.0.96.10.in-addr.arpa.";
+
+	(void)state;
+	for (uint16_t edns = 0; edns <= 1232; edns = (uint16_t)(edns + 1232)) {
+		struct dns_service_question question;
+		auto_free uint8_t *msg = NULL, *answer = NULL;
+		auto_free char *text = NULL;
+		size_t len = make_query(query, 12, edns, &msg), answer_len = 0;
+		ldns_pkt *pkt = NULL;
+
+		assert_true(dns_service_question_parse(msg, len, DOMAIN, &question));
+		answer = dns_service_pointer(msg, &question, "web.shop", DOMAIN, &answer_len);
+		assert_int_equal(ldns_wire2pkt(&pkt, answer, answer_len), LDNS_STATUS_OK);
+		assert_true(ldns_pkt_qr(pkt) && ldns_pkt_aa(pkt));
+		assert_int_equal(ldns_pkt_id(pkt), 0x1234);
+		assert_int_equal(ldns_pkt_edns_udp_size(pkt), edns);
+		text = ldns_rr_list2str(ldns_pkt_answer(pkt));
+		assert_string_equal(
+			text, "7.0.96.10.in-addr.arpa.\t5\tIN\tPTR\tweb.shop.svc.cluster.local.\n");
+		ldns_pkt_free(pkt);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_what_is_asked),
+		cmocka_unit_test(knows_whose_name_is_asked),
 		cmocka_unit_test(leaves_what_is_odd),
 		cmocka_unit_test(answers_as_coredns),
+		cmocka_unit_test(answers_with_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,44 @@ static void check(struct service_table *table, const char *name, const char *ips
 	assert_string_equal(all, ips);
 }
 
+static void check_name(const struct service_table *table, const char *ip, const char *name)
+{
+	struct ip_addr addr;
+	const char *found;
+
+	assert_int_equal(ip_addr_parse(ip, &addr), 0);
+	found = service_table_name(table, &addr);
+	assert_string_equal(found ? found : "", name);
+}
+
+static void follows_addresses(void **state)
+{
+	struct service_table *table = service_table_new();
+
+	(void)state;
+	check_name(table, "10.0.0.7", "");
+	tell(table, KUBE_ADDED, "web", "shop", "\"10.0.0.7\",\"fd00::7\"");
+	check_name(table, "10.0.0.7", "web.shop");
+	check_name(table, "fd00::7", "web.shop");
+	/* One family goes. */
+	tell(table, KUBE_MODIFIED, "web", "shop", "\"10.0.0.7\"");
+	check_name(table, "10.0.0.7", "web.shop");
+	check_name(table, "fd00::7", "");
+	/* Another Service has the address, before and after the first one is said to be gone. */
+	tell(table, KUBE_ADDED, "new", "shop", "\"10.0.0.7\"");
+	check_name(table, "10.0.0.7", "new.shop");
+	tell(table, KUBE_DELETED, "web", "shop", "\"10.0.0.7\"");
+	check_name(table, "10.0.0.7", "new.shop");
+	tell(table, KUBE_DELETED, "new", "shop", "\"10.0.0.7\"");
+	check_name(table, "10.0.0.7", "");
+	/* Twice the same is one. */
+	tell(table, KUBE_ADDED, "odd", "shop", "\"10.0.0.9\",\"10.0.0.9\"");
+	check_name(table, "10.0.0.9", "odd.shop");
+	tell(table, KUBE_MODIFIED, "odd", "shop", "\"None\"");
+	check_name(table, "10.0.0.9", "");
+	service_table_free(table);
+}
+
 static void follows_services(void **state)
 {
 	struct service_table *table = service_table_new();
@@ -117,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(follows_services),
+		cmocka_unit_test(follows_addresses),
 		cmocka_unit_test(remembers_the_last_changes),
 		cmocka_unit_test(is_bounded),
 	};
