@@ -46,7 +46,7 @@ struct flow_counters {
 	uint64_t dropped_ttl; /* no hop left: answered with ICMP time exceeded */
 	uint64_t icmp_errors; /* of the laptop's kernel, about packets from the cluster */
 	uint64_t udp_unreachable; /* of these: an application's closed port, passed on */
-	uint64_t dropped_stray; /* TCP of no flow that is known: answered with RST */
+	uint64_t dropped_stray; /* TCP of no flow that is known: answered with RST, but a RST */
 	uint64_t accept_rejected; /* connections to our listener that belong to no flow */
 	uint64_t icmp_limited; /* ICMP errors that the rate bound held back */
 };

@@ -44,6 +44,7 @@ struct flow {
 	uint32_t generation;
 	uint32_t hash_next, prev, next; /* slots of the same bucket; of the same state. 0: none */
 	uint32_t isn; /* of the SYN that made it */
+	uint32_t app_next; /* of the application's bytes, the first that was not acknowledged */
 	uint32_t app_end; /* after the application's FIN */
 	uint16_t nat_port;
 	uint16_t delta_addrs, delta_ports; /* what the rewrite towards the listener adds to sums */

@@ -174,6 +174,7 @@ static void open_flow(struct flow_engine *engine, const struct flow_packet *pack
 		return;
 	}
 	flow->isn = packet_tcp_seq(&packet->view);
+	flow->app_next = flow->isn + 1;
 	compute_deltas(flow, listener);
 	hold_syn(engine, flow, &packet->view);
 	flow_engine_wake(engine);
@@ -207,6 +208,14 @@ static void track_end(struct flow_engine *engine, struct flow *flow,
 	if (flow->state == FLOW_STATE_LINGER ||
 		(flow->state == FLOW_STATE_ESTABLISHED && flow->fin_app && flow->fin_listener))
 		set_state(engine, flow, FLOW_STATE_LINGER);
+}
+
+/* The answer to what comes late of an earlier connection of the same addresses: that segment
+ * acknowledged what lies before everything of this one. */
+static bool is_old_reset(const struct flow *flow, const struct packet_view *view)
+{
+	return packet_tcp_flags(view) & PACKET_RST &&
+	       (int32_t)(packet_tcp_seq(view) - flow->app_next) < 0;
 }
 
 static bool is_new_syn(const struct flow_packet *packet)
@@ -256,6 +265,10 @@ static void from_app(struct flow_engine *engine, const struct flow_packet *packe
 		from_app_unknown(engine, packet, src, dst);
 		return;
 	}
+	if (is_old_reset(flow, &packet->view)) {
+		engine->counters.dropped_stray++;
+		return;
+	}
 	if (flow->state == FLOW_STATE_OPENING) { /* retransmissions wait for the answer */
 		if (packet_tcp_flags(&packet->view) & PACKET_RST)
 			cancel_flow(engine, flow, FLOW_STATE_FREE);
@@ -277,6 +290,8 @@ static void from_listener(
 		return;
 	}
 	flow->seen_ms = uv_now(engine->loop);
+	if (packet_tcp_flags(&packet->view) & PACKET_ACK)
+		flow->app_next = packet_tcp_ack(&packet->view);
 	rewrite(engine, flow, packet, TO_APP);
 	track_end(engine, flow, packet, TO_APP);
 }

@@ -85,6 +85,7 @@ static void reset_before_the_socket_cancels(void **state)
 	flow_tcp_answer(rig.engine, rig.id, FLOW_OPENED); /* too late */
 	assert_false(rig_receive(&rig));
 	open_flow(&rig, &pairs[0], 2000);
+	rst.seq = 2001;
 	rig_send_segment(&rig, &rst); /* on to the listener, which forgets the handshake */
 	assert_true(rig_receive(&rig));
 	rig_assert_segment(&rig, PEER, packet_src_port(&rig.view), LOCAL,
@@ -93,6 +94,43 @@ static void reset_before_the_socket_cancels(void **state)
 	client = accept_flow(&rig);
 	assert_int_equal(rig.established, 0);
 	assert_int_equal(flow_engine_counters(rig.engine)->accept_rejected, 1);
+	close(client);
+	rig_stop(&rig);
+}
+
+/* The client answers what comes late of the connection before, of the same addresses. */
+static void reset_of_the_one_before_is_dropped(void **state)
+{
+	struct segment syn = from_app(&pairs[0], PACKET_SYN, 1000);
+	struct segment rst = from_app(&pairs[0], PACKET_RST, 990), ack;
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig, (struct flow_events){0});
+	rig_send_segment(&rig, &syn);
+	rig_send_segment(&rig, &rst); /* while it is opened, */
+	flow_tcp_answer(rig.engine, rig.id, FLOW_OPENED);
+	assert_true(rig_receive(&rig));
+	ack = from_listener(&rig, &pairs[0], PACKET_ACK);
+	rig_send_segment(&rig, &rst); /* in the handshake, */
+	client = accept_flow(&rig);
+	assert_int_equal(rig.established, 1);
+	rig_send_segment(&rig, &rst); /* and later */
+	assert_false(rig_receive(&rig));
+	assert_int_equal(rig.cancels, 0);
+	assert_int_equal(rig.engine->table.lists[FLOW_STATE_ESTABLISHED].count, 1);
+	assert_int_equal(flow_engine_counters(rig.engine)->dropped_stray, 3);
+	/* What was acknowledged lies behind the first byte after 2 GiB, too. */
+	for (uint32_t next = 0x60001001; next != 0x20001001; next += 0x60000000) {
+		ack.ack = next;
+		rig_send_segment(&rig, &ack);
+		assert_true(rig_receive(&rig));
+	}
+	rst.seq = ack.ack;
+	rig_send_segment(&rig, &rst);
+	assert_true(rig_receive(&rig));
+	assert_int_equal(rig.engine->table.lists[FLOW_STATE_LINGER].count, 1);
 	close(client);
 	rig_stop(&rig);
 }
@@ -285,6 +323,7 @@ int main(void)
 		cmocka_unit_test(only_the_flow_is_accepted),
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(reset_before_the_socket_cancels),
+		cmocka_unit_test(reset_of_the_one_before_is_dropped),
 		cmocka_unit_test(new_sequence_is_a_new_flow),
 		cmocka_unit_test(time_wait_is_ended),
 		cmocka_unit_test(states_expire),
