@@ -23,7 +23,8 @@ struct reach {
 	struct agent_link *link; /* NULL: not asked for, or lost */
 	struct leaving *leaving;
 	struct dial_env env;
-	unsigned int dials, associations;
+	struct dials dials;
+	unsigned int associations;
 };
 
 static bool is_loopback(const struct target *target)

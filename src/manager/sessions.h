@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "tunnel/dials.h"
 #include "tunnel/key.h"
 
 struct h2_session;
@@ -26,7 +27,7 @@ struct peer {
 	struct tunnel_peer *tunnel;
 	char *session_uid;
 	uint64_t silent_ms; /* when it was last heard, while it does not count as there; else 0 */
-	unsigned int dials; /* in flight, see dial.h */
+	struct dials dials;
 	unsigned int associations; /* open, see datagram.h */
 	struct peer *prev, *next;
 };

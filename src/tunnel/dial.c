@@ -12,20 +12,15 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <utlist.h>
 
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/log.h"
 #include "tunnel/reply.h"
 #include "tunnel/relay.h"
-
-/* A peer that vanished without a FIN (a node that went away) is noticed after 60 + 4 * 15 s. */
-#define KEEPALIVE_IDLE_S     60
-#define KEEPALIVE_INTERVAL_S 15
-#define KEEPALIVE_COUNT      4
 
 /* Addresses of one name that are tried. */
 #define DIAL_MAX_ADDRESSES 8
@@ -35,7 +30,8 @@ enum dial_state { DIAL_RESOLVING, DIAL_CONNECTING, DIAL_DONE };
 struct dial {
 	enum dial_state state;
 	const struct dial_env *env;
-	unsigned int *dials;
+	struct dials *dials;
+	struct dial *prev, *next; /* in them, until DONE */
 	struct h2_stream *stream;
 	struct relay *relay;
 	struct target target;
@@ -81,7 +77,8 @@ static void drop_socket(struct dial *dial)
 static void dial_finish(struct dial *dial)
 {
 	dial->state = DIAL_DONE;
-	(*dial->dials)--;
+	DL_DELETE(dial->dials->oldest, dial);
+	dial->dials->count--;
 	drop_socket(dial);
 	(void)uv_cancel((uv_req_t *)&dial->resolve);
 	uv_close((uv_handle_t *)&dial->deadline, on_handle_closed);
@@ -157,20 +154,6 @@ static void on_writable(uv_poll_t *poll, int status, int events UNUSED)
 	try_next(dial, dial_reason(code));
 }
 
-/* Small requests must not wait for an ACK, and a dead peer must not be kept for ever. Failure of
- * either costs latency or memory, not correctness. */
-static void tune_socket(int fd)
-{
-	const int on = 1;
-	const int idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, count = KEEPALIVE_COUNT;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-}
-
 static int watch_socket(struct dial *dial, uv_poll_t *poll)
 {
 	int r = uv_poll_init(dial->env->loop, poll, dial->fd);
@@ -185,16 +168,10 @@ static int watch_socket(struct dial *dial, uv_poll_t *poll)
 
 static int connect_to(struct dial *dial, const struct ip_endpoint *endpoint, uv_poll_t *poll)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = ip_endpoint_to_sockaddr(endpoint, &sa);
+	int r = outgoing_connect(
+		&dial->dials->outgoing, endpoint, uv_now(dial->env->loop), &dial->fd);
 
-	dial->fd = socket(endpoint->addr.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (dial->fd < 0)
-		return -errno;
-	tune_socket(dial->fd);
-	if (connect(dial->fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return watch_socket(dial, poll);
+	return r < 0 ? r : watch_socket(dial, poll);
 }
 
 /* Takes the next address that leads to a connect in progress; `last` is the answer when none
@@ -275,7 +252,7 @@ static void on_deadline(uv_timer_t *timer)
 	dial_fail(dial, REASON_TIMED_OUT);
 }
 
-static struct dial *dial_new(const struct dial_env *env, unsigned int *dials,
+static struct dial *dial_new(const struct dial_env *env, struct dials *dials,
 	struct h2_stream *stream, const struct target *target)
 {
 	struct dial *dial = XNEW(struct dial);
@@ -292,20 +269,19 @@ static struct dial *dial_new(const struct dial_env *env, unsigned int *dials,
 	dial->deadline.data = dial;
 	dial->pending = 1;
 	(void)uv_timer_start(&dial->deadline, on_deadline, LIMIT_DIAL_MS, 0);
-	(*dials)++;
+	DL_APPEND(dials->oldest, dial);
+	dials->count++;
 	h2_stream_set_events(stream, &relay_events, dial->relay);
 	return dial;
 }
 
-static void start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+static void start(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const struct target *target, bool trusted)
 {
 	struct dial *dial;
 
-	if (*dials >= DIAL_MAX_PER_PEER) {
-		reply_reason(stream, REASON_OVERLOADED);
-		return;
-	}
+	if (dials->count >= DIAL_MAX_PER_PEER)
+		dial_fail(dials->oldest, REASON_TIMED_OUT);
 	dial = dial_new(env, dials, stream, target);
 	dial->trusted = trusted;
 	if (target->addr.family == 0) {
@@ -319,7 +295,7 @@ static void start(const struct dial_env *env, unsigned int *dials, struct h2_str
 	try_next(dial, REASON_INTERNAL);
 }
 
-void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+void dial_start(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const struct h2_head *head)
 {
 	struct target target;
@@ -330,7 +306,7 @@ void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_strea
 		start(env, dials, stream, &target, false);
 }
 
-void dial_host(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+void dial_host(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const char *host, uint16_t port)
 {
 	struct target target;

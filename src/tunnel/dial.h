@@ -14,25 +14,22 @@
 #include <uv.h>
 
 #include "tunnel/target.h"
+#include "tunnel/dials.h"
 #include "tunnel/h2.h"
 #include "tunnel/reason.h"
-
-/* Dials in flight of one peer: a scan of dead addresses holds sockets for LIMIT_DIAL_MS. */
-#define DIAL_MAX_PER_PEER 4096
 
 struct dial_env {
 	uv_loop_t *loop;
 	struct target_policy policy; /* of what peers ask for; dial_host() asks nobody */
 };
 
-/* Answers the stream now or later. `dials` counts the peer's dials and lives as long as its
- * streams. */
-void dial_start(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+/* Answers the stream now or later. */
+void dial_start(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const struct h2_head *head);
 
 /* The same to host:port of the caller's choice, whatever the stream asked for; host is an address
  * or a name. */
-void dial_host(const struct dial_env *env, unsigned int *dials, struct h2_stream *stream,
+void dial_host(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const char *host, uint16_t port);
 
 /* reason_from_errno(), where what this host lacks is an overload. */

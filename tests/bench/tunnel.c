@@ -47,7 +47,7 @@ static struct {
 	struct tunnel_client *client;
 	struct tunnel_server *server;
 	struct dial_env dial;
-	unsigned int dials;
+	struct dials dials;
 	const char *key_file;
 } bench;
 

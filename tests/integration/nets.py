@@ -201,6 +201,17 @@ def serve_udp(net, address, port, answer_text):
         server.close()
 
 
+def echoed(sock, data):
+    """A datagram comes back whole, in five tries: UDP may lose."""
+    for _ in range(5):
+        sock.send(data)
+        with contextlib.suppress(TimeoutError):
+            while sock.recv(65536) != data:
+                pass  # a late answer to what was sent before
+            return True
+    return False
+
+
 def pids_of(pod_uid, program):
     """Pids, as seen from here, of a program in a pod, the oldest first: its cgroup names the pod.
 

@@ -5,12 +5,14 @@
  * reuse serve ADDRESS PORT: echoes the first 8 bytes of each connection. Their first byte says who
  *   ends it: 's' the server, by a FIN, anything else the client.
  * reuse connect ADDRESS PORT SECONDS FIRST COUNT HOW: COUNT clients, each with a source port of its
- *   own from FIRST on. HOW: 's' the server ends, 'r' the client, by a RST. A line of JSON says what
- *   came of them.
+ *   own from FIRST on. HOW: 's' the server ends, 'c' the client, 'r' the client by a RST, 'v' the
+ *   client vanishes: its kernel forgets the connection and tells nobody. A line of JSON says what
+ * came of them.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +136,8 @@ static int once(const struct sockaddr_in *to, unsigned int port, const char *tok
 		r = (int)talk(fd, token);
 	if (token[0] == 'r')
 		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (token[0] == 'v' && setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) < 0)
+		exit(2);
 	if (r > 0)
 		r |= errno << 8;
 	close(fd);

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many at once through the cluster: connections of the same ports, UDP associations, large datagrams, QUIC and DNS clients."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -12,12 +11,15 @@ import time
 import pytest
 
 from conftest import LONG, run, wait_for
-from nets import serve_udp
+from nets import echoed, serve_udp
+from timing import best_of, took
 
 HERE = pathlib.Path(__file__).parent
-REUSE_PORT, UDP_PORT, QUIC_PORT = 7300, 7301, 7302
+REUSE_PORT, UDP_PORT, QUIC_PORT, SILENT_PORT = 7300, 7301, 7302, 7303
+WAITING = 10_000
 SECONDS = 60 if LONG else 4
 ASSOCIATIONS = 1000
+PORTS, FEW = "net.ipv4.ip_local_port_range", 30
 # ASSOC_IDLE_MS and the sweep that looks for it.
 IDLE_S = 60 + 15
 
@@ -39,21 +41,87 @@ def end(process):
     process.wait()
 
 
-def test_the_same_ports_again_and_again(connected, cluster, reuse, pod_net):
-    """Whoever ends a connection, by FIN or RST: the next one of the same four numbers is a new one, and none fails."""
+@pytest.fixture
+def reused(connected, cluster, reuse, pod_net):
+    """reused(HOW, SECONDS, CLIENTS) is how many connections came and went; all others are counted, too, and there are none."""
     server = inside(pod_net, reuse, "serve", "0.0.0.0", REUSE_PORT, stdout=subprocess.PIPE)
+    address = cluster.pod_ip()
+
+    def offer(how, seconds=SECONDS, clients=32):
+        argv = [reuse, "connect", address, REUSE_PORT, seconds, 20000, clients, how[0]]
+        came = json.loads(connected.run(*argv, timeout=seconds + 60).stdout)
+        print(f"{how}: {came['ok'] / seconds:.0f}/s")
+        count = came.pop("ok")
+        assert came == {"refused": 0, "timed_out": 0, "reset": 0, "mixed_up": 0, "other": 0, "last_error": "Success"}
+        return count
+
     try:
         assert server.stdout.readline() == b"ready\n"
-        for how in ("server", "reset"):
-            argv = [reuse, "connect", cluster.pod_ip(), REUSE_PORT, SECONDS, 20000, 32, how[0]]
-            came = json.loads(connected.run(*argv, timeout=SECONDS + 60).stdout)
-            print(f"{how}: {came['ok'] / SECONDS:.0f}/s")
-            assert came.pop("ok") > 0
-            assert came == {"refused": 0, "timed_out": 0, "reset": 0, "mixed_up": 0, "other": 0, "last_error": "Success"}
+        yield offer
     finally:
         end(server)
         server.stdout.close()
+
+
+@pytest.mark.parametrize("how", ["server ends", "client ends", "reset"])
+def test_the_same_ports_again_and_again(connected, reused, how):
+    """Whoever ends a connection, by FIN or RST: the next one of the same four numbers is a new one, and none fails."""
+    assert reused(how) > 0
     wait_for("the end of all", lambda: traffic(connected)["connections_active"] == 0)
+
+
+@pytest.fixture
+def few_ports(cluster):
+    """The manager's kernel has these for all its connections; each rests for a minute after one that the laptop has ended."""
+    argv = ["nsenter", "-t", cluster.manager_pid(), "-n", "sysctl", "-qw"]
+    before = run(["nsenter", "-t", cluster.manager_pid(), "-n", "sysctl", "-n", PORTS]).stdout.split()
+    first = 33000
+    run([*argv, f"{PORTS}={first} {first + FEW - 1}"])
+    yield FEW
+    run([*argv, f"{PORTS}={' '.join(before)}"])
+
+
+def test_more_connections_than_the_manager_has_ports(reused, few_ports):
+    assert reused("client ends", 2, 8) > 2 * few_ports
+
+
+@pytest.fixture
+def silent_port(pod_net):
+    """A port of the pod whose SYNs vanish."""
+    nft = ["nsenter", f"--net={pod_net.path}", "nft"]
+    chain = f"chain c {{ type filter hook input priority 0; tcp dport {SILENT_PORT} drop; }}"
+    run([*nft, f"table inet silent {{ {chain}; }}"])
+    yield SILENT_PORT
+    run([*nft, "delete", "table", "inet", "silent"])
+
+
+# Begins connections, says so, and at the end of its input how many came to anything.
+WAIT = """
+import resource, select, socket, sys
+host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (2 * count, 2 * count))
+poll, socks = select.poll(), [socket.socket() for _ in range(count)]
+for sock in socks:
+    sock.setblocking(False)
+    sock.connect_ex((host, port))
+    poll.register(sock, select.POLLOUT)
+print("begun", flush=True)
+sys.stdin.read()
+print(len(poll.poll(0)))
+"""
+
+
+def test_thousands_who_wait_stop_nobody(connected, cluster, silent_port):
+    """More than the manager dials at a time: all of them go on waiting, and who can be answered is."""
+    argv = ["/usr/bin/python3", "-c", WAIT, cluster.pod_ip(), silent_port, WAITING]
+    waiting = connected.popen(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert waiting.stdout.readline() == "begun\n"
+        best_of(lambda: took(connected.curl, "http://web.demo/")[0], 1)
+        assert waiting.communicate("", timeout=60)[0] == "0\n"
+    finally:
+        waiting.kill()
+        waiting.wait()
 
 
 def traffic(laptop):
@@ -122,17 +190,6 @@ def test_idle_associations_end(connected, cluster, associations):
     assert descriptors(cluster.manager_pid()) <= held + 5
     # Who speaks again has a new one.
     ask_all(associations)
-
-
-def echoed(sock, data):
-    """Whole, in five tries: UDP may lose."""
-    for _ in range(5):
-        sock.send(data)
-        with contextlib.suppress(TimeoutError):
-            while sock.recv(65536) != data:
-                pass  # a late answer to what was sent before
-            return True
-    return False
 
 
 def test_datagrams_of_every_size(connected, cluster, pod_net, laptop_net):

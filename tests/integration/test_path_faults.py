@@ -12,6 +12,7 @@ import time
 
 import pytest
 from conftest import LONG, plan, run, wait_for
+from nets import echoed, serve_udp
 from timing import best_of, took
 
 # At each line of its input: how long it takes, in ms, until the name is found, and until the answer is there.
@@ -32,6 +33,7 @@ for line in sys.stdin:
     print(int(1000 * (found - began)), int(1000 * (time.monotonic() - began)), flush=True)
 """
 MTU = 1280
+UDP_PORT = 7320
 # What changes on the laptop while connected is seen by then.
 FOLLOWED = 5
 
@@ -93,8 +95,8 @@ def test_sleep(laptop, asker):
     assert set(laptop.daemons().values()) == set(daemons)
 
 
-def test_small_packets_without_icmp(laptop, cluster):
-    """A path that swallows what is too large: bulk goes on both ways, before and after a new connect."""
+def test_small_packets_without_icmp(laptop, cluster, pod_net, laptop_net):
+    """A path that swallows what is too large: bulk and large datagrams go on both ways, before and after a new connect."""
     url = f"http://{cluster.cluster_ip()}"
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
     make = "dd if=/dev/urandom of=/www/small bs=1M count=16 2>/dev/null; md5sum /www/small"
@@ -108,6 +110,9 @@ def test_small_packets_without_icmp(laptop, cluster):
             for _ in range(2):
                 down, up = [line.split()[0] for line in laptop.run("sh", "-c", shell).stdout.splitlines()[:2]]
                 assert (down, up) == (checksum, checksum)
+                with serve_udp(pod_net, "0.0.0.0", UDP_PORT, ""), laptop_net.udp(timeout=2) as sock:
+                    sock.connect((cluster.pod_ip(), UDP_PORT))
+                    assert all(echoed(sock, os.urandom(size)) for size in (1200, 9000, 65507))
                 laptop.telepresence("quit")
                 laptop.connect()
     finally:

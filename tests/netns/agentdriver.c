@@ -49,7 +49,8 @@ static struct {
 	struct engine *engine;
 	struct end agent, manager;
 	struct dial_env env;
-	unsigned int dials;
+	struct dials dials;
+	unsigned int associations;
 	char answer[32];
 	uint16_t laptop_port;
 } driver;
@@ -92,7 +93,7 @@ static void on_stream(void *user UNUSED, struct h2_stream *stream, const struct 
 	laptop.port = driver.laptop_port;
 	if (strcmp(driver.answer, "dial") == 0) {
 		if (head->protocol)
-			datagram_start_endpoint(&driver.env, &driver.dials, stream, &laptop);
+			datagram_start_endpoint(&driver.env, &driver.associations, stream, &laptop);
 		else
 			dial_host(&driver.env, &driver.dials, stream, "127.0.0.1", laptop.port);
 	} else if (strcmp(driver.answer, "open") == 0) {

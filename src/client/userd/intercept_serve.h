@@ -21,7 +21,8 @@ struct intercepts;
 
 struct intercept_serve {
 	struct dial_env env;
-	unsigned int dials, associations; /* counted by dial.h and datagram.h */
+	struct dials dials;
+	unsigned int associations; /* counted by datagram.h */
 };
 
 void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop);

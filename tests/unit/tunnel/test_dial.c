@@ -12,7 +12,8 @@
 struct rig {
 	struct fixture *fixture;
 	struct dial_env env;
-	unsigned int dials, associations;
+	struct dials dials;
+	unsigned int associations;
 	const char *host; /* NULL: what the request names */
 	uint16_t port;
 	char reason[32];
@@ -54,7 +55,7 @@ static struct rig *rig_new(void)
 static void rig_free(struct rig *rig)
 {
 	fixture_free(rig->fixture);
-	assert_int_equal(rig->dials, 0);
+	assert_int_equal(rig->dials.count, 0);
 	assert_int_equal(rig->associations, 0);
 	free(rig);
 }
@@ -122,7 +123,7 @@ static void test_own_choice(void **state)
 		assert_int_equal(rig->near.received, 1);
 		h2_stream_reset(rig->near.stream, 8);
 		run_until(rig->fixture, &rig->near.closed, 1);
-		assert_int_equal(rig->dials, 0);
+		assert_int_equal(rig->dials.count, 0);
 	}
 	close(listener);
 	rig_free(rig);
