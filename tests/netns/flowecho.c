@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "core/err.h"
 #include "core/limits.h"
 #include "flow/flow.h"
+#include "flowdial.h"
 #include "flowpump.h"
 
 /* Linux 6.2: UDP segmentation offload; refused by older kernels. */
@@ -52,7 +52,6 @@ struct echo {
 	struct flow_engine *engine;
 	struct flow_events events;
 	uv_signal_t usr1, term;
-	int own_netns, cluster_netns;
 	struct dial *dials[LIMIT_FLOWS + 1]; /* by the slot in a flow_id_t */
 	struct association associations[ASSOCIATIONS];
 	unsigned int association_count, cancelled;
@@ -70,27 +69,6 @@ static const char *rule_for(const struct echo *echo, uint16_t port)
 			return echo->rules[i].verdict;
 	}
 	return "";
-}
-
-/* A connecting, non-blocking socket in the cluster's namespace; -errno. */
-static int dial_socket(const struct echo *echo, const struct ip_endpoint *dst, int type)
-{
-	struct sockaddr_storage sa;
-	socklen_t len = ip_endpoint_to_sockaddr(dst, &sa);
-	int fd, r = 0;
-
-	if (setns(echo->cluster_netns, CLONE_NEWNET) < 0)
-		return -errno;
-	fd = socket(sa.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
-		r = -errno;
-	if (setns(echo->own_netns, CLONE_NEWNET) < 0)
-		r = -errno;
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	return fd;
 }
 
 static enum flow_verdict verdict_of(int error)
@@ -167,7 +145,7 @@ static void on_tcp_open(
 							  : FLOW_HOST_UNREACHABLE);
 		return;
 	}
-	fd = dial_socket(echo, dst, SOCK_STREAM);
+	fd = flowdial_socket(dst, SOCK_STREAM);
 	if (fd < 0) {
 		flow_tcp_answer(echo->engine, id, verdict_of(-fd));
 		return;
@@ -231,7 +209,7 @@ static struct association *associate(
 	}
 	if (echo->association_count == ASSOCIATIONS)
 		return NULL;
-	association->fd = dial_socket(echo, dst, SOCK_DGRAM);
+	association->fd = flowdial_socket(dst, SOCK_DGRAM);
 	if (association->fd < 0)
 		return NULL;
 	association->echo = echo;
@@ -340,9 +318,7 @@ static int setup(struct echo *echo, char **argv)
 		.icmp_echo = on_icmp_echo,
 		.tun_lost = on_tun_lost,
 	};
-	echo->own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	echo->cluster_netns = open(argv[2], O_RDONLY | O_CLOEXEC);
-	if (config.tun_fd < 0 || echo->own_netns < 0 || echo->cluster_netns < 0) {
+	if (config.tun_fd < 0 || flowdial_open(argv[2]) < 0) {
 		perror("flowecho");
 		return -1;
 	}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 struct side {
 	uv_poll_t poll;
 	int fd, wanted;
-	/* What was read from here and waits for the other side. */
+	/* What was read from here and waits for the other side; NULL: nothing ever did. */
 	uint8_t *data;
 	size_t len, sent;
 	bool eof, finished; /* finished: the other side was told */
@@ -26,6 +27,8 @@ struct pump {
 };
 
 static unsigned int pumps;
+/* What one read brings: seldom does anything of it have to wait. */
+static uint8_t scratch[PUMP_BYTES];
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -53,26 +56,49 @@ static void stop(struct pump *pump, bool reset)
 	}
 }
 
-/* Moves what can be moved from one side to the other. -errno when the connection is broken. */
-static int move(struct side *from, const struct side *to)
+/* Sends what there is; what is left of it waits in side->data. -errno when the connection is
+ * broken. */
+static int send_on(struct side *from, const struct side *to, const uint8_t *data)
 {
 	ssize_t n;
 
+	while (from->len > 0) {
+		n = send(to->fd, data + from->sent, from->len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n < 0)
+			break;
+		from->sent += (size_t)n;
+		from->len -= (size_t)n;
+	}
+	if (from->len > 0 && data == scratch) {
+		if (!from->data)
+			from->data = xcalloc(1, PUMP_BYTES);
+		memcpy(from->data, scratch + from->sent, from->len);
+		from->sent = 0;
+	}
+	return 0;
+}
+
+/* Moves what can be moved from one side to the other. -errno when the connection is broken. */
+static int move(struct side *from, const struct side *to)
+{
+	const uint8_t *data = from->data;
+	ssize_t n;
+	int r;
+
 	if (from->len == 0 && !from->eof) {
-		n = read(from->fd, from->data, PUMP_BYTES);
+		data = scratch;
+		n = read(from->fd, scratch, PUMP_BYTES);
 		if (n < 0 && errno != EAGAIN)
 			return -errno;
 		from->eof = n == 0;
 		from->len = n > 0 ? (size_t)n : 0;
 		from->sent = 0;
 	}
-	while (from->len > 0) {
-		n = send(to->fd, from->data + from->sent, from->len, MSG_NOSIGNAL);
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		from->sent += (size_t)n;
-		from->len -= (size_t)n;
-	}
+	r = send_on(from, to, data);
+	if (r < 0 || from->len > 0)
+		return r;
 	if (from->eof && !from->finished) {
 		from->finished = true;
 		if (shutdown(to->fd, SHUT_WR) < 0)
@@ -125,7 +151,6 @@ void flowpump_start(uv_loop_t *loop, int a, int b)
 		struct side *side = &pump->sides[i];
 
 		side->fd = fds[i];
-		side->data = xcalloc(1, PUMP_BYTES);
 		side->poll.data = pump;
 		uv_poll_init(loop, &side->poll, side->fd);
 		side->wanted = UV_READABLE;
