@@ -152,9 +152,9 @@ def test_cut_path(laptop, cluster, cable, laptop_net, pod_net, carrier, seconds)
     assert laptop.curl("http://web.demo/")
 
 
-@pytest.mark.parametrize(("delay_ms", "loss", "limit_s"), [(150, 0, 12), (10, 1, 6)])
+@pytest.mark.parametrize(("delay_ms", "loss", "limit_s"), [(150, 0, 12), (10, 1, 6), (150, 1, 20)])
 def test_far_and_lossy_paths(laptop, cluster, cable, delay_ms, loss, limit_s):
-    """RTT 300 ms, and 1 % loss: connect, names, connections and bulk work as on a short path, only later."""
+    """RTT 300 ms, 1 % loss, and both: connect, names, connections and bulk work as on a short path, only later."""
     cable.laptop.wan(delay_ms, loss=loss)
 
     def attempt():
