@@ -2,7 +2,7 @@
 #include "tunnel/agent_link.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -76,9 +76,12 @@ static void on_deadline_closed(uv_handle_t *handle)
 /* The socket has an answer that the loop has not come to: then nobody but this process is late. */
 static bool is_answered(const struct agent_link *link)
 {
-	struct pollfd look = {.fd = link->fd, .events = POLLOUT};
+	struct tcp_info info = {.tcpi_state = TCP_SYN_SENT};
+	socklen_t len = sizeof(info);
 
-	return link->state == CONNECTING && poll(&look, 1, 0) > 0;
+	return link->state == CONNECTING &&
+	       getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state != TCP_SYN_SENT;
 }
 
 static void on_deadline(uv_timer_t *timer)
