@@ -91,6 +91,7 @@ struct intercepts {
 	bool has_ipv4, has_ipv6;
 	bool leader;
 	bool synced; /* every object that there is was seen */
+	uint64_t away_ms; /* when the API server was last without an answer; 0: never */
 	struct intercept *table;
 	struct target *targets;
 	struct seat *seats;

@@ -165,6 +165,7 @@ static bool join_all(struct intercept *intercept, struct verdict *verdict)
 struct tally {
 	unsigned int ready, active;
 	const char *failure; /* of a ready pod; NULL: none */
+	const char *excuse; /* of a kubelet that one waits for; NULL: none */
 };
 
 static void count_members(const struct intercept *intercept, struct tally *tally)
@@ -179,6 +180,8 @@ static void count_members(const struct intercept *intercept, struct tally *tally
 			continue;
 		tally->ready++;
 		tally->active += state == INTERCEPT_ACTIVE;
+		if (state == INTERCEPT_WAITING && member->seat->excuse)
+			tally->excuse = member->seat->excuse;
 		if (state == INTERCEPT_ERROR && !tally->failure)
 			tally->failure = message;
 	}
@@ -195,8 +198,9 @@ static void judge_first(
 		say(verdict, INTERCEPT_WAITING, "NoPods", "no pod of %s %s is ready",
 			kind_text(intercept, kind), intercept->spec->workload);
 	} else if (tally->active < tally->ready) {
-		say(verdict, INTERCEPT_WAITING, "Agents", "Waiting for agents: %u of %u pods",
-			tally->active, tally->ready);
+		say(verdict, INTERCEPT_WAITING, "Agents", "Waiting for agents: %u of %u pods%s%s",
+			tally->active, tally->ready, tally->excuse ? ": " : "",
+			tally->excuse ? tally->excuse : "");
 	} else {
 		service_prove(intercept);
 		if (intercept->service.state == SERVICE_FAILED)

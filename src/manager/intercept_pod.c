@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "cluster/client.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "manager/intercept_member.h"
@@ -95,6 +96,7 @@ void seat_drop(struct seat *seat, bool all)
 	while (seat->members)
 		member_leave(seat->members, false);
 	placement_cancel(seat->placement);
+	kube_request_cancel(seat->node_asked);
 	asked_forget(&seat->asked);
 	HASH_DEL(set->seats, seat);
 	if (seat->addresses)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/client.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/log.h"
@@ -66,6 +67,7 @@ static void wait_until(struct seat *seat, enum seat_state state, uint64_t deadli
 		seat->expected_ms = intercepts_now(seat->set);
 	seat->state = state;
 	seat->deadline_ms = deadline_ms;
+	seat->excuse = NULL;
 }
 
 static void on_token(void *user, uint8_t token[static AGENT_TOKEN_BYTES])
@@ -166,15 +168,15 @@ static void on_ended(struct seat *seat, const struct pod_agent *agent)
 		set_problem(seat, &problem);
 }
 
-static void not_started(struct seat *seat)
+void seat_not_started(struct seat *seat)
 {
 	struct err problem = ERR_INIT;
 
 	err_set(&problem, -ETIMEDOUT, ERR_UNREACHABLE,
 		"node %s does not start the agent of pod %s: its kubelet has said nothing of it in "
-		"%d "
-		"s",
-		json_text_or(seat->pod, "spec.nodeName", ""), pod_name(seat->pod), START_MS / 1000);
+		"%llu s",
+		json_text_or(seat->pod, "spec.nodeName", ""), pod_name(seat->pod),
+		(unsigned long long)(intercepts_now(seat->set) - seat->expected_ms) / 1000);
 	/* The pod's status tells if it starts after all. */
 	wait_until(seat, SEAT_EXPECTED, 0);
 	set_problem(seat, &problem);
@@ -215,7 +217,7 @@ static void timed_out(struct seat *seat, const struct pod_agent *agent)
 		set_problem(seat, &problem);
 		return;
 	default:
-		not_started(seat);
+		seat_ask_kubelet(seat);
 	}
 }
 
@@ -269,6 +271,7 @@ static bool wanted(const struct seat *seat)
 static void rest(struct seat *seat)
 {
 	placement_cancel(TAKE_PTR(seat->placement));
+	kube_request_cancel(TAKE_PTR(seat->node_asked));
 	seat->problem = (struct err)ERR_INIT;
 	asked_forget(&seat->asked);
 	wait_until(seat, SEAT_IDLE, 0);
@@ -279,6 +282,7 @@ static void connected(struct seat *seat)
 	if (seat->state == SEAT_CONNECTED)
 		return;
 	placement_cancel(TAKE_PTR(seat->placement));
+	kube_request_cancel(TAKE_PTR(seat->node_asked));
 	asked_forget(&seat->asked);
 	wait_until(seat, SEAT_CONNECTED, 0);
 	seat->connected_ms = intercepts_now(seat->set);

@@ -41,6 +41,8 @@ struct seat {
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;
 	char *addresses; /* of the pod and its node, as the agents' table has them; NULL: none */
+	struct kube_request *node_asked; /* whether its kubelet has an excuse */
+	const char *excuse; /* static text; NULL: none is known */
 	struct err problem; /* why there is no agent */
 	char agent[SEAT_AGENT_BYTES]; /* name, while connected */
 	char container[SEAT_AGENT_BYTES]; /* whose environment it has */
@@ -55,5 +57,10 @@ void seat_drop(struct seat *seat, bool all); /* one target less, or none any mor
 void seat_step(struct seat *seat);
 void seat_lost(struct seat *seat);
 void seat_configure(struct seat *seat);
+
+/* intercept_kubelet.c: nothing was heard of the agent in time. Waits on while its kubelet has an
+ * excuse, else seat_not_started() follows. */
+void seat_ask_kubelet(struct seat *seat);
+void seat_not_started(struct seat *seat);
 
 #endif /* MANAGER_INTERCEPT_SEAT_H */

@@ -185,8 +185,12 @@ static void on_synced(void *user)
 	set->synced = true;
 }
 
-static void on_error(void *user UNUSED, const struct err *err)
+static void on_error(void *user, const struct err *err)
 {
+	struct intercepts *set = user;
+
+	if (err->kind == ERR_UNREACHABLE)
+		set->away_ms = intercepts_now(set);
 	log_warn("watch of intercepts failed", "error=%s", err->msg);
 }
 

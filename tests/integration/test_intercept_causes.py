@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT, run, wait_for
+from kills import kill
 from localcluster import lifecycle
 from timing import best_of, comes, took
 
@@ -80,7 +81,7 @@ FULL = """
 apiVersion: v1
 kind: ResourceQuota
 metadata: {name: full, namespace: causes}
-spec: {hard: {pods: "3", requests.cpu: 30m, requests.memory: 24Mi, limits.cpu: 300m, limits.memory: 96Mi}}
+spec: {hard: {pods: "4", requests.cpu: 40m, requests.memory: 32Mi, limits.cpu: 400m, limits.memory: 128Mi}}
 ---
 apiVersion: v1
 kind: LimitRange
@@ -97,9 +98,9 @@ spec:
 
 @pytest.fixture(scope="module")
 def causes(joined):
-    """The stage's Stage; `near` is a pod on the first node, `far` and `farther` on the last."""
+    """The stage's Stage; `near` is a pod on the first node, the others are on the last."""
     cluster, nodes = joined.cluster, joined.plan.nodes
-    where = {"near": nodes[0], "far": nodes[-1], "farther": nodes[-1]}
+    where = {"near": nodes[0]} | dict.fromkeys(("far", "farther", "late"), nodes[-1])
     pods = [POD.replace("NAME", name).replace("NODE", node.name) for name, node in where.items()]
     cluster.apply(STAGE + "".join(pods))
     cluster.kubectl("-n", "causes", "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
@@ -211,6 +212,32 @@ def test_a_kubelet_that_does_not_start_it(untouched):
         os.kill(kubelet, signal.SIGCONT)
 
 
+def test_a_kubelet_that_has_yet_to_come_back_to_the_api_server_is_waited_for(untouched):
+    """It tries again for up to half a minute after the API server was away: what is slow is no cause."""
+    node = untouched.plan.nodes[-1]
+    kubelet = int((node.dir / "pids" / "kubelet").read_text())
+    ready = ["get", "--raw", "/readyz", "--request-timeout=2s"]
+    os.kill(kubelet, signal.SIGSTOP)
+    try:
+        assert kill("kube-apiserver", untouched.cluster.component_pid("kube-apiserver"))
+        wait_for("the API server", lambda: "ok" in untouched.cluster.kubectl(*ready, check=False))
+        words = ["intercept", "late", "--namespace", "causes", "--port", "9000:8080"]
+        asked = untouched.laptop.popen("telepresence", *words, stderr=subprocess.PIPE)
+        try:
+            # After the 10 s that a kubelet has by itself.
+            assert any("the API server was away" in line for line in asked.stderr)
+            assert asked.poll() is None
+            os.kill(kubelet, signal.SIGCONT)
+            _, said = asked.communicate(timeout=60)
+            assert asked.returncode == 0, said
+        finally:
+            asked.kill()
+            asked.wait()
+    finally:
+        os.kill(kubelet, signal.SIGCONT)
+    untouched.telepresence("leave", "late-causes")
+
+
 def test_an_image_that_cannot_be_pulled(untouched):
     """The node has lost it, and nobody serves it."""
     node = untouched.plan.nodes[-1]
@@ -237,7 +264,7 @@ def test_a_quota_that_is_used_up_and_a_narrow_limit_range_forbid_nothing(causes)
     quota = ["-n", "causes", "resourcequota", "full"]
 
     def used():
-        return causes.cluster.get(*quota)["status"].get("used", {}).get("pods") == "3"
+        return causes.cluster.get(*quota)["status"].get("used", {}).get("pods") == "4"
 
     try:
         wait_for("the quota is used up", used)

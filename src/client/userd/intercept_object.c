@@ -193,13 +193,15 @@ void intercept_object_progress(json_object *object, char *out, size_t len)
 {
 	size_t count = json_count(object, "status.pods"), active = 0;
 	const char *message = json_text_or(object, "status.message", "");
+	static const char waiting[] = "Waiting for agents";
 
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(json_text_or(json_item(object, "status.pods", i), "state", ""),
 			    "ACTIVE") == 0)
 			active++;
 	}
-	if (count)
+	/* The manager's own count, and perhaps what it waits for. */
+	if (count && strncmp(message, waiting, sizeof(waiting) - 1) != 0)
 		(void)snprintf(out, len, "Waiting for agents: %zu of %zu pods", active, count);
 	else
 		(void)snprintf(out, len, "%s", *message ? message : "Waiting for agents");
