@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unit/tunnel/fixture_pipe.h - a pipe on a carrier in memory: what is written is kept, what is read
- * is the test's
+ * unit/tunnel/fixture_pipe.h - a pipe on a carrier in memory, which keeps what is written
  */
 #ifndef UNIT_TUNNEL_FIXTURE_PIPE_H
 #define UNIT_TUNNEL_FIXTURE_PIPE_H
