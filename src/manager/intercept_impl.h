@@ -92,6 +92,7 @@ struct intercepts {
 	bool leader;
 	bool synced; /* every object that there is was seen */
 	uint64_t away_ms; /* when the API server was last without an answer; 0: never */
+	uint64_t leads_ms, reached_ms; /* since when it leads; when the first agent came, or 0 */
 	struct intercept *table;
 	struct target *targets;
 	struct seat *seats;

@@ -26,6 +26,9 @@
 /* A running agent that is not connected: it comes back within a second, or not at all. */
 #define RECONNECT_MS 3000
 #define LOST_MS      2000
+/* For so long a manager that has just begun to lead blames no agent, until one has come: its pod
+ * has to be found ready, and every node to lead to it. Agents keep their rules as long. */
+#define REACHED_MS 10000
 /* A death after this long counts as the first one. */
 #define STABLE_MS       5000
 #define BACKOFF_FIRST_S 1
@@ -221,6 +224,20 @@ static void timed_out(struct seat *seat, const struct pod_agent *agent)
 	}
 }
 
+/* Agents that were met here may not find this manager yet. */
+static bool has_time(const struct seat *seat, const struct pod_agent *agent)
+{
+	const struct intercepts *set = seat->set;
+	uint64_t until = seat->deadline_ms;
+
+	if (until == 0)
+		return true;
+	if (agent->state == POD_AGENT_RUNNING && !seat->ours)
+		until = MAX(until, set->reached_ms ? set->reached_ms + RECONNECT_MS
+						   : set->leads_ms + REACHED_MS);
+	return intercepts_now(set) < until;
+}
+
 /* There is an agent that has not ended: placed by us, or met here. */
 static void expect(struct seat *seat, const struct pod_agent *agent)
 {
@@ -254,7 +271,7 @@ static void expect(struct seat *seat, const struct pod_agent *agent)
 	/* Its image is being pulled, most likely. */
 	if (agent->state == POD_AGENT_WAITING && seat->deadline_ms > 0)
 		seat->deadline_ms = seat->expected_ms + PULL_MS;
-	if (seat->deadline_ms == 0 || now < seat->deadline_ms)
+	if (has_time(seat, agent))
 		return;
 	/* A pod whose own containers are still being started says nothing of its agent. */
 	if (pod_running(seat->pod))
@@ -286,6 +303,8 @@ static void connected(struct seat *seat)
 	asked_forget(&seat->asked);
 	wait_until(seat, SEAT_CONNECTED, 0);
 	seat->connected_ms = intercepts_now(seat->set);
+	if (seat->set->reached_ms == 0)
+		seat->set->reached_ms = seat->connected_ms;
 	seat->was_running = true;
 	clear_problem(seat);
 	seat_mark(seat);

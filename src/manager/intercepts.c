@@ -335,6 +335,8 @@ void intercepts_lead(struct intercepts *set, bool leader)
 {
 	struct seat *seat = NULL, *next = NULL;
 
+	if (leader && !set->leader)
+		set->leads_ms = intercepts_now(set);
 	set->leader = leader;
 	HASH_ITER (hh, set->seats, seat, next)
 		seat_step(seat);

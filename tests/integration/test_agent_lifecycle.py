@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's process: what it may do, what it holds while idle, and that nothing is left when it ends."""
 
+import contextlib
 import os
 import signal
 import time
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from agents import Holdings, agents_of, containers_of, statuses_of
-from conftest import LONG, wait_for
+from conftest import LONG, run, wait_for
 from load import Load, lateness
 from managers import setting
 from nets import until
@@ -153,6 +154,36 @@ def test_without_a_manager_it_gives_the_ports_back_and_takes_them_again(web):
             cluster.kubectl("-n", "ambassador", "scale", "deployment/traffic-manager", "--replicas=1")
         web.all_pods_say("laptop")
         assert sorted(agent.pid for agent in agents_of(web)) == pids
+
+
+UNREACHED = "add table inet late; add chain inet late c { type filter hook prerouting priority -300; }; add rule inet late c %s"
+
+
+@contextlib.contextmanager
+def unreached(web):
+    """No agent reaches the manager, as while nodes do not lead to it yet."""
+    rule = UNREACHED % "tcp dport 8082 drop"
+    try:
+        for node in web.plan.nodes:
+            run(["ip", "netns", "exec", node.netns, "nft", rule])
+        yield
+    finally:
+        for node in web.plan.nodes:
+            run(["ip", "netns", "exec", node.netns, "nft", "delete table inet late"])
+
+
+def test_a_manager_that_is_reached_late_goes_on_with_the_agents_that_there_are(web):
+    with web.local(), web.intercept("web", "--port", "8080:http"):
+        before, containers = sorted(agent.pid for agent in agents_of(web)), containers_of(web)
+        with unreached(web):
+            manager = web.cluster.manager_pid()
+            os.kill(manager, signal.SIGKILL)
+            wait_for("the next manager", lambda: web.cluster.manager_pid() != manager and web.intercepts())
+            # Longer than it waits for one agent when others have come.
+            time.sleep(4)
+        web.all_pods_say("laptop")
+        assert sorted(agent.pid for agent in agents_of(web)) == before
+        assert containers_of(web) == containers
 
 
 def test_many_intercepts_leave_nothing_behind(web):
