@@ -38,7 +38,7 @@ def test_the_root_daemons_death_cuts_no_request(connected, cluster, shop):
         load.wait_answered_by("app")
         load.stop()
         control.stop()
-    assert not wrong(load.requests, control.requests, [], []), [one for one in load.requests if one.failed]
+    assert not wrong(load.requests, [control.requests], [], []), [one for one in load.requests if one.failed]
     wait_for("the user daemon's end", lambda: not connected.daemons())
 
 
@@ -55,7 +55,7 @@ def test_an_agent_that_dies_while_the_api_server_is_dead_comes_back(connected, c
         load.wait_answered_by("laptop")
         load.stop()
         control.stop()
-    assert not wrong(load.requests, control.requests, dead, [])
+    assert not wrong(load.requests, [control.requests], dead, [])
     connected.telepresence("leave", "shop")
 
 

@@ -2,8 +2,8 @@
 """kill -9, again and again, of everything that an intercept is made of, while it is asked 200 times a second.
 
 What is in flight inside the killed process may be cut. Every request begun later is answered, by the laptop or by the
-app, within a second; after an agent's death alone, within a tenth. A second load, which nothing of ours is in the way
-of, tells how late this machine itself is meanwhile; that is added to what is allowed. In the end nothing is left.
+app, within a second; after an agent's death alone, within a tenth. Two more loads, which nothing of ours is in the way
+of, tell how late pods and laptop themselves are meanwhile; that is added to what is allowed. In the end nothing is left.
 """
 
 import pathlib
@@ -12,17 +12,16 @@ import time
 import pytest
 
 from conftest import LONG, wait_for
-from kills import Person, World, dice, kill, started, wrong
-from load import lateness
+from kills import ON_THE_WAY, Person, World, dice, kill, started, wrong
+from load import Load, Server, lateness
 from managers import placed
-from shop import shop as open_shop
+from shop import RATE, laptop_net, shop as open_shop
 
 KILLS = 100 if LONG else 20
 BURST = 5
 VICTIMS = ("userd", "rootd", "cli", "manager", "agent", "kubelet", "kube-apiserver")
-# On a busy machine as often as not, and never later than LAST.
+OWN_PORT = 8079
 BACK = 3.0
-LAST = 15.0
 KINDS = "namespaces,crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
 OURS = ("telepresence", "ambassador", "traffic")
 # A kubelet that has just come back, or is asked for much, takes longer than this to start an agent that was placed.
@@ -88,8 +87,9 @@ class Killer:
 
     def recover(self, shop):
         """Waits until everything that was killed runs again; then the intercept is back soon."""
-        wait_for("all that was killed", lambda: self.person.whole() and self.world.healthy(), 60)
+        wait_for("all parts of the cluster", self.world.healthy, 120)
         well = time.monotonic()
+        wait_for("the person's commands", self.person.whole, 60)
         back = self.load.wait_answered_by("laptop", 30)
         began = max(well, self.person.began)
         allowed = BACK if back - began < BACK else BACK + self.kubelets(shop, began)
@@ -102,8 +102,9 @@ def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
     world = World(cluster, shop.agents)
     person = Person(world, "shop", *shop.args)
     load, control = shop.loads()
+    own = Load(laptop_net(cluster), "127.0.0.1", OWN_PORT, RATE)
     killer = Killer(world, person, load, rng)
-    with shop.laptop_serves(), load, control:
+    with shop.laptop_serves(), Server(laptop_net(cluster), "127.0.0.1", OWN_PORT, "own"), load, control, own:
         person.start()
         try:
             load.wait_answered_by("laptop", 60)
@@ -113,16 +114,20 @@ def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
                 killer.recover(shop)
         finally:
             person.stop()
-            load.stop()
-            control.stop()
+            for one in (load, control, own):
+                one.stop()
             print(person.story(killer.deaths))
     assert len(killer.deaths) == KILLS
-    bad = wrong(load.requests, control.requests, killer.deaths, killer.settled)
+    late = [control.requests, own.requests]
+    bad = wrong(load.requests, late, killer.deaths, killer.settled)
     assert not bad, f"{len(bad)} of {len(load.requests)}: {bad[:20]}"
-    late = [one for one in killer.slow if one[1] - one[0] > one[2] + lateness(control.requests, *one[:2])]
-    print(f"back after {[round(back - began, 2) for began, back, _ in killer.slow]} s, late: {late}")
-    assert len(late) <= len(killer.slow) // 2, late
-    assert all(back - began < LAST for began, back, _ in killer.slow), killer.slow
+    print(f"back after {[round(back - began, 2) for began, back, _ in killer.slow]} s")
+    slow = [
+        (began, back, allowed)
+        for began, back, allowed in killer.slow
+        if back - began > allowed + ON_THE_WAY * max(lateness(each, began, back) for each in late)
+    ]
+    assert not slow, slow
     laptop.telepresence("leave", "shop")
     laptop.telepresence("uninstall", "--everything", timeout=120)
     deadline = time.monotonic() + 20
