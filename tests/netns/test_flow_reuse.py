@@ -42,7 +42,7 @@ def test_none_is_lost(rig, how):
 
 
 def test_clients_that_vanish(rig):
-    """Their next SYN meets a connection that lives on: a challenge and the SYN again, as without us, and a second later."""
+    """Their next SYN meets a connection that lives on: a challenge, a RST and the SYN again, as without us."""
     count = offer(rig, "vanish", seconds=4)
     print(f"{count} connections")
     assert count > CLIENTS
