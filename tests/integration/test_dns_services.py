@@ -2,12 +2,15 @@
 """Services that come, go and change, as the laptop's resolver sees them a second later, and what names cost."""
 
 import json
+import os
 import re
+import signal
 import time
 
 import pytest
 
 from conftest import wait_for
+from nets import pids_of
 from timing import best_of, took
 
 DOMAIN = "svc.cluster.local"
@@ -96,6 +99,30 @@ def test_the_name_of_an_address_is_seen_at_once(connected, cluster, namespace):
     cluster.kubectl("-n", namespace, "delete", "service", "first")
     best_of(lambda: absent("second"), 1)
     best_of(lambda: attempt("third"), 1)
+
+
+@pytest.fixture
+def coredns_stands_still(cluster):
+    pods = [one for one in cluster.get("pods", "-n", "kube-system")["items"] if one["metadata"]["name"].startswith("coredns")]
+    pids = [pid for pod in pods for pid in pids_of(pod["metadata"]["uid"], "coredns")]
+    assert pids
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_new_service_does_not_wait_for_coredns(connected, cluster, namespace, coredns_stands_still):
+    """Name and addresses of both families, each by the other."""
+    made = json.loads(service("swift", ipFamilyPolicy="RequireDualStack"))
+    made = cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/services", made)
+    name, changed = f"swift.{namespace}.{DOMAIN}", time.monotonic()
+    for ip, kind in zip(made["spec"]["clusterIPs"], ("A", "AAAA"), strict=True):
+        seen_after(connected, changed, [ip], name, kind)
+        assert ask(connected, "-x", ip) == [f"{name}."]
 
 
 def test_programs_keep_no_answer_for_long(connected, cluster, namespace):
