@@ -67,6 +67,10 @@ class Stage:
     def objects(self):
         return self.cluster.get("intercepts.telepresence.io", "-A")["items"]
 
+    def await_objects(self, count=0):
+        """What is refused is told before its object is taken back."""
+        wait_for(f"{count} intercepts", lambda: len(self.objects()) == count, pause=0.02)
+
     # What a person does on the laptop.
 
     def telepresence(self, *args, **kwargs):

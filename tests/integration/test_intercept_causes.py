@@ -112,7 +112,7 @@ def causes(joined):
 def untouched(causes):
     """Whatever is refused, no object stays, and the pod is as it was but for its agent."""
     yield causes
-    assert causes.objects() == []
+    causes.await_objects()
 
 
 def refusal(stage, name, seconds=IN_TIME):

@@ -31,7 +31,7 @@ def untouched(joined):
 
     before = agents()
     yield joined
-    assert joined.objects() == []
+    joined.await_objects()
     assert agents() == before
 
 
@@ -259,7 +259,7 @@ def test_a_second_user_is_refused_until_the_first_has_left(joined, second):
         assert "Conflicts with" in done.stderr
         assert owner["client"].split("@")[0] in done.stderr
         assert "leave web" in done.stderr, "how to ask for it"
-        assert len(joined.objects()) == 1
+        joined.await_objects(1)
         # Another port of the same workload is free, and `list` shows both people's.
         second("intercept", "web", "--port", "9090:side")
         assert second("list", "-i").stdout.count("Intercept name") == 2

@@ -44,7 +44,7 @@ def test_the_right_to_intercept_is_given_by_namespace(joined, guest):
     joined.cluster.let("guest", INTERCEPT, allowed=False)
     code, said = joined.refused("intercept", "web", "--port", "8080:http")
     assert code == EXIT_PERMISSION and "telepresence-user" in said, said
-    assert joined.objects() == []
+    joined.await_objects()
     binding = CONNECT.replace("NAMESPACE", "stage")
     joined.cluster.apply(binding)
     joined.cluster.let("guest", INTERCEPT)

@@ -188,4 +188,5 @@ def test_ports_in_use_are_refused_before_anything_changes(joined):
             assert code == EXIT_CONFLICT, said
             assert f"Port 127.0.0.1:{port} is already in use by intercept web" in said
         assert len(joined.objects()) == 1
-    assert before == [] == joined.objects()
+    assert before == []
+    joined.await_objects()

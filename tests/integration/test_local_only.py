@@ -30,7 +30,7 @@ def apart(elsewhere):
 
     before = agents()
     yield elsewhere
-    assert elsewhere.objects() == []
+    elsewhere.await_objects()
     assert agents() == before
 
 
