@@ -117,28 +117,55 @@ static void take_early(struct wsconn *conn)
 	buf_consume(&conn->head, len);
 }
 
-/* One read. False: no more for now. */
+/* Fills `in`, as far as there are bytes: a call of libcurl brings no more than a TLS record, and
+ * the fewer pieces go on from here, the fewer packets the application gets, and the fewer ACKs come
+ * back. len: what was read, also before a failure. */
+static CURLcode fill(struct wsconn *conn, size_t *ret_len, bool *ret_ended)
+{
+	size_t n = 0, len = 0;
+	CURLcode code = CURLE_OK;
+
+	while (len < sizeof(conn->in)) {
+		code = curl_easy_recv(
+			conn->transport.easy, conn->in + len, sizeof(conn->in) - len, &n);
+		*ret_ended = code == CURLE_OK && n == 0;
+		if (code != CURLE_OK || n == 0)
+			break;
+		len += n;
+		/* What follows the upgrade's answer is for somebody else. */
+		if (conn->phase == PHASE_UPGRADE)
+			break;
+	}
+	*ret_len = len;
+	return code;
+}
+
+/* One buffer. False: no more for now. */
 static bool read_once(struct wsconn *conn, size_t *budget)
 {
 	struct err err = ERR_INIT;
 	size_t len = 0;
-	CURLcode code = curl_easy_recv(conn->transport.easy, conn->in, sizeof(conn->in), &len);
+	bool ended = false;
+	CURLcode code = fill(conn, &len, &ended);
 
-	if (code == CURLE_AGAIN)
-		return false;
 	if (conn->phase == PHASE_UPGRADE && code == CURLE_OK) {
 		wsconn_read_upgrade(conn, conn->in, len);
 		/* Once open, the next wake-up goes on: frames may be waiting in the head. */
 		return conn->phase == PHASE_UPGRADE;
 	}
-	if (code != CURLE_OK || len == 0) {
+	if (len > 0)
+		take(conn, conn->in, len);
+	*budget -= MIN(*budget, len);
+	if (code == CURLE_AGAIN)
+		return false;
+	if (code == CURLE_OK && !ended)
+		return true;
+	/* The last bytes may have said why, or have ended it. */
+	if (conn->failure.code == 0 && conn->phase != PHASE_CLOSED) {
 		io_error(conn, code, &err);
 		wsconn_fail(conn, &err);
-		return false;
 	}
-	take(conn, conn->in, len);
-	*budget -= MIN(*budget, len);
-	return true;
+	return false;
 }
 
 void wsconn_pump(struct wsconn *conn)
