@@ -126,16 +126,16 @@ def test_large_transfers_are_intact(connected, cluster, pod_net):
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
     make = f"dd if=/dev/urandom of=/www/random bs=1M count={LARGE_MB} 2>/dev/null; md5sum /www/random"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make, timeout=TRANSFER_S).split()[0]
-    url = f"http://{cluster.cluster_ip()}"
+    url, kept = f"http://{cluster.cluster_ip()}", f"/dev/shm/{cluster.name}-random"
     try:
-        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee /dev/shm/tp-random | md5sum", timeout=TRANSFER_S)
+        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee {kept} | md5sum", timeout=TRANSFER_S)
         assert got.stdout.split()[0] == checksum
         # Not by the demonstration's web server: busybox takes no more than 2 GiB.
         with serve(pod_net, "0.0.0.0", UPLOAD_PORT, say_checksum):
-            upload = f"nc -N {cluster.pod_ip()} {UPLOAD_PORT} </dev/shm/tp-random"
+            upload = f"nc -N {cluster.pod_ip()} {UPLOAD_PORT} <{kept}"
             assert connected.run("sh", "-c", upload, timeout=TRANSFER_S).stdout == checksum
     finally:
-        connected.run("rm", "-f", "/dev/shm/tp-random")
+        connected.run("rm", "-f", kept)
         cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/random")
 
 

@@ -97,12 +97,12 @@ def test_sleep(laptop, asker):
 
 def test_small_packets_without_icmp(laptop, cluster, pod_net, laptop_net):
     """A path that swallows what is too large: bulk and large datagrams go on both ways, before and after a new connect."""
-    url = f"http://{cluster.cluster_ip()}"
+    url, kept = f"http://{cluster.cluster_ip()}", f"/dev/shm/{cluster.name}-small"
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
     make = "dd if=/dev/urandom of=/www/small bs=1M count=16 2>/dev/null; md5sum /www/small"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make).split()[0]
-    shell = f"curl -sS --max-time 50 {url}/small | tee /dev/shm/tp-small | md5sum; curl -sS --max-time 50 -H Expect: " + (
-        f"-X POST -T /dev/shm/tp-small {url}/cgi-bin/md5"
+    shell = f"curl -sS --max-time 50 {url}/small | tee {kept} | md5sum; curl -sS --max-time 50 -H Expect: " + (
+        f"-X POST -T {kept} {url}/cgi-bin/md5"
     )
     laptop.connect()
     try:
@@ -116,7 +116,7 @@ def test_small_packets_without_icmp(laptop, cluster, pod_net, laptop_net):
                 laptop.telepresence("quit")
                 laptop.connect()
     finally:
-        laptop.run("rm", "-f", "/dev/shm/tp-small")
+        laptop.run("rm", "-f", kept)
         cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/small")
 
 
