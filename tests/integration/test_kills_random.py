@@ -89,7 +89,7 @@ class Killer:
         """Waits until everything that was killed runs again; then the intercept is back soon."""
         wait_for("all parts of the cluster", self.world.healthy, 120)
         well = time.monotonic()
-        wait_for("the person's commands", self.person.whole, 60)
+        wait_for("the person's commands", self.person.whole, 150)
         back = self.load.wait_answered_by("laptop", 30)
         began = max(well, self.person.began)
         allowed = BACK if back - began < BACK else BACK + self.kubelets(shop, began)
