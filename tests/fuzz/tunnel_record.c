@@ -186,7 +186,8 @@ static void run(uint8_t mode, const uint8_t *data, size_t size, size_t piece)
 		.on_data = on_data,
 		.on_writable = on_writable,
 		.on_closed = on_closed};
-	static const struct h2_session_events h2_events = {on_stream, on_failed};
+	static const struct h2_session_events h2_events = {
+		.on_stream = on_stream, .on_failed = on_failed};
 	const struct pipe_config config = {.ping_ms = 0, .silence_ms = 60000};
 	struct rig rig = {.carrier.ops = &ops};
 	struct err err = ERR_INIT;
