@@ -90,7 +90,7 @@ static void end_handshakes(struct tunnel_server *server)
 size_t tunnel_server_leave(struct tunnel_server *server)
 {
 	bool told = server->leaving;
-	struct peer_link *link;
+	struct peer_link *link = NULL;
 	size_t left = 0;
 
 	server->leaving = true;

@@ -9,7 +9,7 @@ import contextlib
 from conftest import run, wait_for
 from load import Load, Server
 from localcluster import plan, workloads
-from nets import pid_of, pids_of
+from nets import Net, pid_of, pids_of
 
 PORT = 8080
 RATE = 200
@@ -28,6 +28,15 @@ def net_of(pod):
 
 def laptop_net(cluster, name="laptop"):
     return f"/run/netns/{plan.get(cluster.name).netns(name)}"
+
+
+def leads_somewhere(net, address):
+    """kube-proxy knows who is behind a Service."""
+    try:
+        Net(net).connect(address, 80).close()
+    except OSError:
+        return False
+    return True
 
 
 class Shop:
@@ -86,6 +95,8 @@ def shop(cluster, namespace):
             # As ours it has to wait for its turn; and nothing of ours is in its way.
             other = cluster.pods(namespace, "other")[0]
             stack.enter_context(Server(net_of(other), "0.0.0.0", PORT, "other", sleeper_of(other)))
+            for address in (made.address, made.other):
+                wait_for(f"{address} on the node", lambda address=address: leads_somewhere(made.client, address))
             yield made
     finally:
         cluster.kubectl("delete", "namespace", namespace, "--wait=true", "--timeout=60s")
