@@ -72,6 +72,8 @@ def rollout(joined):
         yield joined
     finally:
         cluster.kubectl("-n", "stage", "delete", "service", "roll", "--ignore-not-found")
+        # Not left to the garbage collector: it may not have known this kind before it was gone.
+        cluster.kubectl("-n", "stage", "delete", "replicaset", "-l", "app=roll", "--ignore-not-found")
         cluster.kubectl("delete", "crd", "rollouts.argoproj.io", "--wait=true", "--timeout=60s")
         wait_for("its pods are gone", lambda: not joined.pods("roll"))
 
@@ -132,6 +134,7 @@ def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
                 stage.all_pods_say("laptop", "lent")
                 stage.all_pods_say("pod roll-", "roll")
     finally:
+        cluster.kubectl("-n", "stage", "delete", "replicaset", "-l", "app=lent", "--ignore-not-found")
         cluster.kubectl("-n", "stage", "delete", "rollout,deployment", "lent")
         wait_for("its pods are gone", lambda: not stage.pods("lent"))
 
