@@ -14,7 +14,7 @@ import pytest
 from conftest import LONG, wait_for
 from kills import ON_THE_WAY, Person, World, dice, kill, started, wrong
 from load import Load, Server, lateness
-from managers import placed
+from managers import installed, placed
 from shop import RATE, laptop_net, shop as open_shop
 
 KILLS = 100 if LONG else 20
@@ -24,8 +24,6 @@ OWN_PORT = 8079
 # On a busy machine as often as not, and never later than LAST.
 BACK = 3.0
 LAST = 15.0
-KINDS = "namespaces,crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
-OURS = ("telepresence", "ambassador", "traffic")
 # A kubelet that has just come back, or is asked for much, takes longer than this to start an agent that was placed.
 KUBELET = 1.0
 
@@ -38,9 +36,7 @@ def shop(cluster):
 
 def remains(world, shop):
     """All that is left on the cluster's side: objects, rules in the pods, processes."""
-    names = shop.cluster.kubectl("get", KINDS, "-o", "name").split()
-    objects = [name for name in names if any(word in name for word in OURS)]
-    return objects + [one for one in shop.rulesets() if one] + shop.agents() + [world.manager() or ""]
+    return installed(shop.cluster) + [one for one in shop.rulesets() if one] + shop.agents() + [world.manager() or ""]
 
 
 class Killer:
