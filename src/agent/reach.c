@@ -91,6 +91,8 @@ struct reach *reach_new(
 	reach->credentials = credentials;
 	reach->leaving = leaving_new();
 	reach->env = (struct dial_env){.loop = loop};
+	/* The sandbox that comes next lets nothing be opened. */
+	outgoing_init(&reach->dials.outgoing);
 	return reach;
 }
 

@@ -78,8 +78,8 @@ static void set_range(struct outgoing *outgoing, unsigned long first, unsigned l
 	outgoing->next = random % outgoing->count;
 }
 
-/* The ports that the kernel would choose from: "FIRST\tLAST\n". */
-static void read_range(struct outgoing *outgoing)
+/* "FIRST\tLAST\n" */
+void outgoing_init(struct outgoing *outgoing)
 {
 	char text[32] = "", *end = text;
 	auto_close int fd = open(PORT_RANGE, O_RDONLY | O_CLOEXEC);
@@ -109,7 +109,8 @@ int outgoing_connect(
 		r = attempt(to, 0, ret_fd);
 		if (r != -EADDRNOTAVAIL)
 			return r;
-		read_range(outgoing);
+		if (outgoing->count == 0)
+			outgoing_init(outgoing);
 		outgoing->scarce_until_ms = now_ms + SCARCE_MS;
 	}
 	for (unsigned int i = 0; i < TRIES && (r == -EADDRNOTAVAIL || r == -EADDRINUSE); i++)

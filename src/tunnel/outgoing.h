@@ -15,12 +15,15 @@
 #include "core/attr.h"
 #include "net/addr.h"
 
-/* Zero at first. */
+/* Zero at first, or by outgoing_init(). */
 struct outgoing {
 	uint64_t scarce_until_ms; /* the kernel looks through all its ports in vain: not asked */
 	uint32_t first, count, next; /* of the ports to bind to */
 };
 
+/* Reads the ports that the kernel would choose from, of a file in /proc: for who may open none any
+ * more when they are needed. Others need not call it. */
+void outgoing_init(struct outgoing *outgoing);
 /* A non-blocking socket on which connect(2) is under way; now_ms: of a clock that only grows. 0 or
  * -errno; -EAGAIN: each port that was tried is in use. */
 NODISCARD int outgoing_connect(
