@@ -61,6 +61,7 @@ int log_level_parse(const char *name, enum log_level *ret_level)
 /* Appends src to line from *pos; quotes and backslashes are escaped too when json. */
 static void append_escaped(char *line, size_t *pos, const char *src, bool json)
 {
+	/* Room for the longest escape and the end of a JSON line. */
 	for (; *src && *pos + 8 < LOG_LINE_BYTES; src++) {
 		unsigned char c = (unsigned char)*src;
 
@@ -77,7 +78,7 @@ static void append(char *line, size_t *pos, const char *text)
 {
 	size_t len = strlen(text);
 
-	if (*pos + len >= LOG_LINE_BYTES)
+	if (*pos + len > LOG_LINE_BYTES)
 		return;
 	memcpy(line + *pos, text, len);
 	*pos += len;
@@ -115,7 +116,7 @@ static void format_line(
 void log_write(enum log_level level, const char *msg, const char *fields_fmt, ...)
 {
 	char fields[LOG_FIELDS_BYTES] = "";
-	char line[LOG_LINE_BYTES + 64];
+	char line[LOG_LINE_BYTES];
 	size_t pos = 0;
 	va_list args;
 	int saved_errno = errno;

@@ -164,6 +164,30 @@ static void log_json_stays_json(void **state)
 	log_init("test", STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
 }
 
+/* However much of it has to go. */
+static void log_json_ends_its_lines(void **state)
+{
+	char text[1024] = "", line[4096] = "";
+
+	(void)state;
+	memset(text, 1, 600);
+	for (size_t plain = 0; plain < 8; plain++) {
+		FILE *out = tmpfile();
+		size_t len;
+
+		assert_non_null(out);
+		log_init("test", fileno(out), LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+		log_info("long", "v=%.*s%s", (int)plain, "xxxxxxxx", text);
+		rewind(out);
+		assert_non_null(fgets(line, sizeof(line), out));
+		len = strlen(line);
+		assert_true(len > 1024);
+		assert_string_equal(line + len - strlen("\"}\n"), "\"}\n");
+		(void)fclose(out);
+	}
+	log_init("test", STDERR_FILENO, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +200,7 @@ int main(void)
 		cmocka_unit_test(wire_error_is_sticky),
 		cmocka_unit_test(log_escapes_what_a_peer_sent),
 		cmocka_unit_test(log_json_stays_json),
+		cmocka_unit_test(log_json_ends_its_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
