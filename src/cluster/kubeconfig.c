@@ -65,8 +65,12 @@ static int apply_overrides(
 		config->as_groups = xcalloc(2, sizeof(*config->as_groups));
 		config->as_groups[0] = xstrdup(over->as_group);
 	}
-	if (over->insecure_skip_tls_verify)
+	if (over->insecure_skip_tls_verify) {
 		config->insecure_skip_tls_verify = true;
+		/* As kubectl: the flag wins over the file's authority, but not over the flag of
+		 * one. */
+		free(TAKE_PTR(config->ca_pem));
+	}
 	r = replace_by_file(&config->ca_pem, over->certificate_authority, err);
 	if (r == 0)
 		r = replace_by_file(&config->cert_pem, over->client_certificate, err);

@@ -178,6 +178,22 @@ static void test_overrides(void **state UNUSED)
 	assert_string_equal(config->cert_pem, "CERT");
 }
 
+/* --insecure-skip-tls-verify is for a kubeconfig that has an authority, too;
+ * --certificate-authority beside it is a contradiction. */
+static void test_insecure_flag(void **state UNUSED)
+{
+	auto_free char *path = write_file("config", main_file);
+	auto_free char *ca = xasprintf("%s/ca.pem", dir);
+	struct kube_overrides over = {.kubeconfig = path, .insecure_skip_tls_verify = true};
+	AUTO(kube_config) config = load(&over);
+	struct kube_config *none = NULL;
+
+	assert_true(config->insecure_skip_tls_verify);
+	assert_null(config->ca_pem);
+	over.certificate_authority = ca;
+	assert_int_equal(kube_config_load(&over, &none, NULL), -EINVAL);
+}
+
 /* The first file wins; missing ones are passed over; each knows its own folder. */
 static void test_merge(void **state UNUSED)
 {
@@ -340,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_extension),
 		cmocka_unit_test(test_exec_user),
 		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_insecure_flag),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_server_needs_no_file),
 		cmocka_unit_test(test_dns_settings),
