@@ -8,33 +8,13 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "core/utc.h"
 
 static char *copy_member(json_object *object, const char *key)
 {
 	const char *text = json_text(object, key);
 
 	return text && *text ? xstrdup(text) : NULL;
-}
-
-/* RFC 3339 in UTC, as Kubernetes writes times: "2026-01-31T12:00:00Z". */
-static int parse_time(const char *text, time_t *ret_time)
-{
-	struct tm tm = {0};
-	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-
-	if (!end || (*end != 'Z' && *end != '.' && *end != '+' && *end != '-'))
-		return -EINVAL;
-	*ret_time = timegm(&tm);
-	if (*end == '+' || *end == '-') {
-		struct tm zone = {0};
-		const char *rest = strptime(end + 1, "%H:%M", &zone);
-		long offset_s = zone.tm_hour * 3600L + zone.tm_min * 60L;
-
-		if (!rest || *rest)
-			return -EINVAL;
-		*ret_time += *end == '+' ? -offset_s : offset_s;
-	}
-	return 0;
 }
 
 static int read_status(json_object *status, struct exec_answer *answer, struct err *err)
@@ -50,7 +30,7 @@ static int read_status(json_object *status, struct exec_answer *answer, struct e
 	if (!credential->cert_pem != !credential->key_pem)
 		return err_set(err, -EPROTO, ERR_AUTH,
 			"the answer has only one of clientCertificateData and clientKeyData");
-	if (expires && parse_time(expires, &answer->expires) < 0)
+	if (expires && utc_parse(expires, &answer->expires) < 0)
 		return err_set(err, -EPROTO, ERR_AUTH, "expirationTimestamp \"%.40s\" is no time",
 			expires);
 	return 0;
