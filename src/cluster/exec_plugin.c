@@ -16,7 +16,6 @@
 /* A token and two PEM texts. */
 #define EXEC_OUTPUT_BYTES (256 * 1024)
 #define EXEC_STDERR_BYTES (4 * 1024)
-#define EXEC_HANDLES      4
 
 struct exec_plugin {
 	uv_process_t process;
@@ -29,7 +28,9 @@ struct exec_plugin {
 	void *user;
 	int64_t exit_status;
 	int signal, spawn_error;
-	bool exited, out_closed, timed_out, overflow, finished;
+	bool has_process; /* `process` is a handle of the loop */
+	bool exited; /* or never started: there is nothing to reap */
+	bool out_closed, timed_out, overflow, finished;
 };
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -48,7 +49,9 @@ static void on_handle_closed(uv_handle_t *handle)
 static void close_all(struct exec_plugin *plugin)
 {
 	plugin->finished = true;
-	uv_close((uv_handle_t *)&plugin->process, on_handle_closed);
+	/* libuv reaps a child only while its handle is open. */
+	if (plugin->has_process && plugin->exited)
+		uv_close((uv_handle_t *)&plugin->process, on_handle_closed);
 	uv_close((uv_handle_t *)&plugin->out, on_handle_closed);
 	uv_close((uv_handle_t *)&plugin->diag, on_handle_closed);
 	uv_close((uv_handle_t *)&plugin->timer, on_handle_closed);
@@ -99,7 +102,7 @@ static void finish(struct exec_plugin *plugin)
 
 static void maybe_finish(struct exec_plugin *plugin)
 {
-	if (!plugin->finished && plugin->exited && plugin->out_closed)
+	if (plugin->exited && plugin->out_closed)
 		finish(plugin);
 }
 
@@ -126,7 +129,10 @@ static void on_exit_status(uv_process_t *process, int64_t exit_status, int term_
 	plugin->exited = true;
 	plugin->exit_status = exit_status;
 	plugin->signal = term_signal;
-	maybe_finish(plugin);
+	if (plugin->finished)
+		uv_close((uv_handle_t *)process, on_handle_closed);
+	else
+		maybe_finish(plugin);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
@@ -248,6 +254,9 @@ static int spawn(struct exec_plugin *plugin, uv_loop_t *loop, int out_fd, int di
 	json_object_put(info);
 	options.args = argv;
 	options.env = env;
+	/* Also when it fails. */
+	plugin->has_process = true;
+	plugin->open_handles++;
 	return uv_spawn(loop, &plugin->process, &options);
 }
 
@@ -288,12 +297,12 @@ struct exec_plugin *exec_plugin_run(
 	plugin->config = config;
 	plugin->on_done = on_done;
 	plugin->user = user;
-	plugin->open_handles = EXEC_HANDLES;
 	buf_init(&plugin->output, EXEC_OUTPUT_BYTES);
 	buf_init(&plugin->diagnosis, EXEC_STDERR_BYTES);
 	uv_timer_init(loop, &plugin->timer);
 	uv_pipe_init(loop, &plugin->out, 0);
 	uv_pipe_init(loop, &plugin->diag, 0);
+	plugin->open_handles = 3;
 	plugin->timer.data = plugin->out.data = plugin->diag.data = plugin->process.data = plugin;
 	plugin->spawn_error = start(plugin, loop);
 	if (plugin->spawn_error < 0) {

@@ -26,7 +26,7 @@ typedef void (*exec_plugin_fn)(
 /* config is borrowed and outlives it. on_done is called once, from the loop. */
 struct exec_plugin *exec_plugin_run(
 	uv_loop_t *loop, const struct kube_config *config, exec_plugin_fn on_done, void *user);
-/* Ends the child; on_done is not called. NULL-safe. */
+/* Ends the child; on_done is not called. NULL-safe; deferred until the child is reaped. */
 void exec_plugin_cancel(struct exec_plugin *plugin);
 
 /* The ExecCredential in text: 0, or -EPROTO. */

@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -172,6 +174,42 @@ static void test_free_while_running(void **state UNUSED)
 	kube_auth_free(auth);
 	uv_run(uv_default_loop(), UV_RUN_DEFAULT);
 	assert_int_equal(got.calls, 0);
+	/* Nor does it stay as a zombie. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+/* However far the start of a plugin gets until there is no descriptor left. */
+static void test_no_descriptors(void **state UNUSED)
+{
+	struct kube_exec exec = {.api_version = (char[]){"client.authentication.k8s.io/v1"},
+		.command = (char[]){"true"}};
+	const struct kube_config config = {.exec = &exec, .context = (char[]){"ctx"}};
+	struct rlimit before, limit;
+	int next;
+
+	/* The loop has all of its own. */
+	uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+	next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (rlim_t left = 0; left < 8; left++) {
+		struct kube_auth *auth = kube_auth_new(uv_default_loop(), &config);
+		struct kube_auth_wait *wait = NULL;
+		struct got got = {0};
+
+		limit = before;
+		limit.rlim_cur = (rlim_t)next + left;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		kube_auth_get(auth, on_credential, &got, &wait);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		uv_run(uv_default_loop(), UV_RUN_DEFAULT);
+		assert_int_equal(got.calls, 1);
+		assert_true(got.r < 0);
+		if (left == 0)
+			assert_int_equal(got.r, -EMFILE);
+		kube_auth_free(auth);
+	}
 }
 
 static void test_expiry(void **state UNUSED)
@@ -183,7 +221,7 @@ static void test_expiry(void **state UNUSED)
 	} cases[] = {
 		{"2026-01-31T12:00:00Z", 0, 1769860800},
 		{"2026-01-31T12:00:00.123456Z", 0, 1769860800},
-		{"2026-01-31T14:00:00+02:00", 0, 1769860800},
+		{"2026-01-31T14:00:00.123456+02:00", 0, 1769860800},
 		{"tomorrow", -EPROTO, 0},
 		{"2026-01-31T12:00:00", -EPROTO, 0},
 	};
@@ -209,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_plugin_failures),
 		cmocka_unit_test(test_missing_plugin),
 		cmocka_unit_test(test_free_while_running),
+		cmocka_unit_test(test_no_descriptors),
 		cmocka_unit_test(test_expiry),
 	};
 
