@@ -310,11 +310,6 @@ void kube_client_free(struct kube_client *client)
 	free(client);
 }
 
-const char *kube_client_server(const struct kube_client *client)
-{
-	return client->config.server;
-}
-
 void kube_client_heard(struct kube_client *client)
 {
 	if (client->silent)

@@ -42,15 +42,12 @@ struct kube_request_config {
 NODISCARD int kube_client_new(uv_loop_t *loop, const struct kube_config *config,
 	struct kube_client **ret_client, struct err *err);
 void kube_client_free(struct kube_client *client); /* cancels everything, deferred */
-const char *kube_client_server(const struct kube_client *client);
 
 /* ret_request may be NULL when it will not be cancelled. */
 void kube_request(struct kube_client *client, const struct kube_request_config *config,
 	kube_done_fn on_done, void *user, struct kube_request **ret_request);
 void kube_request_cancel(struct kube_request *request); /* on_done is not called */
 
-/* Server-side apply of one object (fieldManager telepresence, force). */
-void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user);
 /* Path of an object or, with name NULL, of its collection:
  * "/apis/apps/v1/namespaces/ns/deployments/name". */
 NODISCARD char *kube_path(

@@ -242,7 +242,7 @@ static void apply_next(struct kube_install *install)
 	kind = json_text_or(object, "kind", "");
 	install_progress(
 		install, "Applying %s %s...", kind, json_text_or(object, "metadata.name", ""));
-	kube_apply_request(install->client, object, on_applied, install, &install->request);
+	kube_apply(install->client, object, on_applied, install, &install->request);
 }
 
 static void on_namespace(void *user, int r, int status, json_object *body, const struct err *err)

@@ -67,8 +67,8 @@ char *kube_object_path(json_object *object)
 		name);
 }
 
-void kube_apply_request(struct kube_client *client, json_object *object, kube_done_fn on_done,
-	void *user, struct kube_request **ret_request)
+void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user,
+	struct kube_request **ret_request)
 {
 	auto_free char *path = kube_object_path(object);
 	/* A kind without a path cannot be asked for: the server says so. */
@@ -82,9 +82,4 @@ void kube_apply_request(struct kube_client *client, json_object *object, kube_do
 	};
 
 	kube_request(client, &config, on_done, user, ret_request);
-}
-
-void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user)
-{
-	kube_apply_request(client, object, on_done, user, NULL);
 }

@@ -21,8 +21,8 @@ const struct kube_kind *kube_kind_find(const char *kind);
 /* Path of an object by its own kind and metadata; NULL for one of an unknown kind. */
 NODISCARD char *kube_object_path(json_object *object);
 
-/* kube_apply() that can be cancelled. */
-void kube_apply_request(struct kube_client *client, json_object *object, kube_done_fn on_done,
-	void *user, struct kube_request **ret_request);
+/* Server-side apply of one object (fieldManager telepresence, force). */
+void kube_apply(struct kube_client *client, json_object *object, kube_done_fn on_done, void *user,
+	struct kube_request **ret_request);
 
 #endif /* CLUSTER_OBJECTS_H */
