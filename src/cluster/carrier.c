@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "cluster/request.h"
 #include "cluster/ws_carrier.h"
 #include "core/alloc.h"
@@ -188,14 +189,8 @@ static const struct wsconn_events opening_events = {
 
 static bool pod_ready(json_object *pod)
 {
-	for (size_t i = 0; i < json_count(pod, "status.conditions"); i++) {
-		json_object *condition = json_item(pod, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
-			return strcmp(json_text_or(condition, "status", ""), "True") == 0 &&
-			       !json_path(pod, "metadata.deletionTimestamp");
-	}
-	return false;
+	return strcmp(kube_condition_status(pod, "Ready"), "True") == 0 &&
+	       !json_path(pod, "metadata.deletionTimestamp");
 }
 
 static void on_pods(void *user, int r, int status, json_object *body, const struct err *err)

@@ -7,6 +7,7 @@
 #include "cluster/container_cause.h"
 #include "cluster/install_impl.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 
 /* How much of Kubernetes' own message is repeated. */
 #define MESSAGE_MAX 300
@@ -23,20 +24,9 @@ bool install_deployment_ready(json_object *deployment)
 		       json_int(deployment, "status.updatedReplicas", 0);
 }
 
-static json_object *condition_of(json_object *object, const char *type)
-{
-	for (size_t i = 0; i < json_count(object, "status.conditions"); i++) {
-		json_object *condition = json_item(object, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), type) == 0)
-			return condition;
-	}
-	return NULL;
-}
-
 int install_deployment_cause(json_object *deployment, struct err *err)
 {
-	json_object *failure = condition_of(deployment, "ReplicaFailure");
+	json_object *failure = kube_condition(deployment, "ReplicaFailure");
 
 	/* An old generation's conditions say nothing about the new one. */
 	if (json_int(deployment, "status.observedGeneration", 0) <
@@ -69,7 +59,7 @@ static int status_cause(json_object *pod, json_object *status, const char *image
 
 int install_pod_cause(json_object *pod, const char *image, struct err *err)
 {
-	json_object *scheduled = condition_of(pod, "PodScheduled");
+	json_object *scheduled = kube_condition(pod, "PodScheduled");
 	json_object *container = json_item(pod, "spec.containers", 0);
 
 	/* A pod of another version is on its way out: its troubles are over. */

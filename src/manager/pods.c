@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/err.h"
 
 /* An ephemeral container's number stays far below: a pod's object has at most 1.5 MiB. */
@@ -37,15 +38,7 @@ bool pod_alive(json_object *pod)
 
 bool pod_ready(json_object *pod)
 {
-	if (!pod_running(pod))
-		return false;
-	for (size_t i = 0; i < json_count(pod, "status.conditions"); i++) {
-		json_object *condition = json_item(pod, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
-			return strcmp(json_text_or(condition, "status", ""), "True") == 0;
-	}
-	return false;
+	return pod_running(pod) && strcmp(kube_condition_status(pod, "Ready"), "True") == 0;
 }
 
 int pod_refusal(json_object *pod, struct err *err)

@@ -10,6 +10,7 @@
 
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -40,17 +41,6 @@ typedef void (*item_fn)(struct retire *retire, json_object *item);
 static void list_sets(struct retire *retire, const char *token);
 static void list_pods(struct retire *retire, const char *token);
 
-static json_object *controller_of(json_object *object)
-{
-	for (size_t i = 0; i < json_count(object, "metadata.ownerReferences"); i++) {
-		json_object *owner = json_item(object, "metadata.ownerReferences", i);
-
-		if (json_object_get_boolean(json_member(owner, "controller")))
-			return owner;
-	}
-	return NULL;
-}
-
 static bool is_listed(json_object *names, const char *name)
 {
 	for (size_t i = 0; i < json_object_array_length(names); i++) {
@@ -64,7 +54,7 @@ static bool is_listed(json_object *names, const char *name)
 
 static const char *workload_of(const struct retire *retire, json_object *pod)
 {
-	json_object *controller = controller_of(pod);
+	json_object *controller = kube_controller(pod);
 	const char *above = NULL;
 
 	if (!controller)
@@ -75,7 +65,7 @@ static const char *workload_of(const struct retire *retire, json_object *pod)
 
 static void on_set(struct retire *retire, json_object *item)
 {
-	json_object *controller = controller_of(item);
+	json_object *controller = kube_controller(item);
 
 	if (controller)
 		json_object_object_add(retire->owners, json_text_or(item, "metadata.uid", ""),

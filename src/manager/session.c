@@ -196,10 +196,3 @@ char *session_patch(struct session *session, uint64_t now_ms, time_t now_wall)
 		session->peers > 0 ? now_ms + (uint64_t)session->ttl_s * 1000 / 3 : UINT64_MAX;
 	return text;
 }
-
-char *session_delete_options(const struct session *session)
-{
-	return xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
-			 "\"preconditions\":{\"uid\":\"%s\"}}",
-		session->uid);
-}

@@ -69,7 +69,5 @@ bool session_expired(const struct session *session, uint64_t now_ms);
 bool session_patch_due(const struct session *session, uint64_t now_ms);
 /* The merge patch of /status, malloc'd; the next one is due a third of the ttl later. */
 NODISCARD char *session_patch(struct session *session, uint64_t now_ms, time_t now_wall);
-/* DeleteOptions that only match this very object. */
-NODISCARD char *session_delete_options(const struct session *session);
 
 #endif /* MANAGER_SESSION_H */

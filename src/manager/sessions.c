@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cluster/client.h"
+#include "cluster/meta.h"
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/err.h"
@@ -84,7 +85,7 @@ static void expire(struct session *session)
 
 	if (session->write)
 		return;
-	options = session_delete_options(session);
+	options = kube_delete_options(session->uid);
 
 	log_info("session expired", "name=%s owner=%s ttl_s=%u", session->name, session->owner,
 		session->ttl_s);

@@ -10,6 +10,7 @@
 
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/err.h"
@@ -88,13 +89,7 @@ static void drop(struct item **table, struct item *item)
 /* UID of the controller that owns an object, or "". */
 static const char *controller(json_object *object)
 {
-	for (size_t i = 0; i < json_count(object, "metadata.ownerReferences"); i++) {
-		json_object *owner = json_item(object, "metadata.ownerReferences", i);
-
-		if (json_object_get_boolean(json_member(owner, "controller")))
-			return json_text_or(owner, "uid", "");
-	}
-	return "";
+	return json_text_or(kube_controller(object), "uid", "");
 }
 
 static bool is_bare(const struct workload *workload)

@@ -11,6 +11,7 @@
 #include "client/userd/resolve.h"
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/err.h"
@@ -110,7 +111,7 @@ static void send_delete(struct intercept *intercept)
 {
 	auto_free char *path =
 		intercept_object_path(intercept->args.namespace, intercept->object_name);
-	auto_free char *body = intercept_object_delete(intercept->uid);
+	auto_free char *body = kube_delete_options(intercept->uid);
 	const struct kube_request_config config = {.method = "DELETE", .path = path, .body = body};
 
 	kube_request(

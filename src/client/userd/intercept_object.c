@@ -70,13 +70,6 @@ char *intercept_object_path(const char *namespace, const char *name)
 	return kube_path(INTERCEPT_API, INTERCEPT_PLURAL, namespace, name);
 }
 
-char *intercept_object_delete(const char *uid)
-{
-	return xasprintf("{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
-			 "\"preconditions\":{\"uid\":\"%s\"}}",
-		uid);
-}
-
 /* "http", "8080": the service's port, or without a service the container's, by name if it has one.
  */
 static void put_port_id(json_object *out, json_object *port)

@@ -27,8 +27,6 @@ NODISCARD json_object *intercept_object_new(const struct intercept_args *args,
 	const char *name);
 /* Its path; malloc'd. */
 NODISCARD char *intercept_object_path(const char *namespace, const char *name);
-/* The body of a DELETE that means this very object; malloc'd. */
-NODISCARD char *intercept_object_delete(const char *uid);
 /* What commands are told of an object; the caller's. */
 NODISCARD json_object *intercept_object_describe(json_object *object);
 /* One line while it is waited for: "Waiting for agents: 1 of 2 pods". */

@@ -12,6 +12,7 @@
 #include "client/userd/intercept_priv.h"
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -56,7 +57,7 @@ static void remove_stale(struct intercept *intercept)
 	auto_free char *path =
 		intercept_object_path(intercept->args.namespace, intercept->object_name);
 	auto_free char *body =
-		intercept_object_delete(json_text_or(intercept->object, "metadata.uid", ""));
+		kube_delete_options(json_text_or(intercept->object, "metadata.uid", ""));
 	const struct kube_request_config config = {.method = "DELETE", .path = path, .body = body};
 
 	log_info("replacing a stale intercept", "name=%s", intercept->object_name);
@@ -67,13 +68,7 @@ static void remove_stale(struct intercept *intercept)
 /* A session without a tunnel is of a process that ended; the manager keeps it for a while. */
 static bool is_connected(json_object *session)
 {
-	for (size_t i = 0; i < json_count(session, "status.conditions"); i++) {
-		json_object *condition = json_item(session, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
-			return strcmp(json_text_or(condition, "status", ""), "True") == 0;
-	}
-	return false;
+	return strcmp(kube_condition_status(session, "Ready"), "True") == 0;
 }
 
 static void on_session(

@@ -21,6 +21,7 @@
 #include "client/userd/session_steps.h"
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -43,16 +44,10 @@ int session_place(char out[static SESSION_PLACE_BYTES])
 	return 0;
 }
 
+/* Without the condition it was just made: its tunnel may be on its way. */
 static bool has_tunnel(json_object *object)
 {
-	for (size_t i = 0; i < json_count(object, "status.conditions"); i++) {
-		json_object *condition = json_item(object, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
-			return strcmp(json_text_or(condition, "status", ""), "False") != 0;
-	}
-	/* Just made: its tunnel may be on its way. */
-	return true;
+	return strcmp(kube_condition_status(object, "Ready"), "False") != 0;
 }
 
 static bool same(json_object *object, const char *path, const char *text)

@@ -6,6 +6,7 @@
 #include "client/userd/intercept_object.h"
 #include "client/userd/proto.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 
 #define AGENT_PREFIX "telepresence-agent-"
@@ -52,13 +53,7 @@ static bool agent_runs(json_object *pod)
 
 static bool is_ready(json_object *pod)
 {
-	for (size_t i = 0; i < json_count(pod, "status.conditions"); i++) {
-		json_object *condition = json_item(pod, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") == 0)
-			return strcmp(json_text_or(condition, "status", ""), "True") == 0;
-	}
-	return false;
+	return strcmp(kube_condition_status(pod, "Ready"), "True") == 0;
 }
 
 /* One that has ended, or is about to, says nothing about its workload. */

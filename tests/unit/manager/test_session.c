@@ -280,20 +280,6 @@ static void a_client_that_does_not_come_back_is_told(void **state)
 	json_object_put(object);
 }
 
-static void delete_names_the_uid(void **state)
-{
-	struct session *session = parse("\"publicKey\":\"" KEY "\"", "");
-	char *text = session_delete_options(session);
-	json_object *object = json_tokener_parse(text);
-
-	(void)state;
-	assert_non_null(object);
-	assert_string_equal(at(object, "/preconditions/uid"), "u-1");
-	json_object_put(object);
-	free(text);
-	session_free(session);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,7 +293,6 @@ int main(void)
 		cmocka_unit_test(peers_hold_it),
 		cmocka_unit_test(status_is_written_when_due),
 		cmocka_unit_test(a_client_that_does_not_come_back_is_told),
-		cmocka_unit_test(delete_names_the_uid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
