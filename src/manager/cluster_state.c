@@ -8,6 +8,7 @@
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
+#include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/log.h"
 #include "manager/podcidr.h"
@@ -35,28 +36,10 @@ struct cluster_state {
 	struct podcidr pods, services;
 };
 
-static json_object *get(json_object *object, const char *key)
+/* A string in the array at a dotted path, or NULL. */
+static const char *item_text(json_object *object, const char *path, size_t i)
 {
-	json_object *value = NULL;
-
-	return json_object_object_get_ex(object, key, &value) ? value : NULL;
-}
-
-static const char *get_text(json_object *object, const char *key)
-{
-	json_object *value = get(object, key);
-
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-}
-
-static size_t array_len(json_object *array)
-{
-	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
-}
-
-static const char *array_text(json_object *array, size_t i)
-{
-	json_object *item = json_object_array_get_idx(array, i);
+	json_object *item = json_item(object, path, i);
 
 	return json_object_is_type(item, json_type_string) ? json_object_get_string(item) : NULL;
 }
@@ -87,7 +70,7 @@ static void table_free(struct named **table)
  * many. */
 static struct named *upsert(struct named **table, enum kube_event event, json_object *object)
 {
-	const char *name = get_text(get(object, "metadata"), "name");
+	const char *name = json_text(object, "metadata.name");
 	struct named *named = NULL;
 
 	if (!name)
@@ -151,24 +134,22 @@ void cluster_state_service_cidr(
 	struct cluster_state *state, enum kube_event event, json_object *object)
 {
 	struct named *named = upsert(&state->service_cidrs, event, object);
-	json_object *cidrs = get(get(object, "spec"), "cidrs");
 
-	for (size_t i = 0; named && i < array_len(cidrs); i++)
-		add_prefix(named, array_text(cidrs, i));
+	for (size_t i = 0; named && i < json_count(object, "spec.cidrs"); i++)
+		add_prefix(named, item_text(object, "spec.cidrs", i));
 }
 
 void cluster_state_node(struct cluster_state *state, enum kube_event event, json_object *object)
 {
 	struct named *named = upsert(&state->nodes, event, object);
-	json_object *spec = get(object, "spec");
-	json_object *cidrs = get(spec, "podCIDRs");
+	size_t count = json_count(object, "spec.podCIDRs");
 
 	if (!named)
 		return;
-	for (size_t i = 0; i < array_len(cidrs); i++)
-		add_prefix(named, array_text(cidrs, i));
-	if (array_len(cidrs) == 0)
-		add_prefix(named, get_text(spec, "podCIDR"));
+	for (size_t i = 0; i < count; i++)
+		add_prefix(named, item_text(object, "spec.podCIDRs", i));
+	if (count == 0)
+		add_prefix(named, json_text(object, "spec.podCIDR"));
 }
 
 void cluster_state_namespace(
@@ -181,13 +162,12 @@ void cluster_state_api_endpoints(
 	struct cluster_state *state, enum kube_event event, json_object *object)
 {
 	struct named *named = upsert(&state->api_endpoints, event, object);
-	json_object *endpoints = get(object, "endpoints");
 
-	for (size_t i = 0; named && i < array_len(endpoints); i++) {
-		json_object *addresses = get(json_object_array_get_idx(endpoints, i), "addresses");
+	for (size_t i = 0; named && i < json_count(object, "endpoints"); i++) {
+		json_object *endpoint = json_item(object, "endpoints", i);
 
-		for (size_t j = 0; j < array_len(addresses); j++)
-			add_address(named, array_text(addresses, j));
+		for (size_t j = 0; j < json_count(endpoint, "addresses"); j++)
+			add_address(named, item_text(endpoint, "addresses", j));
 	}
 }
 
@@ -204,25 +184,20 @@ static void cover(struct podcidr *cover, const char *text)
 
 void cluster_state_pod(struct cluster_state *state, enum kube_event event, json_object *object)
 {
-	json_object *host_network = get(get(object, "spec"), "hostNetwork");
-	json_object *ips = get(get(object, "status"), "podIPs");
-
-	/* Such a pod has its node's addresses, which are not the pods' network. */
-	if (event == KUBE_DELETED || json_object_get_boolean(host_network))
+	/* A pod of its node's network has addresses that are not the pods' network. */
+	if (event == KUBE_DELETED || json_object_get_boolean(json_path(object, "spec.hostNetwork")))
 		return;
-	for (size_t i = 0; i < array_len(ips); i++)
-		cover(&state->pods, get_text(json_object_array_get_idx(ips, i), "ip"));
+	for (size_t i = 0; i < json_count(object, "status.podIPs"); i++)
+		cover(&state->pods, json_text(json_item(object, "status.podIPs", i), "ip"));
 }
 
 void cluster_state_service(struct cluster_state *state, enum kube_event event, json_object *object)
 {
-	json_object *ips = get(get(object, "spec"), "clusterIPs");
-
 	if (event == KUBE_DELETED)
 		return;
 	/* "None" of a headless Service is no address. */
-	for (size_t i = 0; i < array_len(ips); i++)
-		cover(&state->services, array_text(ips, i));
+	for (size_t i = 0; i < json_count(object, "spec.clusterIPs"); i++)
+		cover(&state->services, item_text(object, "spec.clusterIPs", i));
 }
 
 bool cluster_state_services_known(const struct cluster_state *state)

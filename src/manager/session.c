@@ -2,53 +2,26 @@
 #include "manager/session.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "core/utc.h"
 
-#define TIME_BYTES 32
-
-static void format_time(time_t wall, char out[static TIME_BYTES])
+/* 0: absent, or no point in time. */
+static time_t get_time(json_object *object, const char *path)
 {
-	struct tm tm;
+	const char *text = json_text(object, path);
+	time_t when = 0;
 
-	gmtime_r(&wall, &tm);
-	(void)strftime(out, TIME_BYTES, "%Y-%m-%dT%H:%M:%SZ", &tm);
-}
-
-/* RFC 3339 as the API server writes it, fractions ignored. 0 for anything else. */
-static time_t parse_time(const char *text)
-{
-	struct tm tm = {.tm_isdst = 0};
-
-	if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		return 0;
-	return timegm(&tm);
-}
-
-/* The string at object.a.b, or NULL. */
-static const char *get_string(json_object *object, const char *a, const char *b)
-{
-	json_object *outer = NULL, *inner = NULL;
-
-	if (!json_object_object_get_ex(object, a, &outer) ||
-		!json_object_object_get_ex(outer, b, &inner) ||
-		!json_object_is_type(inner, json_type_string))
-		return NULL;
-	return json_object_get_string(inner);
+	return text && utc_parse(text, &when) == 0 ? when : 0;
 }
 
 static unsigned int get_ttl(json_object *object)
 {
-	json_object *spec = NULL, *ttl = NULL;
-	int64_t value = SESSION_TTL_DEFAULT_S;
+	int64_t value = json_int(object, "spec.ttlSeconds", SESSION_TTL_DEFAULT_S);
 
-	if (json_object_object_get_ex(object, "spec", &spec) &&
-		json_object_object_get_ex(spec, "ttlSeconds", &ttl) &&
-		json_object_is_type(ttl, json_type_int))
-		value = json_object_get_int64(ttl);
 	return (unsigned int)MIN(MAX(value, SESSION_TTL_MIN_S), SESSION_TTL_MAX_S);
 }
 
@@ -64,10 +37,10 @@ void session_free(struct session *session)
 int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_wall,
 	struct session **ret_session, struct err *err)
 {
-	const char *uid = get_string(object, "metadata", "uid");
-	const char *name = get_string(object, "metadata", "name");
-	const char *key = get_string(object, "spec", "publicKey");
-	const char *owner = get_string(object, "spec", "owner");
+	const char *uid = json_text(object, "metadata.uid");
+	const char *name = json_text(object, "metadata.name");
+	const char *key = json_text(object, "spec.publicKey");
+	const char *owner = json_text(object, "spec.owner");
 	struct session *session;
 
 	if (!uid || !name || strlen(uid) >= SESSION_UID_BYTES)
@@ -82,7 +55,7 @@ int session_parse(json_object *object, bool is_new, uint64_t now_ms, time_t now_
 	session->name = xstrdup(name);
 	session->owner = xstrdup(owner ? owner : "");
 	session->ttl_s = get_ttl(object);
-	session->connected_wall = parse_time(get_string(object, "status", "connectedAt"));
+	session->connected_wall = get_time(object, "status.connectedAt");
 	/* What an earlier manager wrote about its tunnels is not true any more. */
 	session->patch_due_ms =
 		is_new || session->connected_wall == 0 ? UINT64_MAX : now_ms + SESSION_RETURN_MS;
@@ -103,12 +76,12 @@ void session_limit_ttl(struct session *session, unsigned int max_s, uint64_t now
 
 void session_update(struct session *session, json_object *object, uint64_t now_ms, time_t now_wall)
 {
-	time_t seen = parse_time(get_string(object, "status", "lastSeen"));
-	time_t created = parse_time(get_string(object, "metadata", "creationTimestamp"));
+	time_t seen = get_time(object, "status.lastSeen");
+	time_t created = get_time(object, "metadata.creationTimestamp");
 	int64_t left_s;
 	uint64_t expires_ms;
 
-	if (get_string(object, "metadata", "deletionTimestamp"))
+	if (json_text(object, "metadata.deletionTimestamp"))
 		session->ending = true;
 	/* A clock that is ahead elsewhere must not keep a Session for longer than its ttl. */
 	left_s = (int64_t)MAX(seen, created) + session->ttl_s - (int64_t)now_wall;
@@ -149,46 +122,41 @@ static json_object *ready_condition(const struct session *session)
 {
 	bool ready = session->peers > 0;
 	json_object *condition = json_object_new_object();
-	char changed[TIME_BYTES];
+	char changed[UTC_TEXT_BYTES];
 
-	format_time(session->changed_wall, changed);
-	json_object_object_add(condition, "type", json_object_new_string("Ready"));
-	json_object_object_add(
-		condition, "status", json_object_new_string(ready ? "True" : "False"));
-	json_object_object_add(
-		condition, "reason", json_object_new_string(ready ? "Connected" : "Disconnected"));
-	json_object_object_add(condition, "message",
-		json_object_new_string(ready ? "The client's tunnel is up"
-					     : "The client has no tunnel; it may come back "
-					       "until the ttl is over"));
-	json_object_object_add(condition, "lastTransitionTime", json_object_new_string(changed));
+	json_add_text(condition, "type", "Ready");
+	json_add_text(condition, "status", ready ? "True" : "False");
+	json_add_text(condition, "reason", ready ? "Connected" : "Disconnected");
+	json_add_text(condition, "message",
+		ready ? "The client's tunnel is up"
+		      : "The client has no tunnel; it may come back until the ttl is over");
+	json_add_text(condition, "lastTransitionTime", utc_format(session->changed_wall, changed));
 	return condition;
 }
 
 char *session_patch(struct session *session, uint64_t now_ms, time_t now_wall)
 {
-	char now[TIME_BYTES], connected[TIME_BYTES];
+	char now[UTC_TEXT_BYTES], connected[UTC_TEXT_BYTES];
 	json_object *patch = json_object_new_object();
 	json_object *metadata = json_object_new_object();
 	json_object *status = json_object_new_object();
 	json_object *conditions = json_object_new_array();
 	char *text;
 
-	format_time(now_wall, now);
-	format_time(session->connected_wall, connected);
 	/* A uid in the patch makes the API server refuse it for a namesake. */
-	json_object_object_add(metadata, "uid", json_object_new_string(session->uid));
+	json_add_text(metadata, "uid", session->uid);
 	json_object_object_add(patch, "metadata", metadata);
 	json_object_object_add(status, "conditions", conditions);
 	/* Not seen since the manager's restart: that changed now, and the ttl goes on. */
 	if (session->changed_wall == 0)
 		session->changed_wall = now_wall;
 	else
-		json_object_object_add(status, "lastSeen", json_object_new_string(now));
+		json_add_text(status, "lastSeen", utc_format(now_wall, now));
 	json_object_array_add(conditions, ready_condition(session));
 	json_object_object_add(status, "carriers", json_object_new_int((int32_t)session->peers));
 	if (session->connected_wall)
-		json_object_object_add(status, "connectedAt", json_object_new_string(connected));
+		json_add_text(
+			status, "connectedAt", utc_format(session->connected_wall, connected));
 	json_object_object_add(patch, "status", status);
 	text = xstrdup(json_object_to_json_string_ext(patch, JSON_C_TO_STRING_PLAIN));
 	json_object_put(patch);

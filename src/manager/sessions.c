@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cluster/client.h"
+#include "cluster/json.h"
 #include "cluster/meta.h"
 #include "cluster/watch.h"
 #include "core/alloc.h"
@@ -166,15 +167,14 @@ static void on_seen(struct sessions *sessions, const char *uid, json_object *obj
 static void on_event(void *user, enum kube_event event, json_object *object)
 {
 	struct sessions *sessions = user;
-	json_object *metadata = NULL, *uid = NULL;
+	const char *uid = json_text(object, "metadata.uid");
 
-	if (!json_object_object_get_ex(object, "metadata", &metadata) ||
-		!json_object_object_get_ex(metadata, "uid", &uid))
+	if (!uid)
 		return;
 	if (event == KUBE_DELETED)
-		on_deleted(sessions, json_object_get_string(uid));
+		on_deleted(sessions, uid);
 	else
-		on_seen(sessions, json_object_get_string(uid), object);
+		on_seen(sessions, uid, object);
 }
 
 static void on_synced(void *user)

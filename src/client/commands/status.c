@@ -7,6 +7,7 @@
 #include "client/cli/describe.h"
 #include "client/commands/commands.h"
 #include "client/userd/proto.h"
+#include "core/utc.h"
 
 /* Rows of a block: how they are called, and where they are in its object. */
 struct row {
@@ -167,18 +168,15 @@ static void print_root_daemon(struct cli *cli, json_object *daemon)
 /* "2026-08-22T14:03:11Z" as people read it; what it is not stays as it is. */
 static void print_since(struct cli *cli, const char *since)
 {
-	struct tm utc = {0}, local;
+	struct tm local;
 	char text[64];
 	time_t when;
 
 	if (!since)
 		return;
-	if (strptime(since, "%Y-%m-%dT%H:%M:%SZ", &utc)) {
-		when = timegm(&utc);
-		if (localtime_r(&when, &local) &&
-			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0)
-			since = text;
-	}
+	if (utc_parse(since, &when) == 0 && localtime_r(&when, &local) &&
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0)
+		since = text;
 	cli_print(cli, "  %-18s: %s\n", "Since", since);
 }
 
