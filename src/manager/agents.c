@@ -38,11 +38,24 @@ static void finish_env(struct agents *agents, struct agent_env *env)
 	free(env);
 }
 
+/* One that was told to exit and has not. Closing it may take the agent's other one along, so each
+ * is looked for anew. */
+static struct agent_conn *overdue(const struct agents *agents, uint64_t now_ms)
+{
+	struct agent_conn *conn = NULL;
+
+	DL_FOREACH (agents->conns, conn) {
+		if (conn->close_ms > 0 && now_ms >= conn->close_ms)
+			return conn;
+	}
+	return NULL;
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
 	struct agents *agents = timer->data;
 	struct agent_env *env = NULL, *next_env = NULL;
-	struct agent_conn *conn = agents->conns;
+	struct agent_conn *conn = NULL;
 	uint64_t now_ms = uv_now(agents->loop);
 	bool left = agent_reach_sweep(agents, now_ms);
 
@@ -52,16 +65,10 @@ static void on_sweep(uv_timer_t *timer)
 		else
 			left = true;
 	}
-	while (conn) {
-		if (conn->close_ms == 0 || now_ms < conn->close_ms) {
-			left = left || conn->close_ms > 0;
-			conn = conn->next;
-			continue;
-		}
+	while ((conn = overdue(agents, now_ms)))
 		agent_peer_close(conn->peer, "told to exit");
-		/* The agent's other connection may have gone with it. */
-		conn = agents->conns;
-	}
+	DL_FOREACH (agents->conns, conn)
+		left = left || conn->close_ms > 0;
 	/* on_env may have asked again. */
 	if (!left && !agents->envs)
 		(void)uv_timer_stop(timer);

@@ -16,24 +16,28 @@ static bool carries(const struct agent_conn *conn)
 	       agent_peer_streams(pod->reverse->peer) > 0;
 }
 
+/* One that carries nothing. Closing it may take the agent's other one along, so each is looked for
+ * anew. */
+static struct agent_conn *unused(const struct agents *agents)
+{
+	struct agent_conn *conn = NULL;
+
+	DL_FOREACH (agents->conns, conn) {
+		if (!carries(conn))
+			return conn;
+	}
+	return NULL;
+}
+
 unsigned int agents_leave(struct agents *agents)
 {
-	struct agent_conn *conn;
+	struct agent_conn *conn = NULL;
 	unsigned int left = 0;
 
 	agent_server_leave(agents->server);
-	conn = agents->conns;
-	while (conn) {
-		if (carries(conn)) {
-			left++;
-			conn = conn->next;
-			continue;
-		}
+	while ((conn = unused(agents)))
 		agent_peer_close(conn->peer, "the traffic-manager is shutting down");
-		/* The agent's other connection may have gone with it. */
-		conn = agents->conns;
-		left = 0;
-	}
+	DL_COUNT(agents->conns, conn, left);
 	return left;
 }
 
