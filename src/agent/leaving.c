@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/leaving.h"
 
-#include <string.h>
+#include <stddef.h>
+#include <utlist.h>
 
 #include "core/alloc.h"
 #include "core/err.h"
@@ -14,34 +15,26 @@
 struct entry {
 	struct leaving *leaving;
 	struct agent_link *link;
+	struct entry *prev, *next;
 };
 
 struct leaving {
-	struct entry *entries[LEAVING_LINKS]; /* oldest first */
+	struct entry *entries; /* oldest first; owns */
 	size_t count;
 };
 
-static void drop(struct leaving *leaving, size_t i)
+static void drop(struct entry *entry)
 {
-	struct entry *entry = leaving->entries[i];
-
-	leaving->count--;
-	memmove(&leaving->entries[i], &leaving->entries[i + 1],
-		(leaving->count - i) * sizeof(*leaving->entries));
+	DL_DELETE(entry->leaving->entries, entry);
+	entry->leaving->count--;
 	agent_link_free(entry->link);
 	free(entry);
 }
 
 static void on_closed(void *user, const struct err *err)
 {
-	struct entry *entry = user;
-	struct leaving *leaving = entry->leaving;
-	size_t i = 0;
-
 	log_info("the former link is closed", "why=\"%s\"", err->msg);
-	while (leaving->entries[i] != entry)
-		i++;
-	drop(leaving, i);
+	drop(user);
 }
 
 void leaving_add(struct leaving *leaving, struct agent_link *link)
@@ -51,17 +44,19 @@ void leaving_add(struct leaving *leaving, struct agent_link *link)
 	struct entry *entry = XNEW(struct entry);
 
 	if (leaving->count == LEAVING_LINKS)
-		drop(leaving, 0);
+		drop(leaving->entries);
 	entry->leaving = leaving;
 	entry->link = link;
-	leaving->entries[leaving->count++] = entry;
+	DL_APPEND(leaving->entries, entry);
+	leaving->count++;
 	agent_link_set_events(link, &events, entry);
 }
 
 void leaving_clear(struct leaving *leaving)
 {
-	while (leaving->count > 0)
-		drop(leaving, leaving->count - 1);
+	/* Each takes itself off the list, which the analyzer does not see. */
+	while (leaving->entries)
+		drop(leaving->entries); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 struct leaving *leaving_new(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/former.h"
 
-#include <string.h>
+#include <utlist.h>
 
 #include "core/alloc.h"
 #include "core/err.h"
@@ -14,27 +14,26 @@
 struct entry {
 	struct former *former;
 	struct tunnel_client *tunnel;
+	struct entry *prev, *next;
 };
 
 struct former {
 	uv_timer_t timer; /* while there is any */
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
 	void *user;
-	struct entry *entries[FORMER_TUNNELS]; /* oldest first */
+	struct entry *entries; /* oldest first; owns */
 	size_t count;
 };
 
-static void drop(struct former *former, size_t i)
+static void drop(struct entry *entry)
 {
-	struct entry *entry = former->entries[i];
+	struct former *former = entry->former;
 
+	DL_DELETE(former->entries, entry);
+	if (--former->count == 0)
+		(void)uv_timer_stop(&former->timer);
 	tunnel_client_free(entry->tunnel);
 	free(entry);
-	former->count--;
-	memmove(&former->entries[i], &former->entries[i + 1],
-		(former->count - i) * sizeof(*former->entries));
-	if (former->count == 0)
-		(void)uv_timer_stop(&former->timer);
 }
 
 static void on_stream(void *user, struct h2_stream *stream, const struct h2_head *head)
@@ -46,23 +45,18 @@ static void on_stream(void *user, struct h2_stream *stream, const struct h2_head
 
 static void on_closed(void *user, const struct err *err)
 {
-	struct entry *entry = user;
-	struct former *former = entry->former;
-	size_t i = 0;
-
 	log_info("former tunnel lost", "error=%s", err->msg);
-	while (former->entries[i] != entry)
-		i++;
-	drop(former, i);
+	drop(user);
 }
 
 static void on_look(uv_timer_t *timer)
 {
 	struct former *former = container_of(timer, struct former, timer);
+	struct entry *entry = NULL, *next = NULL;
 
-	for (size_t i = former->count; i > 0; i--) {
-		if (tunnel_client_streams(former->entries[i - 1]->tunnel) == 0)
-			drop(former, i - 1);
+	DL_FOREACH_SAFE (former->entries, entry, next) {
+		if (tunnel_client_streams(entry->tunnel) == 0)
+			drop(entry);
 	}
 }
 
@@ -78,27 +72,30 @@ void former_add(struct former *former, struct tunnel_client *tunnel)
 	struct entry *entry = XNEW(struct entry);
 
 	if (former->count == FORMER_TUNNELS)
-		drop(former, 0);
+		drop(former->entries);
 	entry->former = former;
 	entry->tunnel = tunnel;
-	former->entries[former->count++] = entry;
+	DL_APPEND(former->entries, entry);
+	former->count++;
 	tunnel_client_set_events(tunnel, &events, entry);
 	(void)uv_timer_start(&former->timer, on_look, FORMER_LOOK_MS, FORMER_LOOK_MS);
 }
 
 size_t former_streams(const struct former *former)
 {
+	const struct entry *entry = NULL;
 	size_t count = 0;
 
-	for (size_t i = 0; i < former->count; i++)
-		count += tunnel_client_streams(former->entries[i]->tunnel);
+	DL_FOREACH (former->entries, entry)
+		count += tunnel_client_streams(entry->tunnel);
 	return count;
 }
 
 void former_clear(struct former *former)
 {
-	while (former->count > 0)
-		drop(former, former->count - 1);
+	/* Each takes itself off the list, which the analyzer does not see. */
+	while (former->entries)
+		drop(former->entries); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 struct former *former_new(uv_loop_t *loop,
