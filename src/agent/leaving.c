@@ -8,6 +8,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "tunnel/agent_link.h"
+#include "tunnel/reply.h"
 
 /* Managers that end one after the other within the seconds that each has. */
 #define LEAVING_LINKS 4
@@ -31,6 +32,13 @@ static void drop(struct entry *entry)
 	free(entry);
 }
 
+/* Asked for while the word of its end was on the way; its successor is there in a moment. */
+static void on_stream(
+	void *user UNUSED, struct h2_stream *stream, const struct h2_head *head UNUSED)
+{
+	reply_reason(stream, REASON_NO_CLIENT);
+}
+
 static void on_closed(void *user, const struct err *err)
 {
 	log_info("the former link is closed", "why=\"%s\"", err->msg);
@@ -39,8 +47,8 @@ static void on_closed(void *user, const struct err *err)
 
 void leaving_add(struct leaving *leaving, struct agent_link *link)
 {
-	/* A manager that ends opens no more streams. */
-	static const struct agent_link_events events = {.on_closed = on_closed};
+	static const struct agent_link_events events = {
+		.on_stream = on_stream, .on_closed = on_closed};
 	struct entry *entry = XNEW(struct entry);
 
 	if (leaving->count == LEAVING_LINKS)
