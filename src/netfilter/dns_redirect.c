@@ -3,134 +3,69 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/rule.h>
 #include <libnftnl/set.h>
-#include <libnftnl/table.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/err.h"
 #include "netfilter/nft.h"
 #include "netfilter/nft_rule.h"
+#include "netfilter/nft_table.h"
 
 #define CHAIN_NAT  "output"
 #define CHAIN_ZONE "zone"
 #define MAP        "nameservers"
 #define PORT       53
-/* One before dstnat (-100): the first nat rule that matches decides, and container engines have
- * theirs for a resolver of their own (127.0.0.11) there. */
-#define PRIORITY_NAT (-101)
-/* Before conntrack (-200) looks a packet up: NF_IP_PRI_RAW. */
-#define PRIORITY_ZONE (-300)
-/* nft's names for types, which the kernel only keeps: ipv4_addr, ipv6_addr, inet_service. */
-#define TYPE_IPV4    7
-#define TYPE_IPV6    8
-#define TYPE_SERVICE 13
-#define MAP_ID       1
+#define MAP_ID     1
 /* Where the destination stands in the two network headers, the port in both transport headers. */
 #define OFFSET_DADDR4 16
 #define OFFSET_DADDR6 24
 #define OFFSET_DPORT  2
 
-/* libnftnl's constructors fail for want of memory only. */
-static void *must(void *object)
+/* One before dstnat (-100): the first nat rule that matches decides, and container engines have
+ * theirs for a resolver of their own (127.0.0.11) there. */
+static const struct nft_hook nat_hook = {"nat", NF_INET_LOCAL_OUT, -101};
+/* Before conntrack (-200) looks a packet up: NF_IP_PRI_RAW. */
+static const struct nft_hook zone_hook = {"filter", NF_INET_LOCAL_OUT, -300};
+
+static struct nftnl_set *new_map(const struct dns_redirect *redirect, uint8_t family)
 {
-	if (!object)
-		abort();
-	return object;
-}
-
-static struct nlmsghdr *add(struct dns_redirect *redirect, uint16_t type, uint8_t family, bool make)
-{
-	return nft_add(redirect->nft, type, family, make ? NLM_F_CREATE : 0);
-}
-
-static void put_table(struct dns_redirect *redirect, uint8_t family, bool make)
-{
-	struct nftnl_table *table = must(nftnl_table_alloc());
-
-	(void)nftnl_table_set_str(table, NFTNL_TABLE_NAME, redirect->table);
-	if (make)
-		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
-	nftnl_table_nlmsg_build_payload(
-		add(redirect, make ? NFT_MSG_NEWTABLE : NFT_MSG_DELTABLE, family, make), table);
-	nft_next(redirect->nft);
-	nftnl_table_free(table);
-}
-
-static void put_chain(struct dns_redirect *redirect, uint8_t family, const char *name,
-	const char *type, int32_t priority)
-{
-	struct nftnl_chain *chain = must(nftnl_chain_alloc());
-
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, redirect->table);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, type);
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, NF_INET_LOCAL_OUT);
-	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, priority);
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
-	nftnl_chain_nlmsg_build_payload(add(redirect, NFT_MSG_NEWCHAIN, family, true), chain);
-	nft_next(redirect->nft);
-	nftnl_chain_free(chain);
-}
-
-static struct nftnl_set *new_map(struct dns_redirect *redirect)
-{
-	struct nftnl_set *map = must(nftnl_set_alloc());
-
-	(void)nftnl_set_set_str(map, NFTNL_SET_TABLE, redirect->table);
-	(void)nftnl_set_set_str(map, NFTNL_SET_NAME, MAP);
-	return map;
+	return nft_set_new(family, redirect->table, MAP);
 }
 
 static void put_map(struct dns_redirect *redirect, uint8_t family)
 {
-	struct nftnl_set *map = new_map(redirect);
+	struct nftnl_set *map = new_map(redirect, family);
 
 	nftnl_set_set_u32(map, NFTNL_SET_ID, MAP_ID);
 	nftnl_set_set_u32(map, NFTNL_SET_FLAGS, NFT_SET_MAP);
-	nftnl_set_set_u32(map, NFTNL_SET_KEY_TYPE, family == NFPROTO_IPV4 ? TYPE_IPV4 : TYPE_IPV6);
+	nftnl_set_set_u32(
+		map, NFTNL_SET_KEY_TYPE, family == NFPROTO_IPV4 ? NFT_TYPE_IPV4 : NFT_TYPE_IPV6);
 	nftnl_set_set_u32(map, NFTNL_SET_KEY_LEN, family == NFPROTO_IPV4 ? 4 : 16);
-	nftnl_set_set_u32(map, NFTNL_SET_DATA_TYPE, TYPE_SERVICE);
+	nftnl_set_set_u32(map, NFTNL_SET_DATA_TYPE, NFT_TYPE_SERVICE);
 	nftnl_set_set_u32(map, NFTNL_SET_DATA_LEN, sizeof(uint16_t));
-	nftnl_set_nlmsg_build_payload(add(redirect, NFT_MSG_NEWSET, family, true), map);
-	nft_next(redirect->nft);
-	nftnl_set_free(map);
+	nft_set_put(redirect->nft, family, map);
 }
 
 static void put_elements(struct dns_redirect *redirect, uint8_t family, const struct ip_addr *addrs,
 	size_t count, uint16_t port, bool make)
 {
 	uint8_t af = family == NFPROTO_IPV4 ? AF_INET : AF_INET6;
-	struct nftnl_set *map = new_map(redirect);
+	struct nftnl_set *map = new_map(redirect, family);
 	uint16_t port_be = htons(port);
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
-		struct nftnl_set_elem *elem;
-
 		if (addrs[i].family != af)
 			continue;
-		elem = must(nftnl_set_elem_alloc());
-		(void)nftnl_set_elem_set(
-			elem, NFTNL_SET_ELEM_KEY, addrs[i].bytes, ip_addr_len(&addrs[i]));
-		if (make)
-			(void)nftnl_set_elem_set(
-				elem, NFTNL_SET_ELEM_DATA, &port_be, sizeof(port_be));
-		nftnl_set_elem_add(map, elem);
+		nft_set_add(map, addrs[i].bytes, ip_addr_len(&addrs[i]), &port_be,
+			make ? sizeof(port_be) : 0);
 		any = true;
 	}
-	if (any) {
-		nftnl_set_elems_nlmsg_build_payload(
-			add(redirect, make ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, family, make),
-			map);
-		nft_next(redirect->nft);
-	}
+	if (any)
+		nft_elements_put(redirect->nft, family, map, make);
 	nftnl_set_free(map);
 }
 
@@ -160,20 +95,13 @@ static struct nftnl_rule *new_rule(
 	return rule;
 }
 
-static void put_rule(struct dns_redirect *redirect, uint8_t family, struct nftnl_rule *rule)
-{
-	nftnl_rule_nlmsg_build_payload(add(redirect, NFT_MSG_NEWRULE, family, true), rule);
-	nft_next(redirect->nft);
-	nftnl_rule_free(rule);
-}
-
 /* ... redirect to :(daddr map @nameservers) */
 static void put_redirect(struct dns_redirect *redirect, uint8_t family, uint8_t protocol)
 {
 	struct nftnl_rule *rule = new_rule(redirect, family, CHAIN_NAT, protocol);
 
 	nft_rule_redirect(rule, NFT_REG_2);
-	put_rule(redirect, family, rule);
+	nft_rule_put(redirect->nft, family, rule);
 }
 
 /*
@@ -189,7 +117,7 @@ static void put_zone(struct dns_redirect *redirect, uint8_t family, uint8_t prot
 
 	nft_rule_load(rule, NFT_REG_1, &zone, sizeof(zone));
 	nft_rule_zone(rule, NFT_REG_1);
-	put_rule(redirect, family, rule);
+	nft_rule_put(redirect->nft, family, rule);
 }
 
 static bool has_family(const struct ip_addr *addrs, size_t count, uint8_t af)
@@ -210,16 +138,16 @@ static bool put_family(struct dns_redirect *redirect, bool v6, const struct ip_a
 
 	if (!wanted) {
 		if (redirect->has_table[v6])
-			put_table(redirect, family, false);
+			nft_table_put(redirect->nft, family, redirect->table, false);
 		return false;
 	}
 	if (redirect->has_table[v6]) {
 		put_elements(redirect, family, redirect->current, redirect->count, 0, false);
 	} else {
-		put_table(redirect, family, true);
+		nft_table_put(redirect->nft, family, redirect->table, true);
 		put_map(redirect, family);
-		put_chain(redirect, family, CHAIN_ZONE, "filter", PRIORITY_ZONE);
-		put_chain(redirect, family, CHAIN_NAT, "nat", PRIORITY_NAT);
+		nft_chain_put(redirect->nft, family, redirect->table, CHAIN_ZONE, &zone_hook);
+		nft_chain_put(redirect->nft, family, redirect->table, CHAIN_NAT, &nat_hook);
 		put_zone(redirect, family, IPPROTO_UDP, port);
 		put_zone(redirect, family, IPPROTO_TCP, port);
 		put_redirect(redirect, family, IPPROTO_UDP);

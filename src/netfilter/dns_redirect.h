@@ -2,13 +2,13 @@
 /*
  * netfilter/dns_redirect.h - sends the host's own DNS queries to a local port
  *
- * For each family that has a nameserver one table with one nat chain on the output hook and two
- * static rules (UDP and TCP port 53); who is redirected, and where to, are elements of one map
- * (nameserver -> port). Queries go to 127.0.0.1 or ::1 and their answers come back from the
- * nameserver's address, since the kernel tracks the connection; a nameserver on loopback
- * (127.0.0.53) works the same way. Packets with the mark pass: so the resolver behind the port
- * reaches the nameserver itself.
- * The tables are owned by the nftables socket and die with it.
+ * For each family that has a nameserver one table with two chains on the output hook, of two static
+ * rules each (UDP and TCP port 53): one puts the flows into a conntrack zone of their own, the
+ * other redirects them. Who is redirected, and where to, are elements of one map (nameserver ->
+ * port). Queries go to 127.0.0.1 or ::1 and their answers come back from the nameserver's address,
+ * since the kernel tracks the connection; a nameserver on loopback (127.0.0.53) works the same way.
+ * Packets with the mark pass: so the resolver behind the port reaches the nameserver itself. The
+ * tables are owned by the nftables socket and die with it.
  */
 #ifndef NETFILTER_DNS_REDIRECT_H
 #define NETFILTER_DNS_REDIRECT_H

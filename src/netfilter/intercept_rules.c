@@ -10,12 +10,12 @@
 #include <errno.h>
 #include <libnftnl/set.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 
 #include "core/alloc.h"
 #include "core/err.h"
 #include "netfilter/intercept_table.h"
 #include "netfilter/nft.h"
+#include "netfilter/nft_table.h"
 
 struct intercept_rules {
 	struct nft *nft;
@@ -23,20 +23,6 @@ struct intercept_rules {
 	uint16_t tcp_listener; /* in the rules of the table */
 	struct intercept_want current;
 };
-
-static void add_element(
-	struct nftnl_set *set, const void *key, uint32_t key_len, uint16_t value, bool has_value)
-{
-	struct nftnl_set_elem *elem = nftnl_set_elem_alloc();
-	uint16_t value_be = htons(value);
-
-	if (!elem)
-		abort();
-	(void)nftnl_set_elem_set(elem, NFTNL_SET_ELEM_KEY, key, key_len);
-	if (has_value)
-		(void)nftnl_set_elem_set(elem, NFTNL_SET_ELEM_DATA, &value_be, sizeof(value_be));
-	nftnl_set_elem_add(set, elem);
-}
 
 /* The elements of one set as `want` has them; how many. */
 static size_t fill_ports(
@@ -47,13 +33,15 @@ static size_t fill_ports(
 	for (size_t i = 0; i < want->port_count; i++) {
 		const struct intercept_port *port = &want->ports[i];
 		bool is_udp = id == INTERCEPT_UDP_PORTS || id == INTERCEPT_UDP_REPLIES;
-		uint16_t key_be = htons(id == INTERCEPT_UDP_REPLIES ? port->listener : port->port);
+		bool reply = id == INTERCEPT_UDP_REPLIES;
+		uint16_t key_be = htons(reply ? port->listener : port->port);
+		uint16_t value_be = htons(reply ? port->port : port->listener);
 
 		if (port->protocol != (is_udp ? IPPROTO_UDP : IPPROTO_TCP) ||
 			(id == INTERCEPT_TCP_PROBES && !port->tcp_probe))
 			continue;
-		add_element(set, &key_be, sizeof(key_be),
-			id == INTERCEPT_UDP_REPLIES ? port->port : port->listener, is_udp && make);
+		nft_set_add(set, &key_be, sizeof(key_be), &value_be,
+			is_udp && make ? sizeof(value_be) : 0);
 		count++;
 	}
 	return count;
@@ -68,7 +56,7 @@ static size_t fill_nodes(
 	for (size_t i = 0; i < want->node_count; i++) {
 		if (want->nodes[i].family != family)
 			continue;
-		add_element(set, want->nodes[i].bytes, intercept_table_key_len(id), 0, false);
+		nft_set_add(set, want->nodes[i].bytes, intercept_table_key_len(id), NULL, 0);
 		count++;
 	}
 	return count;
@@ -83,9 +71,8 @@ static void put_elements(
 				       ? fill_nodes(set, id, want)
 				       : fill_ports(set, id, want, make);
 
-		if (count > 0) {
+		if (count > 0)
 			intercept_table_elements(rules->nft, set, make);
-		}
 		nftnl_set_free(set);
 	}
 }

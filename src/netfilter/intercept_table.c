@@ -2,29 +2,21 @@
 #include "netfilter/intercept_table.h"
 
 #include <arpa/inet.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/rule.h>
 #include <libnftnl/set.h>
-#include <libnftnl/table.h>
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netlink.h>
 #include <netinet/in.h>
 
 #include "netfilter/intercept_rules.h"
-#include "netfilter/nft.h"
 #include "netfilter/nft_rule.h"
+#include "netfilter/nft_table.h"
 
 #define TABLE           "telepresence"
 #define FAMILY          NFPROTO_INET
 #define CHAIN_IN        "prerouting"
 #define CHAIN_OUT       "output"
 #define PRIORITY_MANGLE (-150)
-/* nft's names for types, which the kernel only keeps: ipv4_addr, ipv6_addr, inet_service. */
-#define TYPE_IPV4    7
-#define TYPE_IPV6    8
-#define TYPE_SERVICE 13
 /* A packet that no router has forwarded: Linux' own default (net.ipv4.ip_default_ttl). */
 #define OWN_HOP_LIMIT 64
 /* FIN, SYN, RST and ACK; of a connection's first segment only SYN is set (RFC 9293 3.1). */
@@ -36,12 +28,12 @@ static const struct {
 	uint32_t key_type, key_len;
 	bool is_map; /* to a port */
 } sets[] = {
-	[INTERCEPT_TCP_PORTS] = {"tcp_ports", TYPE_SERVICE, 2, false},
-	[INTERCEPT_TCP_PROBES] = {"tcp_probes", TYPE_SERVICE, 2, false},
-	[INTERCEPT_NODES4] = {"nodes4", TYPE_IPV4, 4, false},
-	[INTERCEPT_NODES6] = {"nodes6", TYPE_IPV6, 16, false},
-	[INTERCEPT_UDP_PORTS] = {"udp_ports", TYPE_SERVICE, 2, true},
-	[INTERCEPT_UDP_REPLIES] = {"udp_replies", TYPE_SERVICE, 2, true},
+	[INTERCEPT_TCP_PORTS] = {"tcp_ports", NFT_TYPE_SERVICE, 2, false},
+	[INTERCEPT_TCP_PROBES] = {"tcp_probes", NFT_TYPE_SERVICE, 2, false},
+	[INTERCEPT_NODES4] = {"nodes4", NFT_TYPE_IPV4, 4, false},
+	[INTERCEPT_NODES6] = {"nodes6", NFT_TYPE_IPV6, 16, false},
+	[INTERCEPT_UDP_PORTS] = {"udp_ports", NFT_TYPE_SERVICE, 2, true},
+	[INTERCEPT_UDP_REPLIES] = {"udp_replies", NFT_TYPE_SERVICE, 2, true},
 };
 
 /* Header fields: where they stand and how long they are. */
@@ -60,55 +52,9 @@ static const struct field port_to = {NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2};
 static const struct field tcp_flags = {NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1};
 #define UDP_CHECKSUM_OFFSET 6
 
-/* libnftnl's constructors fail for want of memory only. */
-static void *must(void *object)
-{
-	if (!object)
-		abort();
-	return object;
-}
-
-static struct nlmsghdr *add(struct nft *nft, uint16_t type, bool make)
-{
-	return nft_add(nft, type, FAMILY, make ? NLM_F_CREATE : 0);
-}
-
-static void put_table(struct nft *nft, bool make)
-{
-	struct nftnl_table *table = must(nftnl_table_alloc());
-
-	(void)nftnl_table_set_str(table, NFTNL_TABLE_NAME, TABLE);
-	if (make)
-		nftnl_table_set_u32(table, NFTNL_TABLE_FLAGS, NFT_TABLE_F_OWNER);
-	nftnl_table_nlmsg_build_payload(
-		add(nft, make ? NFT_MSG_NEWTABLE : NFT_MSG_DELTABLE, make), table);
-	nft_next(nft);
-	nftnl_table_free(table);
-}
-
-static void put_chain(struct nft *nft, const char *name, uint32_t hook)
-{
-	struct nftnl_chain *chain = must(nftnl_chain_alloc());
-
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TABLE, TABLE);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_NAME, name);
-	(void)nftnl_chain_set_str(chain, NFTNL_CHAIN_TYPE, "filter");
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_HOOKNUM, hook);
-	nftnl_chain_set_s32(chain, NFTNL_CHAIN_PRIO, PRIORITY_MANGLE);
-	nftnl_chain_set_u32(chain, NFTNL_CHAIN_POLICY, NF_ACCEPT);
-	nftnl_chain_nlmsg_build_payload(add(nft, NFT_MSG_NEWCHAIN, true), chain);
-	nft_next(nft);
-	nftnl_chain_free(chain);
-}
-
 struct nftnl_set *intercept_table_set(enum intercept_set id)
 {
-	struct nftnl_set *set = must(nftnl_set_alloc());
-
-	(void)nftnl_set_set_str(set, NFTNL_SET_TABLE, TABLE);
-	(void)nftnl_set_set_str(set, NFTNL_SET_NAME, sets[id].name);
-	nftnl_set_set_u32(set, NFTNL_SET_FAMILY, FAMILY);
-	return set;
+	return nft_set_new(FAMILY, TABLE, sets[id].name);
 }
 
 static void put_set(struct nft *nft, enum intercept_set id)
@@ -120,20 +66,15 @@ static void put_set(struct nft *nft, enum intercept_set id)
 	nftnl_set_set_u32(set, NFTNL_SET_KEY_LEN, sets[id].key_len);
 	if (sets[id].is_map) {
 		nftnl_set_set_u32(set, NFTNL_SET_FLAGS, NFT_SET_MAP);
-		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, TYPE_SERVICE);
+		nftnl_set_set_u32(set, NFTNL_SET_DATA_TYPE, NFT_TYPE_SERVICE);
 		nftnl_set_set_u32(set, NFTNL_SET_DATA_LEN, sizeof(uint16_t));
 	}
-	nftnl_set_nlmsg_build_payload(add(nft, NFT_MSG_NEWSET, true), set);
-	nft_next(nft);
-	nftnl_set_free(set);
+	nft_set_put(nft, FAMILY, set);
 }
 
 static void put_rule(struct nft *nft, struct nftnl_rule *rule)
 {
-	nftnl_rule_nlmsg_build_payload(
-		nft_add(nft, NFT_MSG_NEWRULE, FAMILY, NLM_F_CREATE | NLM_F_APPEND), rule);
-	nft_next(nft);
-	nftnl_rule_free(rule);
+	nft_rule_put(nft, FAMILY, rule);
 }
 
 static struct nftnl_rule *new_rule(const char *chain)
@@ -276,11 +217,14 @@ static void put_replies(struct nft *nft)
 
 void intercept_table_make(struct nft *nft, uint16_t tcp_listener)
 {
-	put_table(nft, true);
+	static const struct nft_hook in = {"filter", NF_INET_PRE_ROUTING, PRIORITY_MANGLE};
+	static const struct nft_hook out = {"filter", NF_INET_LOCAL_OUT, PRIORITY_MANGLE};
+
+	nft_table_put(nft, FAMILY, TABLE, true);
 	for (enum intercept_set id = 0; id < INTERCEPT_SET_COUNT; id++)
 		put_set(nft, id);
-	put_chain(nft, CHAIN_IN, NF_INET_PRE_ROUTING);
-	put_chain(nft, CHAIN_OUT, NF_INET_LOCAL_OUT);
+	nft_chain_put(nft, FAMILY, TABLE, CHAIN_IN, &in);
+	nft_chain_put(nft, FAMILY, TABLE, CHAIN_OUT, &out);
 	put_exceptions(nft);
 	for (int v6 = 0; v6 <= 1; v6++) {
 		put_probes(nft, v6);
@@ -292,7 +236,7 @@ void intercept_table_make(struct nft *nft, uint16_t tcp_listener)
 
 void intercept_table_delete(struct nft *nft)
 {
-	put_table(nft, false);
+	nft_table_put(nft, FAMILY, TABLE, false);
 }
 
 uint32_t intercept_table_key_len(enum intercept_set id)
@@ -302,7 +246,5 @@ uint32_t intercept_table_key_len(enum intercept_set id)
 
 void intercept_table_elements(struct nft *nft, struct nftnl_set *set, bool make)
 {
-	nftnl_set_elems_nlmsg_build_payload(
-		add(nft, make ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM, make), set);
-	nft_next(nft);
+	nft_elements_put(nft, FAMILY, set, make);
 }
