@@ -33,7 +33,7 @@ NODISCARD int policy_check_device(const struct tun_config *config, struct err *e
 /* Wanted routes against the rules above and the device's own subnets. 0, -EINVAL or -EPERM. */
 NODISCARD int policy_check_routes(const struct ip_prefix *prefixes, size_t count,
 	const struct tun_config *device, struct err *err);
-/* A nameserver is a unicast address, loopback allowed (a stub resolver). 0 or -EINVAL. */
+/* A nameserver is a unicast address, loopback allowed (a stub resolver). 0, -EINVAL or -EPERM. */
 NODISCARD int policy_check_nameserver(const struct ip_addr *addr, struct err *err);
 
 /* Domains for systemd-resolved, as root_client_resolved() has them: host names that are not the
