@@ -52,5 +52,7 @@ void kube_request_cancel(struct kube_request *request); /* on_done is not called
  * "/apis/apps/v1/namespaces/ns/deployments/name". */
 NODISCARD char *kube_path(
 	const char *api_version, const char *plural, const char *namespace, const char *name);
+/* As a value in a path's query (RFC 3986 2.1): selectors, and the tokens of pages. */
+NODISCARD char *kube_escape(const char *text);
 
 #endif /* CLUSTER_CLIENT_H */

@@ -2,6 +2,7 @@
 /* Paths of objects, and server-side apply. */
 #include "cluster/objects.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
 
@@ -52,6 +53,15 @@ char *kube_path(
 
 	return xasprintf("%s/%s%s%s/%s%s%s", root, api_version, namespace ? "/namespaces/" : "",
 		namespace ? namespace : "", plural, name ? "/" : "", name ? name : "");
+}
+
+char *kube_escape(const char *text)
+{
+	char *escaped = curl_easy_escape(NULL, text, 0);
+	char *copy = xstrdup(escaped ? escaped : "");
+
+	curl_free(escaped);
+	return copy;
 }
 
 char *kube_object_path(json_object *object)

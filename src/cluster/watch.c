@@ -117,16 +117,6 @@ static void step_later(struct kube_watch *watch)
 	watch->backoff_ms = MIN(watch->backoff_ms * 2, (uint32_t)BACKOFF_LAST_MS);
 }
 
-/* A continue token is base64 with characters that mean something in a URL. */
-static char *escape(const char *text)
-{
-	char *escaped = curl_easy_escape(NULL, text, 0);
-	char *copy = xstrdup(escaped ? escaped : "");
-
-	curl_free(escaped);
-	return copy;
-}
-
 static void report(struct kube_watch *watch, const struct err *err)
 {
 	if (watch->events.on_error)
@@ -213,7 +203,7 @@ static void on_page(void *user, int r, int status, json_object *body, const stru
 	free(TAKE_PTR(watch->page));
 	watch->backoff_ms = BACKOFF_FIRST_MS;
 	if (*next)
-		watch->page = escape(next);
+		watch->page = kube_escape(next);
 	else
 		end_list(watch, body);
 	if (!watch->stopped)

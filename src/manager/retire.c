@@ -5,7 +5,6 @@
  */
 #include "manager/retire.h"
 
-#include <curl/curl.h>
 #include <string.h>
 
 #include "cluster/client.h"
@@ -203,7 +202,7 @@ static void on_sets(void *user, int r, int status UNUSED, json_object *body, con
 	}
 	on_page(retire, body, on_set, list_sets);
 	if (!retire->request)
-		list_pods(retire, NULL);
+		list_pods(retire, "");
 }
 
 static void on_pods(void *user, int r, int status UNUSED, json_object *body, const struct err *err)
@@ -226,12 +225,11 @@ static void list(struct retire *retire, const char *api_version, const char *plu
 	const char *token, kube_done_fn on_done)
 {
 	auto_free char *collection = kube_path(api_version, plural, retire->namespace, NULL);
-	char *escaped = token ? curl_easy_escape(NULL, token, 0) : NULL;
+	auto_free char *escaped = kube_escape(token);
 	auto_free char *path = xasprintf("%s?limit=%d%s%s", collection, LIMIT_KUBE_PAGE_ITEMS,
-		escaped ? "&continue=" : "", escaped ? escaped : "");
+		*token ? "&continue=" : "", escaped);
 	const struct kube_request_config config = {.method = "GET", .path = path};
 
-	curl_free(escaped);
 	kube_request(retire->set->client, &config, on_done, retire, &retire->request);
 }
 
@@ -263,9 +261,9 @@ struct retire *retire_start(struct intercepts *set, const char *namespace, json_
 	retire->timer.data = retire;
 	DL_APPEND(set->retires, retire);
 	if (some)
-		list_sets(retire, NULL);
+		list_sets(retire, "");
 	else
-		list_pods(retire, NULL);
+		list_pods(retire, "");
 	return retire;
 }
 

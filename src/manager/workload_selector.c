@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A LabelSelector object as the text that a list or watch takes. */
-#include <curl/curl.h>
 #include <string.h>
 
+#include "cluster/client.h"
 #include "cluster/json.h"
-#include "core/alloc.h"
 #include "core/buf.h"
 #include "manager/workload.h"
 
@@ -57,19 +56,15 @@ static int add_expression(struct buf *text, json_object *expression)
 char *workload_selector(json_object *selector)
 {
 	struct buf text;
-	char *escaped = NULL, *copy = NULL;
+	char *escaped = NULL;
 	int r;
 
 	buf_init(&text, SELECTOR_MAX);
 	r = add_labels(&text, json_member(selector, "matchLabels"));
 	for (size_t i = 0; r >= 0 && i < json_count(selector, "matchExpressions"); i++)
 		r = add_expression(&text, json_item(selector, "matchExpressions", i));
-	if (r >= 0 && buf_len(&text) > 0) {
-		escaped =
-			curl_easy_escape(NULL, (const char *)buf_head(&text), (int)buf_len(&text));
-		copy = escaped ? xstrdup(escaped) : NULL;
-		curl_free(escaped);
-	}
+	if (r >= 0 && buf_len(&text) > 0 && buf_cstr(&text))
+		escaped = kube_escape(buf_cstr(&text));
 	buf_done(&text);
-	return copy;
+	return escaped;
 }

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/kinds.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "cluster/json.h"
-#include "core/alloc.h"
 
 const struct workload_kind workload_kinds[KINDS_COUNT] = {
 	{"Deployment", "apps/v1", "deployments", false},
@@ -56,25 +54,4 @@ bool workload_namespace_is_system(const char *namespace, const char *manager_nam
 	return strcmp(namespace, "kube-system") == 0 || strcmp(namespace, "kube-public") == 0 ||
 	       strcmp(namespace, "kube-node-lease") == 0 ||
 	       strcmp(namespace, manager_namespace) == 0;
-}
-
-/* RFC 3986 2.3: everything but the unreserved characters is escaped. */
-char *workload_escape(const char *text)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	char *out = xcalloc(strlen(text) * 3 + 1, 1);
-	size_t len = 0;
-
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (isalnum(c) || strchr("-._~", c)) {
-			out[len++] = (char)c;
-			continue;
-		}
-		out[len++] = '%';
-		out[len++] = hex[c >> 4];
-		out[len++] = hex[c & 15];
-	}
-	return out;
 }

@@ -27,7 +27,5 @@ const char *workload_kind_text(const char *kind);
 json_object *workload_controller(json_object *object);
 /* kube-system and its like, and the manager's namespace: nothing there is intercepted. */
 bool workload_namespace_is_system(const char *namespace, const char *manager_namespace);
-/* Query text for a path; malloc'd. */
-NODISCARD char *workload_escape(const char *text);
 
 #endif /* CLIENT_USERD_KINDS_H */

@@ -241,7 +241,7 @@ static void on_services(
 static void list_page(struct resolve *resolve, const char *token)
 {
 	auto_free char *collection = kube_path("v1", "services", resolve->args->namespace, NULL);
-	auto_free char *escaped = workload_escape(token);
+	auto_free char *escaped = kube_escape(token);
 	auto_free char *path = xasprintf("%s?limit=%d%s%s", collection, LIMIT_KUBE_PAGE_ITEMS,
 		*token ? "&continue=" : "", escaped);
 	const struct kube_request_config config = {.method = "GET", .path = path};

@@ -92,7 +92,7 @@ static void ask_page(struct list *list, const char *token)
 	const struct workload_kind *kind = list->kind;
 	auto_free char *collection = kube_path(kind ? kind->api_version : INTERCEPT_API,
 		kind ? kind->plural : INTERCEPT_PLURAL, list->workloads->namespace, NULL);
-	auto_free char *escaped = workload_escape(token);
+	auto_free char *escaped = kube_escape(token);
 	auto_free char *path = xasprintf("%s?limit=%d%s%s", collection, LIMIT_KUBE_PAGE_ITEMS,
 		*token ? "&continue=" : "", escaped);
 	const struct kube_request_config config = {.method = "GET", .path = path};
