@@ -22,6 +22,7 @@
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "net/socket.h"
 
 /* What a pipe holds unless told otherwise (pipe(7)). */
 #define PIPE_BYTES 65536
@@ -56,14 +57,6 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static struct side *other(struct side *side)
 {
 	return &side->bypass->sides[side == &side->bypass->sides[CLIENT] ? APP : CLIENT];
-}
-
-static void reset(int fd)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	close(fd);
 }
 
 static void close_pipe(struct side *side)
@@ -103,7 +96,7 @@ static void finish(struct bypass *bypass, bool broken)
 		if (side->has_poll)
 			uv_close((uv_handle_t *)&side->poll, on_poll_closed);
 		if (side->fd >= 0 && broken)
-			reset(side->fd);
+			socket_reset(side->fd);
 		else if (side->fd >= 0)
 			close(side->fd);
 	}

@@ -19,6 +19,7 @@
 #include "agent/peek.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "net/socket.h"
 #include "tunnel/h2.h"
 #include "tunnel/relay.h"
 
@@ -46,14 +47,6 @@ struct tcp_flow {
 };
 
 static void ask(struct tcp_flow *flow);
-
-void tcp_reset(int fd)
-{
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
-}
 
 struct tcp_flow *tcp_flow_next(struct tcp_flow *flow)
 {
@@ -83,7 +76,7 @@ static void close_timer(struct tcp_flow *flow)
 static void finish(struct tcp_flow *flow)
 {
 	if (flow->fd >= 0)
-		tcp_reset(take_fd(&flow->fd));
+		socket_reset(take_fd(&flow->fd));
 	LIST_REMOVE(flow, entry);
 	flow->engine->flow_count--;
 	flow->state = OVER;
@@ -286,7 +279,7 @@ void tcp_flow_start(struct engine *engine, int fd, const struct ip_endpoint *sou
 	int one = 1;
 
 	if (engine_take_expected(engine, source, target->port, IPPROTO_TCP)) {
-		tcp_reset(fd);
+		socket_reset(fd);
 		return;
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

@@ -17,7 +17,4 @@ void tcp_flow_start(struct engine *engine, int fd, const struct ip_endpoint *sou
 void tcp_flow_abort(struct tcp_flow *flow);
 struct tcp_flow *tcp_flow_next(struct tcp_flow *flow);
 
-/* Closes with RST and no FIN. */
-void tcp_reset(int fd);
-
 #endif /* AGENT_TCP_FLOW_H */

@@ -4,9 +4,9 @@
 #include <sys/socket.h>
 
 #include "agent/loopback.h"
-#include "agent/tcp_flow.h"
 #include "core/alloc.h"
 #include "net/addr.h"
+#include "net/socket.h"
 #include "tunnel/listener.h"
 
 struct tcp_socket {
@@ -40,7 +40,7 @@ static void on_accept(struct listener *listener, int fd)
 
 	if (!get_name(getpeername, fd, &source) || !get_name(getsockname, fd, &target) ||
 		loopback_is(&target.addr))
-		tcp_reset(fd);
+		socket_reset(fd);
 	else
 		owner->on_accept(owner->user, fd, &source, &target);
 }

@@ -15,6 +15,7 @@
 #include "core/err.h"
 #include "manager/agent_messages.h"
 #include "manager/agents_impl.h"
+#include "net/socket.h"
 
 /* "captured" travels beside the answer of the connection: it may be this much later. */
 #define CAPTURE_MS 500
@@ -59,17 +60,16 @@ static void on_handle_closed(uv_handle_t *handle)
 	free(probe);
 }
 
-/* Ends what is on the network; a connection by RST, so that no port stays in TIME_WAIT. */
+/* Ends what is on the network. */
 static void close_socket(struct probe *probe)
 {
-	const struct linger abort = {.l_onoff = 1, .l_linger = 0};
-
 	if (probe->fd < 0)
 		return;
-	if (probe->protocol == IPPROTO_TCP)
-		(void)setsockopt(probe->fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
 	uv_close((uv_handle_t *)&probe->poll, on_handle_closed);
-	close(take_fd(&probe->fd));
+	if (probe->protocol == IPPROTO_TCP)
+		socket_reset(take_fd(&probe->fd));
+	else
+		close(take_fd(&probe->fd));
 }
 
 static void stop_expects(struct probe *probe)

@@ -16,6 +16,7 @@
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "net/socket.h"
 #include "tunnel/h2.h"
 #include "tunnel/reason.h"
 #include "tunnel/relay.h"
@@ -198,20 +199,12 @@ static void on_done(void *user, const struct relay_stats *stats)
 	free_dial(dial);
 }
 
-static void reset_socket(int fd)
-{
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
-}
-
 void dialer_established(struct dialer *dialer, flow_id_t id, int fd)
 {
 	struct dial *dial = find(dialer, id);
 
 	if (!dial || !dial->relay || dial->relaying) {
-		reset_socket(fd);
+		socket_reset(fd);
 		if (dial && !dial->relaying)
 			abort_dial(dial);
 		return;

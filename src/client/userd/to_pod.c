@@ -17,6 +17,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "net/socket.h"
 #include "tunnel/h2.h"
 #include "tunnel/reason.h"
 #include "tunnel/relay.h"
@@ -128,14 +129,6 @@ void to_pod_unref(struct to_pod *to_pod)
 	free(to_pod);
 }
 
-static void reset_socket(int fd)
-{
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
-}
-
 static void free_conn(struct to_pod_conn *conn)
 {
 	if (conn->to_pod)
@@ -165,7 +158,7 @@ static void on_head(void *user, const struct h2_head *head)
 	if (head->status != 200) {
 		to_pod_failed(conn->sock, head);
 		drop_stream(conn);
-		reset_socket(conn->fd);
+		socket_reset(conn->fd);
 		free_conn(conn);
 		return;
 	}
@@ -186,7 +179,7 @@ static void on_close(void *user, uint32_t code UNUSED)
 {
 	struct to_pod_conn *conn = user;
 
-	reset_socket(conn->fd);
+	socket_reset(conn->fd);
 	free_conn(conn);
 }
 
@@ -207,7 +200,7 @@ static void on_accept(struct listener *listener, int fd)
 	sock->opened++;
 	if (!to_pod->uid || !to_pod->uplink->h2 || count >= CONNS_MAX) {
 		to_pod_failed(sock, NULL);
-		reset_socket(fd);
+		socket_reset(fd);
 		return;
 	}
 	(void)snprintf(authority, sizeof(authority), "127.0.0.1:%u", sock->port.port);
@@ -215,7 +208,7 @@ static void on_accept(struct listener *listener, int fd)
 	conn->fd = fd;
 	if (h2_request(to_pod->uplink->h2, &head, &events, conn, &conn->stream) < 0) {
 		to_pod_failed(sock, NULL);
-		reset_socket(fd);
+		socket_reset(fd);
 		free(conn);
 		return;
 	}
@@ -330,7 +323,7 @@ static void end_conn(struct to_pod_conn *conn)
 		return;
 	}
 	drop_stream(conn);
-	reset_socket(conn->fd);
+	socket_reset(conn->fd);
 	free(conn);
 }
 
