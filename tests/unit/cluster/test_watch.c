@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "cluster/fake_api.h"
+#include "cluster/fake_clock.h"
 #include "cluster/json.h"
 #include "cluster/watch.h"
 #include "core/err.h"
@@ -87,7 +88,7 @@ static void run(struct rig *rig, const struct step *steps, size_t count, const c
 	rig->watch = kube_watch_start(rig->client, path, &events, rig);
 	/* The request after the last step shows that the last answer has been dealt with. */
 	while (rig->watch && rig->api.requests <= (int)count)
-		uv_run(&rig->loop, UV_RUN_ONCE);
+		fake_clock_turn(&rig->loop);
 	kube_watch_stop(rig->watch);
 	kube_client_free(rig->client);
 	fake_stop(&rig->api);
@@ -189,12 +190,12 @@ static void test_somebody_heard_the_server(void **state UNUSED)
 	rig.watch = kube_watch_start(rig.client, "/c", &events, &rig);
 	/* 0.2, 0.4, 0.8, 1.6 s: the fifth is 1.6 to 3.2 s away. */
 	while (strlen(rig.log) < 5 * strlen("E "))
-		uv_run(&rig.loop, UV_RUN_ONCE);
+		fake_clock_turn(&rig.loop);
 	rig.silent = false;
 	begun_ms = uv_now(&rig.loop);
 	kube_request(rig.client, &other, on_other, &rig, NULL);
 	while (!strstr(rig.log, "S"))
-		uv_run(&rig.loop, UV_RUN_ONCE);
+		fake_clock_turn(&rig.loop);
 	assert_int_equal(rig.step, 1);
 	assert_true(uv_now(&rig.loop) - begun_ms < 1400);
 	assert_string_equal(rig.log, "E E E E E E +a1 S ");
