@@ -7,7 +7,7 @@
 #include "core/log.h"
 #include "manager/service.h"
 
-/* Of what is closed; we promise 2 s in all, as a rule (docs/manager.md). */
+/* Of what is closed, after the time of what was open (docs/manager.md). */
 #define EXIT_DEADLINE_MS 1200
 #define EXIT_LOOK_MS     100
 
