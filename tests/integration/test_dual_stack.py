@@ -12,7 +12,7 @@ import pytest
 
 from conftest import run, wait_for
 from localcluster import plan, workloads
-from nets import Net, pids_of, serve_udp
+from nets import Net, pid_of, serve_udp
 
 NAMESPACE = "dual"
 UDP_PORT, CLOSED_PORT = 7100, 9
@@ -110,7 +110,7 @@ def test_traffic(connected, cluster, pod, net, family):
     address, both, nobody = pod_ips(pod)[family], service_ips(cluster, "both")[family], service_ips(cluster, "nobody")[family]
     assert get(connected, url_of(address, 8080)) == get(connected, url_of(both)) == "dual\n"
     assert get(connected, f"http://both.{NAMESPACE}/", f"-{family}") == "dual\n"
-    inside = Net(f"/proc/{pids_of(pod['metadata']['uid'], 'httpd')[0]}/ns/net")
+    inside = Net(f"/proc/{pid_of(pod['metadata']['uid'], 'httpd')}/ns/net")
     with serve_udp(inside, "::" if family == 6 else "0.0.0.0", UDP_PORT, "echo "):
         for to in (address, both):
             assert ask_udp(net, to, UDP_PORT, b"hello") == b"echo hello"

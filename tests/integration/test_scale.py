@@ -12,7 +12,7 @@ from conftest import ROOT, run, wait_for
 from kills import World
 from load import Server
 from localcluster import laptop as machines, plan, workloads
-from nets import Net, pids_of, read_all
+from nets import Net, pid_of, read_all
 from shop import PORT, laptop_net, net_of
 
 PEOPLE = 20
@@ -63,7 +63,7 @@ class Somebody:
         self.command("quit", "-s")
 
     def rules(self):
-        pid = pids_of(self.pod["metadata"]["uid"], "sleep")[0]
+        pid = pid_of(self.pod["metadata"]["uid"], "sleep")
         return run(["nsenter", "-t", pid, "-n", "nft", "list", "ruleset"]).stdout
 
 
