@@ -5,7 +5,8 @@ import json
 import subprocess
 
 import pytest
-from conftest import LONG, ROOT, run, wait_for
+from agents import Process
+from conftest import LONG, ROOT, wait_for
 from timing import best_of, took
 
 PROGRAM = ROOT / "tests/integration/held.py"
@@ -60,25 +61,17 @@ def test_streams_are_held(connected, held):
     best_of(attempt, 3, tries=3)
 
 
-def resident_kb(pid):
-    text = open(f"/proc/{pid}/status", encoding="ascii").read()
-    return int(text.split("VmRSS:")[1].split()[0])
-
-
-def descriptors(pid):
-    return int(run(["sh", "-c", f"ls /proc/{pid}/fd | wc -l"]).stdout)
-
-
 def test_ten_thousand_connections_stay_open(laptop, cluster, held):
     # As a shell on a laptop: with few descriptors. The daemons raise it for themselves.
     laptop.run("sh", "-c", "ulimit -S -n 1024; exec telepresence connect")
     pids = {**laptop.daemons(), "manager": cluster.manager_pid()}
-    before = {name: (resident_kb(pid), descriptors(pid)) for name, pid in pids.items()}
+    processes = {name: Process(pid) for name, pid in pids.items()}
+    before = {name: (one.resident_kb(), one.descriptors()) for name, one in processes.items()}
     crowd = laptop.popen(*HELD, "crowd", CROWD, held, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert crowd.stdout.readline().strip() == "open"
-        for name, pid in pids.items():
-            assert resident_kb(pid) - before[name][0] < CROWD * KB_EACH, name
+        for name, one in processes.items():
+            assert one.resident_kb() - before[name][0] < CROWD * KB_EACH, name
 
         def attempt():
             seconds, text = took(laptop.curl, "http://web.demo/")
@@ -91,8 +84,8 @@ def test_ten_thousand_connections_stay_open(laptop, cluster, held):
     finally:
         crowd.kill()
         crowd.wait()
-    for name, pid in pids.items():
-        wait_for(f"descriptors of {name}", lambda pid=pid, name=name: descriptors(pid) <= before[name][1] + 20)
+    for name, one in processes.items():
+        wait_for(f"descriptors of {name}", lambda one=one, name=name: one.descriptors() <= before[name][1] + 20)
 
 
 def test_a_thousand_busy_connections(connected, held):

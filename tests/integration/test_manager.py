@@ -10,6 +10,7 @@ import time
 
 import dnswire
 import pytest
+from agents import Process
 from conftest import ROOT, plan, run, wait_for
 from timing import best_of, took
 from tunnelprobe import TunnelProbe, capsule, capsules
@@ -102,14 +103,7 @@ def test_runs_as_nobody_and_is_small(cluster, manager):
     assert status["Uid"].split()[0] == "65532"
     assert int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     # Idle: once what only starting up needed is given back.
-    wait_for("8 MB", lambda: resident_kb(pid) <= 8192)
-
-
-def resident_kb(pid):
-    for line in open(f"/proc/{pid}/status"):
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
+    wait_for("8 MB", lambda: Process(pid).resident_kb() <= 8192)
 
 
 def test_proof_is_needed(sessions):

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from agents import Process
 from conftest import plan, wait_for
 
 PORT = 8081
@@ -55,13 +56,6 @@ print(json.dumps({"opened": opened, "heard": heard}))
 """
 
 
-def resident_kb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
-
-
 def pid_of_pod(pod):
     uid = pod["metadata"]["uid"]
     for entry in pathlib.Path("/proc").iterdir():
@@ -82,8 +76,8 @@ def connected(laptop):
 def test_handshakes_without_end(connected, cluster):
     pod = cluster.pods("demo", "web")[0]
     address = cluster.manager_pod()["status"]["podIP"]
-    pid = cluster.manager_pid()
-    before = resident_kb(pid)
+    manager = Process(cluster.manager_pid())
+    before = manager.resident_kb()
     places = [["nsenter", "-t", pid_of_pod(pod), "-n"], ["ip", "netns", "exec", plan.get(cluster.name).nodes[0].netns]]
     flood = [*"/usr/bin/python3 -c".split(), FLOOD, address, str(PORT), str(COUNT)]
     floods = [
@@ -94,7 +88,7 @@ def test_handshakes_without_end(connected, cluster):
         assert connected.curl("http://web.demo/").startswith("hello from pod")
         for one in floods:
             assert one.stdout.readline() == "open\n"
-        during = resident_kb(pid)
+        during = manager.resident_kb()
         assert connected.curl("http://web.demo/").startswith("hello from pod")
         connected.telepresence("quit")
         began = time.monotonic()
@@ -106,4 +100,4 @@ def test_handshakes_without_end(connected, cluster):
         told = [json.loads(one.communicate(timeout=60)[0].splitlines()[-1]) for one in floods]
     # Without a Session nobody hears a byte.
     assert told == [{"opened": COUNT, "heard": 0}] * 2
-    wait_for("its memory back", lambda: resident_kb(pid) <= before + 4 * 1024)
+    wait_for("its memory back", lambda: manager.resident_kb() <= before + 4 * 1024)
