@@ -137,6 +137,18 @@ def netns(make_netns):
     return make_netns("host")
 
 
+def rig_of(kind):
+    """The fixture `rig` of a file: one of this kind for each of its tests."""
+
+    @pytest.fixture(name="rig")
+    def rig(make_netns):
+        made = kind(make_netns)
+        yield made
+        made.close()
+
+    return rig
+
+
 def veth(one, two, addr_one, addr_two, name="lan"):
     """Joins two namespaces; addresses are ADDR/LEN of both families, lists allowed."""
     peer = f"p{next(_counter)}-{os.getpid() % 10000}"

@@ -7,18 +7,13 @@ import threading
 
 import pytest
 
-from conftest import DEADLINE_S
+from conftest import DEADLINE_S, rig_of
 from agentrig import AgentRig, PEER, POD, PORT, wait_closed, wait_for
 from timing import best_of, took
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = AgentRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(AgentRig)
 
 
 def assert_reset(rig, *args, **kwargs):

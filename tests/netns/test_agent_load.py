@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from conftest import DEADLINE_S
+from conftest import DEADLINE_S, rig_of
 from agentrig import AgentRig, POD, raise_file_limit, wait_for
 
 MIB = 1024 * 1024
@@ -14,12 +14,7 @@ IDLE = 10000
 # The product's own allowance is 64 MiB; the driver is the manager's end of each stream, too.
 IDLE_MIB = 64
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = AgentRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(AgentRig)
 
 
 def listen(rig, answer):

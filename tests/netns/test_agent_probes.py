@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from conftest import rig_of
 from agentrig import AgentRig, POD, PORT
 from timing import best_of, took
 
@@ -13,12 +14,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 OTHER = b"GET /healthz HTTP/1.1\r\nHost: pod\r\nUser-Agent: curl/8\r\n\r\n"
 AT_ONCE = 0.5
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = AgentRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(AgentRig)
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -4,17 +4,13 @@ import socket
 
 import pytest
 
+from conftest import rig_of
 from agentrig import AgentRig, PEER, POD, PORT, UDP, wait_for
 from timing import best_of, took
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = AgentRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(AgentRig)
 
 
 @BOTH

@@ -13,18 +13,13 @@ import threading
 
 import pytest
 
-from conftest import DEADLINE_S, wait_for
+from conftest import DEADLINE_S, rig_of, wait_for
 from flowrig import LAPTOP4, PEER4, TARGETS, FlowRig, in_netns
 from timing import best_of, took
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = FlowRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(FlowRig)
 
 
 def url(family, port, path=""):

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from conftest import wait_for
+from conftest import rig_of, wait_for
 from flowrig import LAPTOP4, TARGETS, FlowRig, in_netns
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
@@ -15,12 +15,7 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6])
 LARGEST = 65507
 IPV6_RECVERR = 25
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = FlowRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(FlowRig)
 
 
 @FAMILIES

@@ -5,14 +5,10 @@ import subprocess
 
 import pytest
 
+from conftest import rig_of
 from flowrig import TARGETS, FlowRig
 
-
-@pytest.fixture
-def rig(make_netns):
-    made = FlowRig(make_netns)
-    yield made
-    made.close()
+rig = rig_of(FlowRig)
 
 
 def load(rig, ruleset):
