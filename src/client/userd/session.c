@@ -230,6 +230,12 @@ void session_undone(struct session *session)
 		close_session(session);
 }
 
+void session_undone_later(struct session *session)
+{
+	if (--session->closing == 0)
+		(void)uv_timer_start(&session->timer, on_timer, 0, 0);
+}
+
 int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_args *args,
 	const struct session_events *events, void *user, struct session **ret_session,
 	struct err *err)

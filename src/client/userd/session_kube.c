@@ -292,9 +292,7 @@ void session_unregister(struct session *session)
 	struct kube_request_config config = {.method = "DELETE"};
 
 	if (!session->name) {
-		/* Not from within: whoever fails a session may still use it. */
-		if (--session->closing == 0)
-			(void)uv_timer_start(&session->timer, session->timer.timer_cb, 0, 0);
+		session_undone_later(session);
 		return;
 	}
 	path = kube_path(SESSION_API, "sessions", session->manager_namespace, session->name);

@@ -125,6 +125,8 @@ void session_defer(struct session *session, const struct err *err);
 void session_unregister(struct session *session);
 /* One of the things that CLOSING undoes is done. */
 void session_undone(struct session *session);
+/* The same, not from within: whoever fails a session may still use it. */
+void session_undone_later(struct session *session);
 void session_drop_tunnel(struct session *session);
 /* Which carrier, and why not the others. */
 void session_describe_tunnel(const struct session *session, json_object *traffic_manager);
