@@ -90,9 +90,20 @@ void install_respect_namespace(struct kube_install *install, json_object *namesp
 	}
 }
 
-struct kube_install *install_new(struct kube_client *client,
+static void ask_namespace(uv_timer_t *timer)
+{
+	struct kube_install *install = timer->data;
+	auto_free char *path = kube_path("v1", "namespaces", NULL, install->namespace);
+
+	if (install->deadline_ms == 0)
+		install_finish(install, install->last.code, &install->last);
+	else
+		install_get(install, path, install->on_namespace);
+}
+
+struct kube_install *install_start(struct kube_client *client,
 	const struct kube_install_config *config, const struct kube_install_events *events,
-	void *user)
+	void *user, kube_done_fn on_namespace)
 {
 	struct kube_install *install = XNEW(struct kube_install);
 	uv_loop_t *loop = kube_client_loop(client);
@@ -108,6 +119,8 @@ struct kube_install *install_new(struct kube_client *client,
 		"the traffic-manager was not ready within %d s", INSTALL_DEADLINE_MS / 1000);
 	if (manifests_load(config, &install->objects, &install->last) < 0)
 		install->deadline_ms = 0; /* reported by the first step */
+	install->on_namespace = on_namespace;
+	uv_timer_start(&install->timer, ask_namespace, 0, 0);
 	return install;
 }
 
@@ -260,23 +273,9 @@ static void on_namespace(void *user, int r, int status, json_object *body, const
 	apply_next(install);
 }
 
-static void start_install(uv_timer_t *timer)
-{
-	struct kube_install *install = timer->data;
-	auto_free char *path = kube_path("v1", "namespaces", NULL, install->namespace);
-
-	if (install->deadline_ms == 0)
-		install_finish(install, install->last.code, &install->last);
-	else
-		install_get(install, path, on_namespace);
-}
-
 struct kube_install *kube_install_start(struct kube_client *client,
 	const struct kube_install_config *config, const struct kube_install_events *events,
 	void *user)
 {
-	struct kube_install *install = install_new(client, config, events, user);
-
-	uv_timer_start(&install->timer, start_install, 0, 0);
-	return install;
+	return install_start(client, config, events, user, on_namespace);
 }

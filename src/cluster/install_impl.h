@@ -25,15 +25,17 @@ struct kube_install {
 	uv_timer_t timer; /* the next attempt */
 	uint64_t deadline_ms; /* uv_now() */
 	struct err last; /* why it is not there yet */
+	kube_done_fn on_namespace;
 	bool finished;
 };
 
 /* The annotation of a namespace that an installation made. */
 #define INSTALL_NAMESPACE_MARK "telepresence.io/installed"
 
-struct kube_install *install_new(struct kube_client *client,
+/* on_namespace is told of the manager's namespace first, from the loop. */
+struct kube_install *install_start(struct kube_client *client,
 	const struct kube_install_config *config, const struct kube_install_events *events,
-	void *user);
+	void *user, kube_done_fn on_namespace);
 void install_progress(struct kube_install *install, const char *fmt, ...) PRINTF(2, 3);
 /* Ends it: the last thing that is done with it. */
 void install_finish(struct kube_install *install, int r, const struct err *err);

@@ -42,6 +42,18 @@ static void send_delete(
 	kube_request(install->client, &config, on_done, install, &install->request);
 }
 
+/* Whether it has ended so. What is not there need not be deleted, also when its kind is gone. */
+static bool has_failed(struct kube_install *install, int r, const struct err *err, const char *what)
+{
+	struct err why = *err;
+
+	if (r >= 0 || r == -ENOENT)
+		return false;
+	err_wrap(&why, r, "cannot %s", what);
+	install_finish(install, r, &why);
+	return true;
+}
+
 static void on_gone(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
@@ -106,17 +118,14 @@ static void wait_deployment(uv_timer_t *timer)
 static void on_deleted(void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
-	struct err why = *err;
+	auto_free char *what = xasprintf("delete %s %s", json_text_or(current(install), "kind", ""),
+		json_text_or(current(install), "metadata.name", ""));
 
 	(void)status;
 	(void)body;
 	install->request = NULL;
-	if (r < 0 && r != -ENOENT) {
-		err_wrap(&why, r, "cannot delete %s %s", json_text_or(current(install), "kind", ""),
-			json_text_or(current(install), "metadata.name", ""));
-		install_finish(install, r, &why);
+	if (has_failed(install, r, err, what))
 		return;
-	}
 	if (is_deployment(current(install)))
 		install_again(install, 0, wait_deployment);
 	else
@@ -144,17 +153,12 @@ static void on_sessions_deleted(
 	void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
-	struct err why = *err;
 
 	(void)status;
 	(void)body;
 	install->request = NULL;
-	/* 404: the kind is gone already. */
-	if (r < 0 && r != -ENOENT) {
-		err_wrap(&why, r, "cannot delete the Sessions");
-		install_finish(install, r, &why);
+	if (has_failed(install, r, err, "delete the Sessions"))
 		return;
-	}
 	install->next = json_object_array_length(install->objects);
 	delete_next(install);
 }
@@ -172,16 +176,12 @@ static void on_intercept_deleted(
 	void *user, int r, int status, json_object *body, const struct err *err)
 {
 	struct kube_install *install = user;
-	struct err why = *err;
 
 	(void)status;
 	(void)body;
 	install->request = NULL;
-	if (r < 0 && r != -ENOENT) {
-		err_wrap(&why, r, "cannot delete an Intercept");
-		install_finish(install, r, &why);
+	if (has_failed(install, r, err, "delete an Intercept"))
 		return;
-	}
 	install_again(install, 0, list_intercepts);
 }
 
@@ -192,15 +192,11 @@ static void on_intercepts(void *user, int r, int status, json_object *body, cons
 	struct kube_install *install = user;
 	json_object *first = json_item(body, "items", 0);
 	auto_free char *path = NULL;
-	struct err why = *err;
 
 	(void)status;
 	install->request = NULL;
-	if (r < 0 && r != -ENOENT) {
-		err_wrap(&why, r, "cannot list the Intercepts");
-		install_finish(install, r, &why);
+	if (has_failed(install, r, err, "list the Intercepts"))
 		return;
-	}
 	if (r == -ENOENT || !first) {
 		delete_sessions(install);
 		return;
@@ -236,23 +232,9 @@ static void on_namespace(void *user, int r, int status, json_object *body, const
 	install_again(install, 0, list_intercepts);
 }
 
-static void start_uninstall(uv_timer_t *timer)
-{
-	struct kube_install *install = timer->data;
-	auto_free char *path = kube_path("v1", "namespaces", NULL, install->namespace);
-
-	if (install->deadline_ms == 0)
-		install_finish(install, install->last.code, &install->last);
-	else
-		install_get(install, path, on_namespace);
-}
-
 struct kube_install *kube_uninstall_start(struct kube_client *client,
 	const struct kube_install_config *config, const struct kube_install_events *events,
 	void *user)
 {
-	struct kube_install *install = install_new(client, config, events, user);
-
-	uv_timer_start(&install->timer, start_uninstall, 0, 0);
-	return install;
+	return install_start(client, config, events, user, on_namespace);
 }
