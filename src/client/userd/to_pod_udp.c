@@ -184,7 +184,9 @@ static void take_datagram(
 
 static void on_alloc(uv_handle_t *handle UNUSED, size_t suggested UNUSED, uv_buf_t *buf)
 {
-	*buf = uv_buf_init(xcalloc(1, CAPSULE_PAYLOAD_MAX_BYTES), CAPSULE_PAYLOAD_MAX_BYTES);
+	static char datagram[CAPSULE_PAYLOAD_MAX_BYTES]; /* until on_recv() returns */
+
+	*buf = uv_buf_init(datagram, sizeof(datagram));
 }
 
 static void on_recv(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct sockaddr *from,
@@ -193,7 +195,6 @@ static void on_recv(uv_udp_t *udp, ssize_t n, const uv_buf_t *buf, const struct 
 	if (n >= 0 && from)
 		take_datagram(
 			container_of(udp, struct to_pod_socket, udp), from, buf->base, (size_t)n);
-	free(buf->base);
 }
 
 static void on_closed(uv_handle_t *handle)
