@@ -76,7 +76,7 @@ static void finish(struct resolve *resolve)
 	json_object *template =
 		strcmp(kind, "Pod") == 0 ? object : json_path(object, "spec.template");
 	struct intercept_target target;
-	char hint[MATCH_HINT_BYTES];
+	char hint[MATCH_HINT_BYTES] = "";
 	struct err err = ERR_INIT;
 	int r;
 

@@ -24,6 +24,29 @@ static void nothing_is_changed_before_it_is_clear(void **state)
 	stop(&rig);
 }
 
+static void a_static_pod_is_refused(void **state)
+{
+	static const struct rule rules[] = {
+		{"/pods/web ", 200,
+			"{\"metadata\":{\"name\":\"web\",\"annotations\":"
+			"{\"kubernetes.io/config.mirror\":\"x\"}},\"spec\":{}}",
+			false},
+		{"/services?", 200, LIST(""), false},
+		{.expects = NULL},
+	};
+	struct answer asked;
+	struct rig rig;
+
+	(void)state;
+	start(&rig, rules);
+	assert_int_equal(ask(&rig, "web", "8080", &asked, NULL), 0);
+	run_until(&rig, is_done, &asked);
+	assert_int_equal(asked.r, -EOPNOTSUPP);
+	assert_string_equal(asked.hint, "");
+	run_until(&rig, is_gone, "web");
+	stop(&rig);
+}
+
 static void a_conflict_takes_the_object_back(void **state)
 {
 	static const struct rule rules[] = {
@@ -294,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_changed_before_it_is_clear),
+		cmocka_unit_test(a_static_pod_is_refused),
 		cmocka_unit_test(a_conflict_takes_the_object_back),
 		cmocka_unit_test(a_command_that_hangs_up_takes_it_back),
 		cmocka_unit_test(anothers_name_is_not_taken),
