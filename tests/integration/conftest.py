@@ -153,6 +153,24 @@ class Laptop:
     def stop(self):
         return self.telepresence("quit", "-s", check=False)
 
+    # What it was like before it was left connected from one test to the next; None: it was not.
+    before = None
+
+    def stay_connected(self):
+        """Connects, unless it is connected since an earlier test that only looked."""
+        if self.before and self.status()["user_daemon"].get("status") == "Connected":
+            return
+        self.end()
+        self.before = self.snapshot()
+        self.connect()
+
+    def end(self):
+        """Disconnects; as it was before, if it was left connected."""
+        self.stop()
+        if self.before:
+            before, self.before = self.before, None
+            self.assert_as(before)
+
     def status(self):
         return json.loads(self.telepresence("status", "--output", "json").stdout)
 
@@ -232,7 +250,7 @@ def laptop_net(cluster):
 @pytest.fixture
 def laptop(the_laptop):
     """The laptop, disconnected; after the test it must be as it was."""
-    the_laptop.stop()
+    the_laptop.end()
     before = the_laptop.snapshot()
     yield the_laptop
     the_laptop.stop()
@@ -243,6 +261,19 @@ def laptop(the_laptop):
 def connected(laptop):
     laptop.connect()
     return laptop
+
+
+@pytest.fixture(scope="module")
+def offline_afterwards(the_laptop):
+    yield
+    the_laptop.end()
+
+
+@pytest.fixture
+def online(the_laptop, offline_afterwards):
+    """As `connected`, for tests that only look: one connection serves all of a file that follow each other."""
+    the_laptop.stay_connected()
+    return the_laptop
 
 
 @pytest.fixture(scope="session")
@@ -260,7 +291,7 @@ def the_stage(cluster, the_laptop):
 def joined(the_stage):
     """The stage with the laptop connected to it; afterwards the laptop is as it was."""
     laptop = the_stage.laptop
-    laptop.stop()
+    laptop.end()
     before = laptop.snapshot()
     laptop.connect("--namespace", "stage")
     yield the_stage

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a connected laptop reaches, and what it sees of what is not there."""
 
+import collections
 import concurrent.futures
 import errno
 import hashlib
 import time
 
 from conftest import LONG
+from localcluster import plan
 from nets import serve
 from timing import best_of, took
 
@@ -16,88 +18,74 @@ TRANSFER_S = 900
 UPLOAD_PORT = 7330
 
 
-def test_reaches_service_by_name_and_namespace(connected):
-    assert connected.curl("http://web.demo/").startswith("hello from pod web-")
+def test_reaches_service_by_name_and_namespace(online):
+    assert online.curl("http://web.demo/").startswith("hello from pod web-")
 
 
-def test_reaches_service_by_full_name(connected):
-    assert connected.curl("http://web.demo.svc.cluster.local/").startswith("hello from pod web-")
-    assert connected.curl("http://web.demo.svc/").startswith("hello from pod web-")
+def test_reaches_service_by_full_name(online):
+    assert online.curl("http://web.demo.svc.cluster.local/").startswith("hello from pod web-")
+    assert online.curl("http://web.demo.svc/").startswith("hello from pod web-")
 
 
-def test_reaches_single_label_in_connected_namespace(laptop):
-    laptop.connect("--namespace", "demo")
-    assert laptop.curl("http://web/").startswith("hello from pod web-")
-
-
-def test_reaches_cluster_ip_and_pod_ip(connected, cluster):
-    assert connected.curl(f"http://{cluster.cluster_ip()}/").startswith("hello from pod web-")
-    assert connected.curl(f"http://{cluster.pod_ip()}:8080/").startswith("hello from pod web-")
+def test_reaches_cluster_ip_and_pod_ip(online, cluster):
+    assert online.curl(f"http://{cluster.cluster_ip()}/").startswith("hello from pod web-")
+    assert online.curl(f"http://{cluster.pod_ip()}:8080/").startswith("hello from pod web-")
 
 
 CONNECT = "import socket,sys; s=socket.socket(); s.settimeout(20); print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
 
 
-def test_closed_port_of_a_pod_is_refused(connected, cluster):
+def test_closed_port_of_a_pod_is_refused(online, cluster):
     """Refused by connect(2) itself, not accepted and then closed."""
     address = cluster.pod_ip()
 
     def attempt():
-        seconds, done = took(connected.run, "/usr/bin/python3", "-c", CONNECT, address, "9")
+        seconds, done = took(online.run, "/usr/bin/python3", "-c", CONNECT, address, "9")
         assert int(done.stdout) == errno.ECONNREFUSED
         return seconds
 
     best_of(attempt, 5)
-    assert connected.run("nc", "-z", "-w", "5", cluster.pod_ip(), "9", check=False).returncode == 1
+    assert online.run("nc", "-z", "-w", "5", cluster.pod_ip(), "9", check=False).returncode == 1
 
 
-def test_address_without_pod_is_not_accepted(connected, cluster):
+def test_address_without_pod_is_not_accepted(online, cluster):
     unused = cluster.pod_ip().rsplit(".", 1)[0] + ".254"
-    done = connected.run("curl", "-sS", "--connect-timeout", "4", f"http://{unused}:80/", check=False)
+    done = online.run("curl", "-sS", "--connect-timeout", "4", f"http://{unused}:80/", check=False)
     assert done.returncode in (7, 28), done.stderr
 
 
-def test_two_hundred_connections_at_once(connected, cluster):
+def test_two_hundred_connections_at_once(online, cluster):
     ip = cluster.cluster_ip()
     script = f"for i in $(seq 200); do curl -sS --max-time 60 http://{ip}/ & done; wait"
-    out = connected.run("sh", "-c", script, timeout=120).stdout
+    out = online.run("sh", "-c", script, timeout=120).stdout
     assert out.count("hello from pod web-") == 200
 
 
-def test_other_names_resolve_as_before(laptop):
-    names = ["www.example.com", "no-such-name.example.com"]
-    query = [("dig", "+noall", "+answer", "+comments", "+tries=1", "+time=20", name) for name in names]
-    before = [strip_ids(laptop.run(*q).stdout) for q in query]
-    getent = laptop.run("getent", "hosts", "www.example.com").stdout
-    laptop.connect()
-    assert [strip_ids(laptop.run(*q).stdout) for q in query] == before
-    assert laptop.run("getent", "hosts", "www.example.com").stdout == getent
-    assert laptop.curl("http://www.example.com/")
+def test_each_connection_goes_to_a_pod_of_its_own_choice(online, laptop_net, the_stage):
+    """As kube-proxy would have it for one within the cluster: of three pods none gets nearly all, or nearly nothing."""
+    address = the_stage.cluster.cluster_ip("stage", "web")
+    seen = collections.Counter(laptop_net.ask(address, 80) for _ in range(60))
+    assert len(seen) == 3 and min(seen.values()) >= 5, seen
 
 
-def strip_ids(text):
-    """What dig prints without the query's random id."""
-    return [line.split(", id: ")[0] for line in text.splitlines()]
-
-
-def test_absent_cluster_name_does_not_exist(connected):
-    out = connected.run("dig", "+noall", "+comments", "nobody.demo.svc.cluster.local").stdout
+def test_absent_cluster_name_does_not_exist(online):
+    out = online.run("dig", "+noall", "+comments", "nobody.demo.svc.cluster.local").stdout
     assert "status: NXDOMAIN" in out
 
 
-def test_dns_over_tcp_and_srv(connected):
-    out = connected.run("dig", "+tcp", "+short", "SRV", "_http._tcp.web.demo.svc.cluster.local").stdout
+def test_dns_over_tcp_and_srv(online):
+    out = online.run("dig", "+tcp", "+short", "SRV", "_http._tcp.web.demo.svc.cluster.local").stdout
     assert "80 web.demo.svc.cluster.local." in out
 
 
-def test_new_service_resolves_and_a_recreated_one_changes(connected, cluster):
+def test_new_service_resolves_and_a_recreated_one_changes(online, cluster):
     manifest = (
         '{"apiVersion":"v1","kind":"Service","metadata":{"name":"late","namespace":"demo"},'
         '"spec":{"selector":{"app":"web"},"ports":[{"port":80,"targetPort":8080}]}}'
     )
     try:
         cluster.apply(manifest)
-        assert connected.curl("http://late.demo/", "--retry", "8", "--retry-all-errors", "--retry-delay", "1")
+        assert online.curl("http://late.demo/", "--retry", "8", "--retry-all-errors", "--retry-delay", "1")
 
         def attempt():
             """The begin of the lookup that was the first to be answered rightly."""
@@ -105,7 +93,7 @@ def test_new_service_resolves_and_a_recreated_one_changes(connected, cluster):
             cluster.apply(manifest)
             changed = asked = time.monotonic()
             ip = cluster.cluster_ip("demo", "late")
-            while connected.run("dig", "+short", "late.demo.svc.cluster.local").stdout.strip() != ip:
+            while online.run("dig", "+short", "late.demo.svc.cluster.local").stdout.strip() != ip:
                 asked = time.monotonic()
                 assert asked < changed + 60, "the old address is still answered"
             return asked - changed
@@ -122,35 +110,35 @@ def say_checksum(connection):
     connection.sendall(seen.hexdigest().encode())
 
 
-def test_large_transfers_are_intact(connected, cluster, pod_net):
+def test_large_transfers_are_intact(online, cluster, pod_net):
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
     make = f"dd if=/dev/urandom of=/www/random bs=1M count={LARGE_MB} 2>/dev/null; md5sum /www/random"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make, timeout=TRANSFER_S).split()[0]
     url, kept = f"http://{cluster.cluster_ip()}", f"/dev/shm/{cluster.name}-random"
     try:
-        got = connected.run("sh", "-c", f"curl -sS {url}/random | tee {kept} | md5sum", timeout=TRANSFER_S)
+        got = online.run("sh", "-c", f"curl -sS {url}/random | tee {kept} | md5sum", timeout=TRANSFER_S)
         assert got.stdout.split()[0] == checksum
         # Not by the demonstration's web server: busybox takes no more than 2 GiB.
         with serve(pod_net, "0.0.0.0", UPLOAD_PORT, say_checksum):
             upload = f"nc -N {cluster.pod_ip()} {UPLOAD_PORT} <{kept}"
-            assert connected.run("sh", "-c", upload, timeout=TRANSFER_S).stdout == checksum
+            assert online.run("sh", "-c", upload, timeout=TRANSFER_S).stdout == checksum
     finally:
-        connected.run("rm", "-f", kept)
+        online.run("rm", "-f", kept)
         cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/random")
 
 
-def test_half_close_passes_through(connected, cluster):
-    out = connected.run(
+def test_half_close_passes_through(online, cluster):
+    out = online.run(
         "sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 10 nc -N {cluster.cluster_ip()} 80"
     ).stdout
     assert "hello from pod web-" in out
 
 
-def test_second_connect_is_a_no_op(connected):
-    daemons = connected.daemons()
-    out = connected.connect()
+def test_second_connect_is_a_no_op(online):
+    daemons = online.daemons()
+    out = online.connect()
     assert "Connected to" in out.stdout + out.stderr
-    assert connected.daemons() == daemons
+    assert online.daemons() == daemons
 
 
 def test_parallel_connects_leave_one_pair_of_daemons(laptop):
@@ -173,9 +161,39 @@ def test_host_firewall_is_named(laptop):
         laptop.run("nft", "delete table inet fw")
 
 
-def test_api_server_and_resolver_stay_off_the_tunnel(connected):
-    server = connected.run("sh", "-c", "telepresence status --output json").stdout
-    assert server
-    resolver = connected.run("sh", "-c", "awk '/^nameserver/{print $2; exit}' /etc/resolv.conf").stdout.strip()
-    device = connected.status()["root_daemon"]["device"]
-    assert f"dev {device}" not in connected.run("ip", "route", "get", resolver).stdout
+def test_reaches_single_label_in_connected_namespace(laptop):
+    laptop.connect("--namespace", "demo")
+    assert laptop.curl("http://web/").startswith("hello from pod web-")
+
+
+def test_other_names_resolve_as_before(laptop):
+    names = ["www.example.com", "no-such-name.example.com"]
+    query = [("dig", "+noall", "+answer", "+comments", "+tries=1", "+time=20", name) for name in names]
+    before = [strip_ids(laptop.run(*q).stdout) for q in query]
+    getent = laptop.run("getent", "hosts", "www.example.com").stdout
+    laptop.connect()
+    assert [strip_ids(laptop.run(*q).stdout) for q in query] == before
+    assert laptop.run("getent", "hosts", "www.example.com").stdout == getent
+    assert laptop.curl("http://www.example.com/")
+
+
+def strip_ids(text):
+    """What dig prints without the query's random id."""
+    return [line.split(", id: ")[0] for line in text.splitlines()]
+
+
+def test_api_server_gateway_and_resolver_stay_off_the_tunnel(laptop, cluster):
+    """Though the API server is within what is to be routed."""
+    the_plan = plan.get(cluster.name)
+    laptop.connect("--also-proxy", the_plan.node_nets[0])
+    device = laptop.status()["root_daemon"]["device"]
+
+    def goes_by(address):
+        return laptop.run("ip", "-o", "route", "get", address).stdout.split(" dev ")[1].split()[0]
+
+    resolver = laptop.run("awk", "/^nameserver/{print $2; exit}", "/etc/resolv.conf").stdout.strip()
+    gateway = laptop.run("sh", "-c", "ip -4 route show default").stdout.split()[2]
+    server, *others = (node.addresses[0] for node in the_plan.nodes)
+    assert {goes_by(str(one)) for one in (server, resolver, gateway)} == {"eth0"}
+    assert {goes_by(str(one)) for one in (*others, cluster.cluster_ip(), cluster.pod_ip())} == {device}
+    assert laptop.curl("http://web.demo/").startswith("hello from pod web-")

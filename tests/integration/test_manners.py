@@ -18,7 +18,7 @@ BULK = os.urandom(1 << 20) * 64
 
 
 @pytest.fixture
-def ends(connected, cluster, pod_net, laptop_net, way):
+def ends(online, cluster, pod_net, laptop_net, way):
     """A connection from the laptop to the pod: (who begins, the other one)."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(pod_net.make_socket(socket.AF_INET))

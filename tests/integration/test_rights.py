@@ -99,7 +99,7 @@ def admin_name(cluster):
     return review["status"]["userInfo"]["username"]
 
 
-def test_manager_runs_restricted(connected, cluster):
+def test_manager_runs_restricted(online, cluster):
     namespace = cluster.get("namespace", "ambassador")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     pod = cluster.get("pods", "-n", "ambassador", "-l", "app=traffic-manager")["items"][0]
@@ -123,7 +123,7 @@ OPENINGS = (
 )
 
 
-def test_stranger_gets_no_byte_of_the_tunnel(connected, cluster):
+def test_stranger_gets_no_byte_of_the_tunnel(online, cluster):
     """A pod that connects to the manager's port without a proof, whatever it says first."""
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
 
@@ -137,4 +137,4 @@ def test_stranger_gets_no_byte_of_the_tunnel(connected, cluster):
             assert "ACCEPT" not in out
             # At most an HTTP error or a nonce; never an HTTP/2 SETTINGS frame of an opened tunnel.
             assert len(out) < 1600
-    assert connected.curl("http://web.demo/")
+    assert online.curl("http://web.demo/")
