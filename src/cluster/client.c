@@ -194,6 +194,13 @@ static bool retry_refused(struct kube_request *request)
 	return true;
 }
 
+/* Whom it does not know an API server answers and hangs up at once (GOAWAY, Kubernetes 1.28 and
+ * later): of that answer the head may be all that comes, and says it all. */
+static bool is_answered(CURLcode code, int status)
+{
+	return code == CURLE_OK || status == 401;
+}
+
 static int judge(struct kube_request *request, CURLcode code, int status, struct err *err)
 {
 	const struct kube_config *config = &request->client->config;
@@ -204,7 +211,7 @@ static int judge(struct kube_request *request, CURLcode code, int status, struct
 	if (request->overflow)
 		return err_set(err, -EFBIG, ERR_INTERNAL, "%s answers %s %s with over %d bytes",
 			config->server, request->method, request->path, LIMIT_KUBE_BODY_BYTES);
-	if (code != CURLE_OK)
+	if (!is_answered(code, status))
 		return transport_error(&request->transport, code, config, err);
 	if (status >= 200 && status < 300)
 		return 0;
@@ -270,11 +277,11 @@ static void on_transfer_done(void *user, CURL *easy, CURLcode code)
 	request = (struct kube_request *)(void *)private;
 	assert(request);
 	status = http_status(request);
-	if (code == CURLE_OK)
+	if (is_answered(code, status))
 		kube_client_heard(request->client);
 	else
 		request->client->silent = true;
-	if (code == CURLE_OK && status == 401 && retry_refused(request))
+	if (status == 401 && retry_refused(request))
 		return;
 	r = judge(request, code, status, &err);
 	complete(request, r, status, &err);

@@ -19,7 +19,7 @@ struct rig {
 	struct kube_request *other;
 	const char *reply;
 	int reply_status, done, r, status;
-	bool had_body;
+	bool had_body, cut;
 	char msg[ERR_MSG_BYTES], head[1024];
 	enum err_kind kind;
 };
@@ -29,6 +29,9 @@ static char *answer(struct fake_api *api, const char *head)
 	struct rig *rig = container_of(api, struct rig, api);
 
 	(void)snprintf(rig->head, sizeof(rig->head), "%s", head);
+	if (rig->cut)
+		return xasprintf("HTTP/1.1 %d X\r\nContent-Length: 1000\r\n\r\n{",
+			rig->reply_status);
 	return rig->reply ? fake_json(rig->reply_status, rig->reply) : NULL;
 }
 
@@ -150,6 +153,25 @@ static void test_connection_failures(void **state UNUSED)
 	rig_end(&rig);
 }
 
+/* Of a 401 the body need not come; of anything else it has to. */
+static void test_answers_that_are_cut(void **state UNUSED)
+{
+	struct rig rig = {.cut = true, .reply_status = 401};
+
+	rig_start(&rig);
+	rig.api.close_after = true;
+	request(&rig, "POST", "{}");
+	assert_int_equal(rig.r, -EACCES);
+	assert_int_equal(rig.kind, ERR_AUTH);
+	rig.reply_status = 403;
+	request(&rig, "POST", "{}");
+	assert_int_equal(rig.kind, ERR_UNREACHABLE);
+	rig.reply_status = 200;
+	request(&rig, "GET", NULL);
+	assert_int_equal(rig.kind, ERR_UNREACHABLE);
+	rig_end(&rig);
+}
+
 /* Frees the client from within a callback, while another request is under way. */
 static void on_done_free(void *user, int r, int status, json_object *body, const struct err *err)
 {
@@ -221,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_what_is_sent),
 		cmocka_unit_test(test_connection_failures),
+		cmocka_unit_test(test_answers_that_are_cut),
 		cmocka_unit_test(test_free_in_callback),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_unreadable_token_file),
