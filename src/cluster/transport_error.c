@@ -3,6 +3,8 @@
 #include "cluster/transport.h"
 
 #include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +14,21 @@
 
 /* How much of a server's message is repeated; the rest of err.msg is for what and why. */
 #define MESSAGE_MAX 380
+#define DATE_BYTES  16
+
+/* Whether somebody else is to be asked for the way, as far as the settings say. */
+static bool is_proxied(const struct kube_config *config)
+{
+	static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value && *value)
+			return true;
+	}
+	return config->proxy_url;
+}
 
 static int connect_error(const struct transport *transport, CURLcode code,
 	const struct kube_config *config, struct err *err)
@@ -24,6 +41,12 @@ static int connect_error(const struct transport *transport, CURLcode code,
 		r = -(int)os_error;
 	else if (code == CURLE_OPERATION_TIMEDOUT)
 		r = -ETIMEDOUT;
+	/* libcurl's words name whom it has tried. */
+	if (is_proxied(config))
+		return err_set(err, r, ERR_UNREACHABLE,
+			"the API server %s is not reached through the proxy: %s; check proxy-url "
+			"and https_proxy",
+			config->server, transport->error);
 	return err_set(err, r, ERR_UNREACHABLE,
 		"the API server %s does not answer: %s; is the cluster running, and is this the "
 		"right context (%s)?",
@@ -84,6 +107,11 @@ int transport_error(const struct transport *transport, CURLcode code,
 		return err_set(err, -EFBIG, ERR_INTERNAL, "%s sends more than is accepted",
 			config->server);
 	default:
+		if (strstr(transport->error, "CONNECT tunnel failed, response 407"))
+			return err_set(err, -EACCES, ERR_AUTH,
+				"the proxy on the way to %s does not accept who you are (407); "
+				"check the user and the password in proxy-url or https_proxy",
+				config->server);
 		return err_set(err, -ECONNRESET, ERR_UNREACHABLE, "request to %s failed: %s",
 			config->server,
 			transport->error[0] ? transport->error : curl_easy_strerror(code));
@@ -119,6 +147,32 @@ static const struct status_meaning {
 	{504, -ETIMEDOUT, ERR_UNREACHABLE},
 };
 
+/* When a certificate of the kubeconfig has ended, "2026-11-30"; empty: it is good, or is none. */
+static void ended_on(const char *pem, char out[static DATE_BYTES])
+{
+	BIO *bio = pem ? BIO_new_mem_buf(pem, -1) : NULL;
+	X509 *certificate = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	const ASN1_TIME *end = certificate ? X509_get0_notAfter(certificate) : NULL;
+	struct tm tm;
+
+	out[0] = '\0';
+	if (end && X509_cmp_current_time(end) < 0 && ASN1_TIME_to_tm(end, &tm) == 1)
+		(void)strftime(out, DATE_BYTES, "%Y-%m-%d", &tm);
+	X509_free(certificate);
+	BIO_free(bio);
+}
+
+static int unauthorized(const struct kube_config *config, struct err *err)
+{
+	char date[DATE_BYTES];
+
+	ended_on(config->cert_pem, date);
+	return err_set(err, -EACCES, ERR_AUTH,
+		"%s does not accept the credentials of context %s%s%s: log in again",
+		config->server, config->context,
+		date[0] ? ", whose client certificate has expired on " : "", date);
+}
+
 int transport_status_error(const struct kube_config *config, int status, json_object *body,
 	const char *what, struct err *err)
 {
@@ -126,9 +180,7 @@ int transport_status_error(const struct kube_config *config, int status, json_ob
 	struct status_meaning meaning = {status, -EIO, ERR_INTERNAL};
 
 	if (status == 401)
-		return err_set(err, -EACCES, ERR_AUTH,
-			"%s does not accept the credentials of context %s: log in again",
-			config->server, config->context);
+		return unauthorized(config, err);
 	if (status == 403)
 		return forbidden(config, what, message, err);
 	for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {
