@@ -3,9 +3,11 @@
 
 import json
 import os
+import pathlib
 import pwd
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -74,12 +76,13 @@ def test_a_command_has_the_connection_that_was_made_for_it(laptop):
     assert laptop.status()["user_daemon"]["status"] == "Connected"
 
 
-def test_status_tells_what_is_connected(connected, cluster):
-    text = connected.telepresence("status").stdout
+def test_status_tells_what_is_connected(online, cluster):
+    text = online.telepresence("status").stdout
     assert text.startswith("Connected\n  Context:       ")
     assert "Proxy:         ON (networking to the cluster is enabled)" in text
-    connected.curl("http://web.demo/")
-    status = connected.status()
+    assert "\n  Device            : tel0 (MTU " in text
+    online.curl("http://web.demo/")
+    status = online.status()
     assert status["user_daemon"]["status"] == "Connected"
     assert status["user_daemon"]["manager_namespace"] == "ambassador"
     assert len(status["root_daemon"]["subnets"]) >= 2
@@ -87,35 +90,35 @@ def test_status_tells_what_is_connected(connected, cluster):
     assert status["root_daemon"]["traffic"]["connections"] > 0
     assert status["traffic_manager"]["carrier"] in ("services/proxy", "port-forward")
     assert status["traffic_manager"]["version"] == status["user_daemon"]["version"]
-    versions = connected.telepresence("version").stdout.splitlines()
+    versions = online.telepresence("version").stdout.splitlines()
     assert [line.split(":")[0].strip() for line in versions] == [
         "Client", "Root Daemon", "User Daemon", "Traffic Manager",
     ]
     assert len({line.split(": ")[1] for line in versions}) == 1
 
 
-def test_list_shows_workloads_and_hides_the_manager(connected):
-    assert connected.telepresence("list", "-n", "demo").stdout == (
+def test_list_shows_workloads_and_hides_the_manager(online):
+    assert online.telepresence("list", "-n", "demo").stdout == (
         "web: ready to intercept (traffic-agent not yet installed)\n"
     )
-    document = json.loads(connected.telepresence("list", "-n", "demo", "--output", "json").stdout)
+    document = json.loads(online.telepresence("list", "-n", "demo", "--output", "json").stdout)
     assert [(one["kind"], one["name"]) for one in document["stdout"]] == [("Deployment", "web")]
-    assert "traffic-manager" not in connected.telepresence("list", "-n", "ambassador").stdout
-    assert "No Workloads" in connected.telepresence("list", "-n", "default").stdout
+    assert "traffic-manager" not in online.telepresence("list", "-n", "ambassador").stdout
+    assert "No Workloads" in online.telepresence("list", "-n", "default").stdout
 
 
-def test_ping_reaches_pods_and_only_pods(connected, cluster):
+def test_ping_reaches_pods_and_only_pods(online, cluster):
     pod = cluster.pod_ip()
-    assert "3 received" in connected.run("ping", "-c", "3", "-i", "0.2", "-W", "10", pod).stdout
+    assert "3 received" in online.run("ping", "-c", "3", "-i", "0.2", "-W", "10", pod).stdout
     absent = pod.rsplit(".", 1)[0] + ".253"
-    assert connected.run("ping", "-c", "1", "-W", "2", absent, check=False).returncode == 1
+    assert online.run("ping", "-c", "1", "-W", "2", absent, check=False).returncode == 1
 
 
-def test_udp_reaches_the_cluster(connected, cluster):
+def test_udp_reaches_the_cluster(online, cluster):
     dns = cluster.get("service", "-n", "kube-system", "kube-dns")["spec"]["clusterIP"]
     name = "web.demo.svc.cluster.local"
-    assert connected.run("dig", "+short", f"@{dns}", name).stdout.strip() == cluster.cluster_ip()
-    started = connected.run("dig", "+time=10", "-p", "9", f"@{cluster.pod_ip()}", name, check=False)
+    assert online.run("dig", "+short", f"@{dns}", name).stdout.strip() == cluster.cluster_ip()
+    started = online.run("dig", "+time=10", "-p", "9", f"@{cluster.pod_ip()}", name, check=False)
     assert "refused" in started.stdout
 
 
@@ -164,38 +167,55 @@ def test_a_root_daemon_that_was_just_ending_is_started_again(laptop, tmp_path):
 
 
 @pytest.fixture
-def person(laptop, cluster, tmp_path):
+def folder():
+    """Not below pytest's own: another pytest that starts takes others' rights there away."""
+    with tempfile.TemporaryDirectory(prefix="tp-person-") as path:
+        os.chmod(path, 0o711)
+        yield pathlib.Path(path)
+
+
+@pytest.fixture
+def person(laptop, cluster, folder):
     """Runs commands on the laptop as `nobody`, who has the role telepresence-user, and who may start the root daemon by
     sudo without a password; the sudoers file is this test's own, in a mount namespace of its own."""
-    programs = tmp_path / "bin"
+    programs = folder / "bin"
     programs.mkdir()
     for name in ("telepresence", "rootd/telepresence-rootd"):
         shutil.copy(ROOT / "build/release/src/client" / name, programs)
-    kubeconfig = tmp_path / "config"
+    kubeconfig = folder / "config"
     run([ROOT / "scripts/cluster", "kubeconfig", "--cluster", cluster.name, "--user", "person", "--output", kubeconfig])
     os.chown(kubeconfig, NOBODY.pw_uid, NOBODY.pw_gid)
-    home = tmp_path / "home"
+    home = folder / "home"
     home.mkdir()
     os.chown(home, NOBODY.pw_uid, NOBODY.pw_gid)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and folder != folder.parent:
-            os.chmod(folder, folder.stat().st_mode | 0o11)
-    sudoers = tmp_path / "sudoers"
+    sudoers = folder / "sudoers"
     rootd = f"{programs}/telepresence-rootd --uid {NOBODY.pw_uid} --background"
     sudoers.write_text(f"root ALL=(ALL:ALL) ALL\nnobody ALL=(root) NOPASSWD: {rootd}\n")
     sudoers.chmod(0o440)
+    strict = folder / "strict"
+    strict.write_text("root ALL=(ALL:ALL) ALL\n")
+    strict.chmod(0o440)
 
-    def call(*argv, check=True):
+    def call(*argv, check=True, may=True, path="/usr/bin:/bin"):
         inner = [
             "setpriv", "--reuid", NOBODY.pw_uid, "--regid", NOBODY.pw_gid, "--clear-groups", "env",
-            f"HOME={home}", f"XDG_CACHE_HOME={home}", f"KUBECONFIG={kubeconfig}", f"PATH={programs}:/usr/bin:/bin", *argv,
+            f"HOME={home}", f"XDG_CACHE_HOME={home}", f"KUBECONFIG={kubeconfig}", f"PATH={programs}:{path}", *argv,
         ]
-        script = f'mount --bind {sudoers} /etc/sudoers && exec "$@"'
-        return run(["unshare", "-m", "sh", "-c", script, "sh", *laptop.prefix, *inner], check=check)
+        script = f'mount --bind {sudoers if may else strict} /etc/sudoers && exec "$@"'
+        # Without a terminal to ask at.
+        return run(["unshare", "-m", "setsid", "-w", "sh", "-c", script, "sh", *laptop.prefix, *inner], check=check)
 
     yield call
     call("telepresence", "quit", "-s", check=False)
     cluster.kubectl("-n", "ambassador", "delete", "rolebinding", "person", "--ignore-not-found")
+
+
+def test_a_sudo_that_refuses_is_named_and_so_is_what_to_do(person):
+    done = person("telepresence", "connect", check=False, may=False)
+    assert done.returncode == 8 and "sudo does not start the root daemon: sudo: " in done.stderr, done.stderr
+    assert "USER ALL=(root) NOPASSWD: /" in done.stderr
+    done = person("telepresence", "connect", check=False, path="/nonexistent")
+    assert done.returncode == 8 and "there is no sudo here: run this command as root" in done.stderr, done.stderr
 
 
 def test_person_without_root_connects_by_sudo(person, connected, cluster):

@@ -278,14 +278,17 @@ def test_commands_without_daemons(laptop):
     ("args", "code", "words"),
     [
         (["bogus"], 2, 'unknown command "bogus"'),
+        (["conect"], 2, 'unknown command "conect"; did you mean "connect"?'),
         (["--bogus"], 2, "--bogus"),
         (["connect", "--bogus"], 2, "--bogus"),
+        (["connect", "--namspace", "x"], 2, "unknown option --namspace; did you mean --namespace?"),
+        (["list", "--n", "x"], 2, "--n may mean --namespace, --never-proxy"),
         (["connect", "extra"], 2, '"extra"'),
-        (["connect", "--context"], 2, "--context"),
+        (["connect", "--context"], 2, "--context needs a value"),
         (["connect", "--also-proxy", "10.0.0.1/8"], 2, "10.0.0.1/8"),
         (["status", "--output", "xml"], 2, 'invalid output format "xml"'),
         (["uninstall"], 2, "--everything"),
-        (["help", "bogus"], 2, "bogus"),
+        (["help", "stauts"], 2, 'did you mean "status"?'),
         (["connect", "--kubeconfig", "/nonexistent"], 3, "/nonexistent"),
         (["list", "--context", "no-such"], 3, "kubeconfig"),
     ],
@@ -317,6 +320,7 @@ def test_help_man_page_and_completion_name_every_command(laptop):
         script = laptop.telepresence("completion", shell).stdout
         subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=DEADLINE_S)
     assert "Register-ArgumentCompleter" in laptop.telepresence("completion", "powershell").stdout
+    assert "--output default|json|yaml" in overview
     assert laptop.telepresence("--help").stdout == overview
     assert laptop.telepresence("--version").stdout == laptop.telepresence("version").stdout
 

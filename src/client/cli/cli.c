@@ -7,6 +7,7 @@
 #include "client/cli/command.h"
 #include "client/cli/document.h"
 #include "client/cli/help.h"
+#include "client/cli/suggest.h"
 #include "client/userd/proto.h"
 #include "core/alloc.h"
 
@@ -15,6 +16,7 @@
 
 struct parse {
 	struct cli *cli;
+	const struct argp_option *options;
 	struct err *err;
 	bool help;
 };
@@ -125,9 +127,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return take_operand(parse, arg);
 	case ARGP_KEY_ERROR:
 		if (parse->err->kind == ERR_NONE)
-			err_set(parse->err, -EINVAL, ERR_USAGE,
-				"unknown option, or option without its value: %s",
-				state->argv[MAX(state->next - 1, 1)]);
+			(void)suggest_option(parse->options,
+				state->argv[MAX(state->next - 1, 1)], parse->err);
 		return 0;
 	default:
 		break;
@@ -159,7 +160,7 @@ static int parse_command(struct cli *cli, int argc, char **argv, bool *ret_help,
 {
 	auto_free struct argp_option *options = help_options(cli->command);
 	struct argp argp = {options, parse_option, NULL, NULL, NULL, NULL, NULL};
-	struct parse parse = {.cli = cli, .err = err};
+	struct parse parse = {.cli = cli, .options = options, .err = err};
 	error_t r;
 
 	argc = take_child(cli, argc, argv);
@@ -195,7 +196,9 @@ static int parse_global(struct cli *cli, int argc, char **argv, struct err *err)
 				return -EINVAL;
 			i += 2;
 		} else {
-			return err_set(err, -EINVAL, ERR_USAGE, "unknown option %s", argv[i]);
+			return err_set(err, -EINVAL, ERR_USAGE,
+				"unknown option before the command, or option without its value: %s",
+				argv[i]);
 		}
 	}
 	return i;
@@ -206,7 +209,7 @@ static int find_command(struct cli *cli, const char *name, struct err *err)
 	cli->command = command_find(name ? name : "help");
 	if (cli->command)
 		return 0;
-	return err_set(err, -EINVAL, ERR_USAGE, "unknown command \"%s\"", name);
+	return suggest_command(name, err);
 }
 
 static int run(struct cli *cli, int argc, char **argv, struct err *err)

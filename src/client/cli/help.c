@@ -101,7 +101,7 @@ void help_overview(struct cli *cli)
 			cli_print(cli, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
 	}
 	cli_print(cli, "\nOptions of every command:\n"
-		       "  --output default|json\n  --help\n"
+		       "  --output default|json|yaml\n  --help\n"
 		       "\n'telepresence help COMMAND' explains one command.\n\nExit status:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(exit_statuses); i++)
 		cli_print(cli, "  %d  %s\n", exit_statuses[i].status, exit_statuses[i].meaning);

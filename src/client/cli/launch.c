@@ -55,7 +55,20 @@ char *launch_cache_dir(struct err *err)
 	return TAKE_PTR(dir);
 }
 
-static int open_log(const char *name, char **ret_path, struct err *err)
+struct daemon_log {
+	int fd;
+	char *path;
+	off_t begin; /* what it says from there on is of the daemon that is started now */
+};
+
+static void close_log(struct daemon_log *log)
+{
+	if (log->fd >= 0)
+		close(log->fd);
+	free(log->path);
+}
+
+static int open_log(const char *name, struct daemon_log *ret_log, struct err *err)
 {
 	auto_free char *dir = launch_cache_dir(err);
 	auto_free char *path = NULL;
@@ -72,22 +85,23 @@ static int open_log(const char *name, char **ret_path, struct err *err)
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set_errno(err, -errno, "%s", path);
-	*ret_path = TAKE_PTR(path);
-	return fd;
+	*ret_log = (struct daemon_log){
+		.fd = fd, .path = TAKE_PTR(path), .begin = lseek(fd, 0, SEEK_END)};
+	return 0;
 }
 
-/* The last line of the log: why a daemon has just ended. */
-static void last_line(const char *path, char out[static LOG_TAIL_BYTES])
+/* The last line that has come into the log since: why a daemon has just ended. */
+static void last_line(const struct daemon_log *log, char out[static LOG_TAIL_BYTES])
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = open(log->path, O_RDONLY | O_CLOEXEC);
 	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 	ssize_t n;
 	char *line;
 
 	out[0] = '\0';
-	if (size <= 0)
+	if (size <= log->begin)
 		return;
-	n = pread(fd, out, LOG_TAIL_BYTES - 1, MAX(size - (LOG_TAIL_BYTES - 1), 0));
+	n = pread(fd, out, LOG_TAIL_BYTES - 1, MAX(size - (LOG_TAIL_BYTES - 1), log->begin));
 	out[MAX(n, 0)] = '\0';
 	while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == '\r'))
 		out[--n] = '\0';
@@ -121,7 +135,8 @@ static int run(char *const argv[], int log, bool keep_stdin, int *ret_status, st
 	return 0;
 }
 
-static int check_status(int status, const char *what, const char *log_path, struct err *err)
+/* Whether the daemon serves, or why it does not. */
+static int check_status(int status, const char *what, const struct daemon_log *log, struct err *err)
 {
 	char line[LOG_TAIL_BYTES];
 
@@ -129,9 +144,37 @@ static int check_status(int status, const char *what, const char *log_path, stru
 	if (WIFEXITED(status) &&
 		(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == err_exit_code(ERR_CONFLICT)))
 		return 0;
-	last_line(log_path, line);
+	last_line(log, line);
 	return err_set(err, -ECHILD, ERR_INTERNAL, "the %s did not start: %s (see %s)", what,
-		line[0] ? line : "it said nothing", log_path);
+		line[0] ? line : "it said nothing", log->path);
+}
+
+/* sudo's own words: there is no password, or nobody who may. */
+static bool is_of_sudo(const char *line)
+{
+	return strncmp(line, "sudo: ", 6) == 0 || strncmp(line, "Sorry, ", 7) == 0 ||
+	       strstr(line, "in the sudoers file");
+}
+
+/* sudo ends with status 1 where it starts nothing; the root daemon does so for nobody's fault. */
+static int check_sudo(
+	struct cli *cli, int status, const char *rootd, const struct daemon_log *log, struct err *err)
+{
+	char line[LOG_TAIL_BYTES];
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE) {
+		last_line(log, line);
+		if (is_of_sudo(line)) {
+			(void)snprintf(cli->hint, sizeof(cli->hint),
+				"Run it in a terminal, where sudo can ask for a password, or as "
+				"root; or let an administrator put this into sudoers: "
+				"USER ALL=(root) NOPASSWD: %.120s",
+				rootd);
+			return err_set(err, -EPERM, ERR_PERMISSION,
+				"sudo does not start the root daemon: %s", line);
+		}
+	}
+	return check_status(status, "root daemon", log, err);
 }
 
 static int own_path(char path[static PATH_BYTES], struct err *err)
@@ -148,19 +191,17 @@ int launch_userd(struct cli *cli, struct err *err)
 {
 	char path[PATH_BYTES], command[] = "userd", background[] = "--background";
 	char *argv[] = {path, command, background, NULL};
-	auto_free char *log_path = NULL;
-	auto_close int log = -1;
+	CLEANUP(close_log) struct daemon_log log = {.fd = -1};
 	int status = 0;
 	int r = own_path(path, err);
 
+	if (r == 0)
+		r = open_log("userd.log", &log, err);
 	if (r < 0)
 		return r;
-	log = open_log("userd.log", &log_path, err);
-	if (log < 0)
-		return log;
 	cli_say(cli, "Launching Telepresence User Daemon\n");
-	r = run(argv, log, false, &status, err);
-	return r < 0 ? r : check_status(status, "user daemon", log_path, err);
+	r = run(argv, log.fd, false, &status, err);
+	return r < 0 ? r : check_status(status, "user daemon", &log, err);
 }
 
 /* Installed beside this program; in a build tree one folder below. */
@@ -191,22 +232,24 @@ int launch_rootd(struct cli *cli, struct err *err)
 	auto_free char *rootd = find_rootd(err);
 	char *argv[] = {sudo, rootd, uid_flag, uid, background, NULL};
 	bool is_root = geteuid() == 0;
-	auto_free char *log_path = NULL;
-	auto_close int log = -1;
+	CLEANUP(close_log) struct daemon_log log = {.fd = -1};
 	int status = 0, r;
 
 	if (!rootd)
 		return -ENOENT;
-	log = open_log("rootd.log", &log_path, err);
-	if (log < 0)
-		return log;
+	r = open_log("rootd.log", &log, err);
+	if (r < 0)
+		return r;
 	cli_say(cli, "Launching Telepresence Root Daemon\n");
 	if (!is_root)
 		cli_say(cli, "sudo may ask for your password: a network device, routes and the DNS "
 			     "redirect need root\n");
-	r = run(is_root ? argv + 1 : argv, log, true, &status, err);
+	r = run(is_root ? argv + 1 : argv, log.fd, true, &status, err);
 	if (r == -ENOENT && !is_root)
 		return err_set(
 			err, r, ERR_PERMISSION, "there is no sudo here: run this command as root");
-	return r < 0 ? r : check_status(status, "root daemon", log_path, err);
+	if (r < 0)
+		return r;
+	return is_root ? check_status(status, "root daemon", &log, err)
+		       : check_sudo(cli, status, rootd, &log, err);
 }

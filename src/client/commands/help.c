@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/cli/help.h"
 
-#include <errno.h>
 #include <string.h>
 
+#include "client/cli/suggest.h"
 #include "client/commands/commands.h"
 
 static int run_help(struct cli *cli, struct err *err)
@@ -16,7 +16,7 @@ static int run_help(struct cli *cli, struct err *err)
 	}
 	command = command_find(cli->operands[0]);
 	if (!command)
-		return err_set(err, -EINVAL, ERR_USAGE, "unknown command \"%s\"", cli->operands[0]);
+		return suggest_command(cli->operands[0], err);
 	help_command(cli, command);
 	return 0;
 }

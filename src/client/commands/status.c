@@ -153,11 +153,15 @@ static void print_dns(struct cli *cli, json_object *dns)
 
 static void print_root_daemon(struct cli *cli, json_object *daemon)
 {
-	static const struct row rows[] = {{"Version", "version"}, {"Device", "device"}};
+	static const struct row rows[] = {{"Version", "version"}};
+	const char *device = json_get_string(daemon, "device");
 
 	cli_print(cli, "Root Daemon: %s\n",
 		json_get_bool(daemon, "running") ? "Running" : "Not running");
 	print_rows(cli, daemon, rows, ARRAY_SIZE(rows));
+	if (device)
+		cli_print(cli, "  %-18s: %s (MTU %lld)\n", "Device", device,
+			(long long)json_get_int(daemon, "mtu", 0));
 	print_dns(cli, json_get(daemon, "dns", json_type_object));
 	print_subnets(cli, "Subnets", json_get(daemon, "subnets", json_type_array));
 	print_conflicts(cli, json_get(daemon, "conflicts", json_type_array));
