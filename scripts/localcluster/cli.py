@@ -7,7 +7,7 @@ Exit codes: 0 success; 1 a failure that was explained; 2 wrong usage; kubectl an
 import argparse
 import os
 import pathlib
-import shutil
+import stat
 import sys
 
 from . import binaries, components, lifecycle, network, pki
@@ -15,6 +15,14 @@ from .plan import get
 from .shell import Failure, read_text, say
 
 DEFAULT = "dev"
+
+
+def running(name):
+    """The plan of a cluster that runs, for what would otherwise wait for it in vain."""
+    plan = get(name)
+    if not lifecycle.is_running(plan):
+        raise Failure(f"cluster {name} does not run; make it anew with: scripts/cluster up {name}")
+    return plan
 
 
 def print_status(plan):
@@ -66,26 +74,34 @@ def cmd_list(_):
 
 
 def cmd_kubectl(args):
-    plan = get(args.cluster)
+    plan = running(args.cluster)
     argv = network.kubectl(plan, lifecycle.bin_dir(plan), *args.words)
     os.execvp(argv[0], argv)
 
 
+def _write_private(path, data):
+    """For its owner alone from the first moment; what is no file, as /dev/stdout, stays what it is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+        stream.write(data)
+
+
 def cmd_kubeconfig(args):
-    plan = get(args.cluster)
+    plan = running(args.cluster)
     path = plan.admin_kubeconfig
-    if args.user:
+    if args.user is not None:
         groups = [group for group in args.groups.split(",") if group]
         path = pki.user_kubeconfig(plan, args.user, groups)
     if args.output:
-        shutil.copyfile(path, args.output)
-        os.chmod(args.output, 0o600)
+        _write_private(args.output, path.read_bytes())
         path = args.output
     print(path)
 
 
 def cmd_load(args):
-    plan = get(args.cluster)
+    plan = running(args.cluster)
     for archive in args.archive:
         if not pathlib.Path(archive).is_file():
             raise Failure(f"{archive}: no such file")
@@ -96,8 +112,12 @@ def cmd_load(args):
 def cmd_logs(args):
     plan = get(args.cluster)
     nodes = [node for node in plan.nodes if args.node in ("", node.name)]
+    if not nodes:
+        names = ", ".join(node.name for node in plan.nodes)
+        raise Failure(f"no node {args.node!r}; there are: {names}")
+    there = {node.name: os.listdir(node.dir / "log") for node in nodes if (node.dir / "log").is_dir()}
     for node in nodes:
-        if lifecycle.log_path(node, args.component).exists():
+        if args.component in there.get(node.name, ()):
             follow = ["-F"] if args.follow else []
             argv = [
                 "tail",
@@ -107,8 +127,8 @@ def cmd_logs(args):
                 lifecycle.log_path(node, args.component),
             ]
             os.execvp(argv[0], argv)
-    there = {name for node in nodes for name in os.listdir(node.dir / "log")}
-    raise Failure(f"no log of {args.component!r}; there are: {', '.join(sorted(there))}")
+    names = ", ".join(sorted({name for logs in there.values() for name in logs})) or "none yet"
+    raise Failure(f"no log of {args.component!r}; there are: {names}")
 
 
 def cmd_deps(_):
@@ -196,6 +216,12 @@ def main():
         return args.function(args) or 0
     except Failure as failure:
         say(f"scripts/cluster {args.command}: {failure}")
+        return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A file that was named, or the disk: no defect of these programs.
+        say(f"scripts/cluster {args.command}: {error.filename}: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         say("interrupted; scripts/cluster down removes what is there")

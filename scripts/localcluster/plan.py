@@ -47,7 +47,7 @@ def filling_cache():
 
 def check_name(name):
     if not NAME.fullmatch(name):
-        raise Failure(f"cluster name {name!r}: use up to 24 letters, digits and hyphens")
+        raise Failure(f"cluster name {name!r}: use up to 24 lower-case letters, digits and inner hyphens")
     if len(str(state_root() / name)) > MAX_STATE_PATH:
         raise Failure(f"{state_root() / name}: too long for socket paths; set TELEPRESENCE_STATE")
     return name

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from conftest import COMMAND, REPOSITORY, cluster
-from localcluster import binaries, lifecycle, stock
+from localcluster import binaries, lifecycle, plan, stock
 from localcluster.shell import Failure
 from test_lifecycle import machine, processes_of
 from traces import assert_as
@@ -128,3 +128,26 @@ def test_options_after_kubectl_are_those_of_kubectl(state, name):
 def test_wrong_usage(state):
     assert cluster("up", "--nodes", "99", check=False).returncode == 2
     assert cluster("nonsense", check=False).returncode == 2
+    for bad in ("A", "a_b", "x" * 25, "a/../b", "a-", ""):
+        done = cluster("up", bad, check=False)
+        assert done.returncode == 1 and "lower-case letters" in done.stderr, bad
+
+
+def refused(*words):
+    """What a command says that fails, in lines of its own and not those of a program that broke."""
+    done = cluster(*words, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+def test_commands_on_a_cluster_that_does_not_run_say_so(state, name):
+    """As an `up` leaves it that was killed early."""
+    (state / name).mkdir(parents=True)
+    plan.Plan(name, 0).save()
+    of = ("--cluster", name)
+    for words in (["kubectl", *of, "get", "pods"], ["kubeconfig", *of], ["load", *of, "/dev/null"]):
+        assert f"cluster {name} does not run" in refused(*words)
+    assert "no log of 'etcd'; there are: none yet" in refused("logs", *of, "etcd")
+    assert "no node 'node7'; there are: node1" in refused("logs", *of, "--node", "node7", "etcd")
+    cluster("down", name)
+    assert not (state / name).exists()

@@ -146,6 +146,22 @@ def test_a_user_name_with_subject_syntax_is_refused(running):
     assert "cannot be a user" in done.stderr
 
 
+def test_files_that_cannot_be_used_are_named(running, tmp_path):
+    of = ("--cluster", running.name)
+    nowhere, text = tmp_path / "no/where", tmp_path / "text"
+    text.write_text("no archive")
+    for words, said in (
+        (["kubeconfig", *of, "--output", nowhere], f"{nowhere}: No such file"),
+        (["kubeconfig", *of, "--user", ""], "cannot be a user"),
+        (["load", *of, nowhere], f"{nowhere}: no such file"),
+        (["load", *of, text], "exit 1"),
+        (["logs", *of, "../pid"], "no log of '../pid'; there are: "),
+    ):
+        done = cluster(*map(str, words), check=False)
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert "apiVersion" in cluster("kubeconfig", *of, "--output", "/dev/stdout").stdout
+
+
 def test_the_laptop_reaches_the_api_server_and_nothing_else(running):
     node = running.nodes[0].addresses[0]
     assert on_laptop(running, "curl", "-skm20", f"{running.server}/readyz") == (0, "ok")

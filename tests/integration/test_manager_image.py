@@ -47,6 +47,12 @@ def test_same_input_same_digest(archive, tmp_path):
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(("output", "said"), [("no/where.tar", "no such folder"), (".", "a folder")])
+def test_an_output_that_cannot_be_is_refused_before_the_build(output, said, tmp_path):
+    done = run([ROOT / "scripts/image", "--output", tmp_path / output], check=False)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+
+
 def test_at_most_15_megabytes(archive):
     assert archive[0].stat().st_size <= 15_000_000
 
