@@ -8,6 +8,7 @@ import subprocess
 
 from conftest import ROOT, run
 from localcluster import plan
+from managers import installed
 
 QUICKSTART = ROOT / "scripts/quickstart"
 
@@ -31,6 +32,7 @@ def servers_on(laptop):
 
 def test_quickstart_with_a_kubeconfig_of_ones_own(laptop, cluster):
     kubeconfig = plan.get(cluster.name).admin_kubeconfig
+    how = "found" if installed(cluster) else "installed"
     argv = ["env", "KUBECONFIG=/nonexistent", QUICKSTART, "--kubeconfig", kubeconfig.name]
     done = laptop.run(*argv, cwd=kubeconfig.parent, timeout=300)
     assert "==> Build telepresence" in done.stderr and "done in" in done.stderr
@@ -41,6 +43,7 @@ def test_quickstart_with_a_kubeconfig_of_ones_own(laptop, cluster):
     assert laptop.daemons().keys() == {"rootd", "userd"}
     laptop.curl("http://web.demo/")
     second_run_on_the_local_cluster(laptop, cluster)
+    down_leaves_nothing(laptop, cluster, kubeconfig, how)
 
 
 def second_run_on_the_local_cluster(laptop, cluster):
@@ -57,10 +60,25 @@ def second_run_on_the_local_cluster(laptop, cluster):
         cluster.kubectl("delete", "-f", ROOT / "scripts/demo/hello.yaml", "--ignore-not-found")
 
 
+def down_leaves_nothing(laptop, cluster, kubeconfig, how):
+    """Of a cluster of one's own: the connection goes, and what was installed there if it was installed by this."""
+    mark = plan.get(cluster.name).dir / "laptop/telepresence/quickstart"
+    assert mark.read_text() == f"{kubeconfig}\n{how}\n"
+    mark.write_text(f"{kubeconfig}\ninstalled\n")
+    laptop.run(QUICKSTART, "--down", "--kubeconfig", kubeconfig)
+    assert not laptop.daemons() and not installed(cluster) and not mark.exists()
+
+
 def test_wrong_use_of_quickstart_says_what_is_right(laptop):
-    done = laptop.run(QUICKSTART, "--kubeconfig", "/nonexistent", check=False)
-    assert done.returncode == 1 and "/nonexistent: cannot be read" in done.stderr
-    assert laptop.run(QUICKSTART, "--nonsense", check=False).returncode == 2
+    for words, code, text in (
+        (["--kubeconfig", "/nonexistent"], 1, "/nonexistent: cannot be read"),
+        (["--kubeconfig", ""], 1, "--kubeconfig needs a value"),
+        (["--cluster="], 1, "--cluster needs a value"),
+        (["--image=x"], 1, "--image goes with --kubeconfig"),
+        (["--nonsense"], 2, "usage: "),
+    ):
+        done = laptop.run(QUICKSTART, *words, check=False)
+        assert done.returncode == code and text in done.stderr, words
 
 
 def test_a_person_who_is_not_root_is_told_so():
@@ -91,6 +109,14 @@ def test_laptop_without_a_command_is_a_shell_on_it(laptop, cluster):
     assert f"laptop({cluster.name})# " in text
     assert f"kubeconfig={plan.get(cluster.name).admin_kubeconfig}" in text
     assert "Client" in text and "node1" in text
+
+
+def test_laptop_takes_options_before_the_command_only(laptop, cluster):
+    words = [ROOT / "scripts/laptop", f"--cluster={cluster.name}", "--", "echo", "--cluster", "x", "--", "y"]
+    assert run(words).stdout == "--cluster x -- y\n"
+    done = run([*script(cluster), "--nonsense", "true"], check=False)
+    assert done.returncode == 2 and "usage: scripts/laptop" in done.stderr
+    assert run([*script(cluster), "sh", "-c", "exit 9"], check=False).returncode == 9
 
 
 def test_laptop_takes_a_kubeconfig_that_is_set(laptop, cluster):
