@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# fuzz.sh BUILD SECONDS PATTERN: runs every fuzz target that matches; "0|1<TAB>name<TAB>seconds" a line.
+# fuzz.sh SECONDS PATTERN: builds and runs every fuzz target that matches; "0|1<TAB>name<TAB>seconds" a line.
 # The committed corpus is replayed first; what is found new stays in the build folder.
 set -uo pipefail
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
-BUILD=$1
-SECONDS_EACH=$2
-PATTERN=$3
+SECONDS_EACH=$1
+PATTERN=$2
+BUILD=$ROOT/build/fuzz
 # Two for each processor: a target's time is measured on the clock, so that more at once is a shorter run.
 AT_ONCE=$((2 * $(nproc)))
 
@@ -27,6 +27,11 @@ run_one() {
 	printf '%d\t%s\t%d\n' "$status" "$name" $((($(now_ms) - began) / 1000))
 }
 
+if ! said=$(cd "$ROOT" && cmake --preset fuzz 2>&1 && cmake --build --preset fuzz 2>&1); then
+	tail -n 40 <<<"$said" >&2
+	printf '1\tbuild of preset fuzz\t0\n'
+	exit 1
+fi
 running=0
 for target in "$BUILD"/tests/fuzz/fuzz_*; do
 	if [ ! -x "$target" ] || [ ! -f "$target" ]; then
