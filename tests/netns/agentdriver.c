@@ -2,8 +2,9 @@
 /*
  * agentdriver - the agent's engine, with a manager and a laptop that do what a test says
  *
- * Both ends of the link are in this process, joined by a socket pair. Reads commands, one a line,
- * and answers each with {"event":"ok"} or {"event":"error"}; what happens comes as other events.
+ * In the agent's sandbox: a system call that its filter does not know ends this process, too. Both
+ * ends of the link are in this process, joined by a socket pair. Reads commands, one a line, and
+ * answers each with {"event":"ok"} or {"event":"error"}; what happens comes as other events.
  *   config [node=ADDRESS]... [PORT/tcp|udp/none|tcp|http|grpc/INTERCEPT/app|close]...
  *   link up|down
  *   answer dial PORT | open | ignore | REASON      (PORT of 127.0.0.1: the laptop's process)
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include "agent/engine.h"
+#include "agent/sandbox.h"
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/err.h"
@@ -35,6 +37,8 @@
 
 #define LINE_MAX_BYTES 65536
 #define READ_BYTES     4096
+/* That a test may ask for: the sandbox makes no more of them. */
+#define LINKS 4
 
 /* One end of the link. */
 struct end {
@@ -48,6 +52,8 @@ static struct {
 	struct buf line;
 	struct engine *engine;
 	struct end agent, manager;
+	int pairs[LINKS][2];
+	unsigned int used; /* of the pairs */
 	struct dial_env env;
 	struct dials dials;
 	unsigned int associations;
@@ -168,11 +174,11 @@ static void link_down(void)
 
 static int link_up(struct err *err)
 {
-	int fds[2];
+	const int *fds = driver.pairs[driver.used];
 	int r;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return err_set_errno(err, -errno, "socketpair");
+	if (driver.used++ == LINKS)
+		return err_set(err, -EMFILE, ERR_INTERNAL, "more than %d links", LINKS);
 	r = open_end(&driver.manager, fds[0], H2_SERVER, err);
 	if (r == 0)
 		r = open_end(&driver.agent, fds[1], H2_CLIENT, err);
@@ -320,10 +326,28 @@ static void on_input(uv_poll_t *poll UNUSED, int status UNUSED, int mask UNUSED)
 	}
 }
 
-int main(void)
+/* As the agent's own main(): all that the sandbox does not let through comes before it. */
+static int prepare(struct err *err)
 {
 	static const struct engine_events events = {
 		.on_captured = on_captured, .on_count = on_count};
+	int r = engine_new(&driver.loop, &events, NULL, &driver.engine, err);
+
+	for (size_t i = 0; r == 0 && i < LINKS; i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+			    driver.pairs[i]) < 0)
+			r = err_set_errno(err, -errno, "socketpair");
+	}
+	if (r < 0)
+		return r;
+	outgoing_init(&driver.dials.outgoing);
+	log_info("started", "links=%d", LINKS);
+	printf("{\"event\":\"ready\"}\n");
+	return sandbox_enter(err);
+}
+
+int main(void)
+{
 	struct err err = ERR_INIT;
 	struct rlimit limit;
 
@@ -337,13 +361,12 @@ int main(void)
 	buf_init(&driver.line, LINE_MAX_BYTES);
 	uv_loop_init(&driver.loop);
 	driver.env.loop = &driver.loop;
-	if (engine_new(&driver.loop, &events, NULL, &driver.engine, &err) < 0) {
+	if (prepare(&err) < 0) {
 		say_error(err.msg);
 		return 1;
 	}
 	uv_poll_init(&driver.loop, &driver.input, STDIN_FILENO);
 	uv_poll_start(&driver.input, UV_READABLE, on_input);
-	printf("{\"event\":\"ready\"}\n");
 	uv_run(&driver.loop, UV_RUN_DEFAULT);
 	buf_done(&driver.line);
 	return uv_loop_close(&driver.loop) == 0 ? 0 : 1;

@@ -197,6 +197,11 @@ class AgentRig:
     def driver_pid(self):
         return self.process.pid
 
+    def is_filtered(self):
+        """The agent's system call filter is on, with which a call that it does not know kills."""
+        with open(f"/proc/{self.driver_pid()}/status", encoding="ascii") as file:
+            return "Seccomp:\t2\n" in file.readlines()
+
     def end(self):
         """The driver ends by itself, with nothing left: no table, no leak, no open handle."""
         self.process.stdin.close()

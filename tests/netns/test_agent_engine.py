@@ -23,6 +23,7 @@ def assert_reset(rig, *args, **kwargs):
 
 
 def test_idle_has_nothing(rig):
+    assert rig.is_filtered()
     assert rig.ruleset() == ""
     assert rig.sockets() == []
     assert rig.ask() == b"app:hello"
