@@ -83,17 +83,20 @@ static void add_container(struct candidates *list, json_object *container)
 	}
 }
 
-/* The ports that containers declare, those of sidecars (restartable init containers) last. */
-static void list_containers(json_object *spec, struct candidates *list)
+/* Containers, then the sidecars (restartable init containers); NULL: no more. */
+static json_object *container_at(json_object *spec, size_t index)
 {
-	for (size_t i = 0; i < json_count(spec, "containers"); i++)
-		add_container(list, json_item(spec, "containers", i));
-	for (size_t i = 0; i < json_count(spec, "initContainers"); i++) {
-		json_object *container = json_item(spec, "initContainers", i);
+	size_t count = json_count(spec, "containers"), left = index - count;
+	json_object *container = NULL;
 
-		if (strcmp(json_text_or(container, "restartPolicy", ""), "Always") == 0)
-			add_container(list, container);
+	if (index < count)
+		return json_item(spec, "containers", index);
+	for (size_t i = 0; (container = json_item(spec, "initContainers", i)); i++) {
+		if (strcmp(json_text_or(container, "restartPolicy", ""), "Always") == 0 &&
+			left-- == 0)
+			break;
 	}
+	return container;
 }
 
 /* Where a service port leads to: a declared port, or a number that nobody declares. False: a name
@@ -181,10 +184,10 @@ static bool is_wanted(const struct intercept_port *port, const char *remote)
 	return !*remote || strcmp(name, remote) == 0 || number == number_of(remote);
 }
 
+/* One service may lead to it by its name, another one by its number. */
 static bool same_port(const struct intercept_port *a, const struct intercept_port *b)
 {
-	return a->container_port == b->container_port && a->udp == b->udp &&
-	       strcmp(a->container_port_name, b->container_port_name) == 0;
+	return a->container_port == b->container_port && a->udp == b->udp;
 }
 
 /* 1: the one that is meant; ports that share a container port are one. 0: none. -E2BIG: several. */
@@ -324,11 +327,9 @@ static int pick_container(
 {
 	const char *declares = target->ports[0].container;
 	const char *wanted = match->args->container ? match->args->container : declares;
-	json_object *found = NULL;
+	json_object *found = NULL, *container = NULL;
 
-	for (size_t i = 0; i < json_count(spec, "containers") && !found; i++) {
-		json_object *container = json_item(spec, "containers", i);
-
+	for (size_t i = 0; !found && (container = container_at(spec, i)); i++) {
 		if (!*wanted || strcmp(json_text_or(container, "name", ""), wanted) == 0)
 			found = container;
 	}
@@ -344,7 +345,7 @@ static int pick_container(
 static int match_all(struct matching *match, json_object *template, json_object *services,
 	struct intercept_target *target)
 {
-	json_object *spec = json_member(template, "spec");
+	json_object *spec = json_member(template, "spec"), *container = NULL;
 	int r;
 
 	if (json_object_get_boolean(json_member(spec, "hostNetwork")))
@@ -353,7 +354,8 @@ static int match_all(struct matching *match, json_object *template, json_object 
 			"take "
 			"the node's own traffic",
 			workload_kind_text(match->kind), match->workload, match->args->namespace);
-	list_containers(spec, &match->declared);
+	for (size_t i = 0; (container = container_at(spec, i)); i++)
+		add_container(&match->declared, container);
 	if (!list_services(match->args, template, services, &match->declared, &match->services))
 		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
 			"no service named %s selects the pods of %s %s.%s", match->args->service,

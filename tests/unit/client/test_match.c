@@ -20,6 +20,12 @@
 #define TEMPLATE(containers) \
 	"{\"metadata\":{\"labels\":{\"app\":\"web\",\"tier\":\"x\"}}," \
 	"\"spec\":{\"containers\":[" containers "]}}"
+#define WITH_SIDECAR(containers, sidecar) \
+	"{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":{\"containers\":[" containers \
+	"],\"initContainers\":[{\"name\":\"init\",\"ports\":[{\"containerPort\":9000}]}," sidecar "]}}"
+#define PROXY \
+	"{\"name\":\"proxy\",\"restartPolicy\":\"Always\",\"ports\":[{\"containerPort\":9000}]," \
+	"\"volumeMounts\":[{\"mountPath\":\"/p\"}]}"
 #define SERVICE(name, selector, ports) \
 	"{\"metadata\":{\"name\":\"" name "\",\"uid\":\"uid-" name \
 	"\"},\"spec\":{\"selector\":{" selector "},\"ports\":[" ports "]}}"
@@ -93,7 +99,13 @@ static const struct row rows[] = {
 		"[" WEB
 		"," SERVICE("alt", "\"tier\":\"x\"", "{\"port\":8000,\"targetPort\":\"http\"}") "]",
 		"8080", NULL, 0, 8081, 80, "app", NULL},
+	{TEMPLATE(APP),
+		"[" WEB
+		"," SERVICE("alt", "\"tier\":\"x\"", "{\"port\":8000,\"targetPort\":8081}") "]",
+		"8080", NULL, 0, 8081, 80, "app", NULL},
 	{TEMPLATE(APP "," SIDE), "[" WEB "," TWO "]", "8080", "web", 0, 8081, 80, "app", NULL},
+	/* A sidecar's port; what an init container that ends declares is none. */
+	{WITH_SIDECAR(APP, PROXY), "[]", "8080:9000", NULL, 0, 9000, 0, "proxy", NULL},
 	/* Refused. */
 	{TEMPLATE(APP "," SIDE), "[" TWO "]", "8080", NULL, -E2BIG, 0, 0, NULL,
 		"deployment web.shop has multiple interceptable ports. Please specify the one with "
@@ -163,6 +175,8 @@ static void the_container_can_be_chosen(void **state)
 {
 	const struct row row = {
 		TEMPLATE(APP "," SIDE), "[" WEB "]", "8080", NULL, 0, 0, 0, NULL, NULL};
+	const struct row sidecar = {
+		WITH_SIDECAR(APP, PROXY), "[" WEB "]", "8080", NULL, 0, 0, 0, NULL, NULL};
 	struct intercept_target target;
 	char hint[MATCH_HINT_BYTES];
 	struct err err = ERR_INIT;
@@ -176,6 +190,11 @@ static void the_container_can_be_chosen(void **state)
 	assert_string_equal(target.container, "side");
 	assert_string_equal(target.mounts, "/a:/b");
 	intercept_target_done(&target);
+	assert_int_equal(run(&sidecar, "proxy", &target, &err, hint), 0);
+	assert_string_equal(target.container, "proxy");
+	assert_string_equal(target.mounts, "/p");
+	intercept_target_done(&target);
+	assert_int_equal(run(&sidecar, "init", &target, &err, hint), -ENOENT);
 	assert_int_equal(run(&row, "none", &target, &err, hint), -ENOENT);
 	assert_string_equal(err.msg, "deployment web.shop has no container named none");
 }
@@ -199,6 +218,7 @@ static void ports_must_differ(void **state)
 		int r;
 	} pairs[] = {
 		{"1:80", "2:81", 0}, {"1:80", "2:80", -EINVAL}, {"1:80", "1:81", -EINVAL},
+		{"1:80", "2:8081", -EINVAL}, /* the service's, and the container's own */
 		{"53:80", "53:dns", 0}, /* TCP and UDP */
 	};
 	json_object *template = json_tokener_parse(TEMPLATE(APP "," SIDE));
