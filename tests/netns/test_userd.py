@@ -4,6 +4,7 @@ API server that hangs or lies, other users."""
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -307,6 +308,18 @@ def test_wrong_command_lines(laptop, args, code, words):
         assert said[0] == f"cmd: {args[0]}" and said[1].startswith("err: ")
 
 
+def is_balanced(script):
+    """Every quote and bracket is closed, by its own kind: what can be said of a script without its shell."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", script)
+    opened, pairs = [], {")": "(", "]": "[", "}": "{"}
+    for text in bare:
+        if text in pairs.values():
+            opened.append(text)
+        elif text in pairs and (not opened or opened.pop() != pairs[text]):
+            return False
+    return not opened and not set("'\"") & set(bare)
+
+
 def test_help_man_page_and_completion_name_every_command(laptop):
     overview = laptop.telepresence("help").stdout
     man = laptop.telepresence("man").stdout
@@ -319,7 +332,9 @@ def test_help_man_page_and_completion_name_every_command(laptop):
     for shell in ("bash", "zsh", "fish"):
         script = laptop.telepresence("completion", shell).stdout
         subprocess.run([shell, "-n"], input=script, text=True, check=True, timeout=DEADLINE_S)
-    assert "Register-ArgumentCompleter" in laptop.telepresence("completion", "powershell").stdout
+    script = laptop.telepresence("completion", "powershell").stdout
+    assert script.startswith("Register-ArgumentCompleter -Native -CommandName telepresence -ScriptBlock {\n")
+    assert "telepresence complete -- @words 2>$null |" in script and is_balanced(script), script
     assert "--output default|json|yaml" in overview
     assert laptop.telepresence("--help").stdout == overview
     assert laptop.telepresence("--version").stdout == laptop.telepresence("version").stdout
