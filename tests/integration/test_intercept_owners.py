@@ -113,17 +113,19 @@ def test_the_chain_of_owners_is_climbed(rollout):
             assert [one["spec"]["workload"] for one in stage.objects()] == [workload]
 
 
-def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
-    """spec.workloadRef: the Deployment of the same name is scaled down, and the Rollout says nothing of its pods."""
+@pytest.mark.parametrize("kind", ["Deployment", "PodTemplate"])
+def test_a_rollout_may_borrow_a_template(rollout, kind):
+    """spec.workloadRef: a Deployment of the same name is scaled down, and the Rollout says nothing of its pods."""
     stage, cluster = rollout, rollout.cluster
     meta = {"name": "lent", "namespace": "stage"}
     labels = {"app": "lent"}
     template = {**TEMPLATE, "metadata": {"labels": labels}}
-    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta}
     borrower = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta}
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "lent"}
-    cluster.apply(json.dumps({**deployment, "spec": {
-        "replicas": 0, "selector": {"matchLabels": labels}, "template": template}}))  # fmt: skip
+    reference = {"apiVersion": "apps/v1" if kind == "Deployment" else "v1", "kind": kind, "name": "lent"}
+    lender = {"spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}}
+    if kind == "PodTemplate":
+        lender = {"template": template}
+    cluster.apply(json.dumps({"apiVersion": reference["apiVersion"], "kind": kind, "metadata": meta, **lender}))
     try:
         cluster.apply(json.dumps({**borrower, "spec": {"replicas": 1, "workloadRef": reference}}))
         cluster.apply(json.dumps(replica_set("lent-1", cluster.get("rollout", "-n", "stage", "lent"), 1)))
@@ -135,7 +137,7 @@ def test_a_rollout_may_borrow_a_deployments_template_and_selector(rollout):
                 stage.all_pods_say("pod roll-", "roll")
     finally:
         cluster.kubectl("-n", "stage", "delete", "replicaset", "-l", "app=lent", "--ignore-not-found")
-        cluster.kubectl("-n", "stage", "delete", "rollout,deployment", "lent")
+        cluster.kubectl("-n", "stage", "delete", f"rollout,{kind}", "lent")
         wait_for("its pods are gone", lambda: not stage.pods("lent"))
 
 

@@ -109,13 +109,16 @@ static void on_owner(void *user, int r, int status UNUSED, json_object *body, co
 	climb(resolve);
 }
 
-/* A Rollout may borrow the template of a Deployment (spec.workloadRef). */
+/* A Rollout may borrow a template (spec.workloadRef): that of another workload, or a PodTemplate.
+ */
 static void on_template(
 	void *user, int r, int status UNUSED, json_object *body, const struct err *err)
 {
 	struct resolve *resolve = user;
 	json_object *template = json_path(body, "spec.template");
 
+	if (!template)
+		template = json_member(body, "template");
 	resolve->climb = NULL;
 	if (r < 0) {
 		fail(resolve, err, NULL);
@@ -136,19 +139,39 @@ static void get(struct resolve *resolve, const struct workload_kind *kind, const
 	kube_request(resolve->client, &config, on_done, user, ret_request);
 }
 
+/* NULL: another API's, even if it has the name of one of ours. */
+static const struct workload_kind *owner_kind(json_object *owner)
+{
+	const struct workload_kind *kind = workload_kind_find(json_text_or(owner, "kind", ""));
+
+	return kind && strcmp(json_text_or(owner, "apiVersion", ""), kind->api_version) == 0 ? kind
+											     : NULL;
+}
+
+static const struct workload_kind *lender_kind(json_object *rollout)
+{
+	static const struct workload_kind pod_template = {
+		"PodTemplate", "v1", "podtemplates", false};
+	const char *name = json_text_or(rollout, "spec.workloadRef.kind", "");
+	const struct workload_kind *kind = workload_kind_find(name);
+
+	if (strcmp(name, pod_template.kind) == 0)
+		return &pod_template;
+	return kind ? kind : workload_kind_find("Deployment");
+}
+
 /* To the controller, if it is a kind that can be intercepted; else the object itself is meant. */
 static void climb(struct resolve *resolve)
 {
 	json_object *owner = workload_controller(resolve->object);
-	const struct workload_kind *kind =
-		owner ? workload_kind_find(json_text_or(owner, "kind", "")) : NULL;
+	const struct workload_kind *kind = owner_kind(owner);
 	const char *reference = json_text(resolve->object, "spec.workloadRef.name");
 
 	if (kind && json_text(owner, "name") && resolve->climbs++ < CLIMB_MAX) {
 		resolve->kind = kind;
 		get(resolve, kind, json_text(owner, "name"), on_owner, resolve, &resolve->climb);
 	} else if (reference && !json_path(resolve->object, "spec.template")) {
-		get(resolve, workload_kind_find("Deployment"), reference, on_template, resolve,
+		get(resolve, lender_kind(resolve->object), reference, on_template, resolve,
 			&resolve->climb);
 	} else {
 		finish(resolve);
