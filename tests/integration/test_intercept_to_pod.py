@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import run, wait_for
 from nets import echo, reset, serve, serve_udp, until
 from timing import best_of
 
@@ -121,6 +121,25 @@ def test_what_does_not_get_into_the_pod_is_explained(reached):
     finally:
         reached.scale(3)
         wait_for("three pods", lambda: len(reached.ready_pods()) == 3)
+
+
+def test_more_connections_than_the_pod_has_ports_of_its_own(reached, inside):
+    """The agent looks for others then, and its system call filter has nothing against it."""
+    sysctl = ["nsenter", f"--net={inside.path}", "sysctl", "-q"]
+    name = "net.ipv4.ip_local_port_range"
+    before = run([*sysctl, "-n", name]).stdout.strip()
+    with contextlib.ExitStack() as stack:
+        stack.callback(run, [*sysctl, "-w", f"{name}={before}"])
+        # The agent's connection for all of them takes a port, too.
+        many = [stack.enter_context(reached.laptop_net.connect("127.0.0.1", TCP))]
+        many[0].sendall(b"0")
+        assert read(many[0], 1) == b"0"
+        run([*sysctl, "-w", f"{name}=45000 45001"])
+        many += [stack.enter_context(reached.laptop_net.connect("127.0.0.1", TCP)) for _ in range(5)]
+        for turn in range(2):
+            for number, connection in enumerate(many):
+                connection.sendall(b"%d" % number)
+                assert read(connection, 1) == b"%d" % number, turn
 
 
 def is_free(joined, port, kind=socket.SOCK_STREAM):
