@@ -56,8 +56,10 @@ void intercept_spec_free(struct intercept_spec *spec)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		free(*field(spec, i));
-	for (size_t i = 0; i < spec->port_count; i++)
+	for (size_t i = 0; i < spec->port_count; i++) {
+		free(spec->ports[i].service);
 		free(spec->ports[i].container_port_name);
+	}
 	free(spec);
 }
 
@@ -84,6 +86,7 @@ static int parse_ports(json_object *object, struct intercept_spec *spec, struct 
 		struct intercept_port *port = &spec->ports[i];
 
 		port->local = port_number(item, "local");
+		port->service = xstrdup(json_text_or(item, "service", spec->service));
 		port->service_port = port_number(item, "servicePort");
 		port->container_port = port_number(item, "containerPort");
 		port->container_port_name = xstrdup(json_text_or(item, "containerPortName", ""));

@@ -18,6 +18,7 @@ struct err;
 
 struct intercept_port {
 	uint16_t local, service_port, container_port; /* service_port 0: none */
+	char *service; /* whose service_port is; "" without one */
 	char *container_port_name; /* "" if it has none */
 	int protocol; /* IPPROTO_TCP, IPPROTO_UDP */
 };

@@ -43,14 +43,17 @@ enum service_state {
 	SERVICE_FAILED
 };
 
-/* The proof through the ClusterIP. */
+/* The proof through the ClusterIPs. */
 struct service_proof {
 	enum service_state state;
 	struct kube_request *request;
 	struct probe *probe;
+	const char *name; /* whose addresses these are, the spec's; NULL: nobody's yet */
+	json_object *selector; /* of it */
 	struct ip_addr addrs[CLUSTER_IPS];
-	size_t addr_count, step;
+	size_t addr_count, port, addr; /* port, addr: what is proven next */
 	unsigned int tries;
+	uint64_t retry_ms; /* when it is tried again; 0: not for time */
 	struct err problem;
 };
 
@@ -108,6 +111,7 @@ void intercepts_dirty(struct intercepts *set);
 
 /* intercept_service.c */
 void service_prove(struct intercept *intercept);
+void service_sweep(struct intercept *intercept);
 void service_reset(struct intercept *intercept);
 
 /* intercept_judge.c */

@@ -75,6 +75,7 @@ static void sweep_intercept(struct intercept *intercept, uint64_t now)
 
 	DL_FOREACH_SAFE (intercept->members, member, next)
 		member_sweep(member);
+	service_sweep(intercept);
 	if (intercept->counted && now - intercept->written_ms >= COUNTS_MS)
 		intercept_write(intercept);
 	/* What waits for time alone. */

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import wait_for
+from localcluster import workloads
 from nets import read_all, serve, until
 from timing import best_of, comes, took
 
@@ -67,6 +68,67 @@ def test_several_ports_go_to_their_own_destinations(joined):
             assert [one["port_id"] for one in found["ports"]] == ["http", "bound", "side"]
             address = joined.cluster.cluster_ip("stage", "web")
             comes(["one", "two", "three"], lambda: [joined.client.ask(address, port) for port in (80, 82, 90)])
+
+
+@pytest.fixture
+def applied(joined):
+    """Puts objects into the namespace for as long as a test runs."""
+    made = []
+
+    def apply(*objects):
+        made.extend(objects)
+        joined.cluster.apply(workloads.listed(*objects))
+
+    yield apply
+    for one in reversed(made):
+        joined.cluster.delete(one["kind"].lower(), "-n", "stage", one["metadata"]["name"])
+
+
+def service(name, labels, ports, **more):
+    spec = {"selector": labels, "ports": [{"name": f"p{port}", "port": port, "targetPort": to} for port, to in ports], **more}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "stage"}, "spec": spec}
+
+
+def test_ports_of_several_services_go_together(joined, applied):
+    """At once after they were made, before kube-proxy need know of them."""
+    applied(service("front", {"app": "web"}, [(180, 8080)]), service("behind", {"app": "web"}, [(190, 9090)]))
+    ports = ["--port", "8080:p180", "--port", "9090:p190"]
+    with joined.local(8080, "one"), joined.local(9090, "two"), joined.intercept("web", *ports) as found:
+        assert [one["service"] for one in found["ports"]] == ["front", "behind"]
+        for name, port, text in (("front", 180, "one"), ("behind", 190, "two")):
+            comes(text, lambda name=name, port=port: joined.client.ask(joined.cluster.cluster_ip("stage", name), port))
+
+
+def bare_pod(name, node=None, **more):
+    """Of the namespace; nobody listens there unless more says so."""
+    made = workloads.pod("stage", workloads.container(name, 8080, **more))
+    made["metadata"]["labels"]["shared"] = "yes"
+    made["spec"]["nodeName"] = node
+    return made
+
+
+def test_a_service_with_pods_of_another_workload_is_no_obstacle(joined, applied):
+    """It leads each client to one pod for good: whichever that is, the other one cannot be proven by it."""
+    names = ("open", "closed")
+    applied(
+        bare_pod(names[0], command=["httpd", "-f", "-p", "8080"]),
+        bare_pod(names[1]),
+        service("shared", {"shared": "yes"}, [(280, 8080)], sessionAffinity="ClientIP"),
+    )
+    wait_for("the pods", lambda: all(map(joined.ready_pods, names)))
+    for name in names:
+        with joined.local(), joined.intercept(name, "--service", "shared"):
+            joined.all_pods_say("laptop", name)
+
+
+def test_a_service_of_each_node_alone_is_no_obstacle(joined, applied):
+    """internalTrafficPolicy: Local; the manager is on another node, where it leads nowhere."""
+    elsewhere = joined.cluster.manager_pod()["spec"]["nodeName"]
+    node = next((one.name for one in joined.plan.nodes if one.name != elsewhere), elsewhere)
+    applied(bare_pod("far", node), service("far", {"app": "far"}, [(380, 8080)], internalTrafficPolicy="Local"))
+    wait_for("the pod", lambda: joined.ready_pods("far"))
+    with joined.local(), joined.intercept("far", "--port", "8080:p380"):
+        joined.all_pods_say("laptop", "far")
 
 
 def test_the_container_of_the_port_or_the_named_one_gives_the_environment(joined):

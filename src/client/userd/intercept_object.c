@@ -26,6 +26,7 @@ static json_object *port_spec(const struct intercept_port *port, const char *add
 
 	put_int(spec, "local", port->local);
 	json_put_string(spec, "address", address);
+	put_text(spec, "service", port->service);
 	if (port->service_port)
 		put_int(spec, "servicePort", port->service_port);
 	put_text(spec, "servicePortName", port->service_port_name);
@@ -89,6 +90,7 @@ static json_object *describe_port(json_object *port)
 
 	put_int(out, "local", json_int(port, "local", 0));
 	json_put_string(out, "address", json_text_or(port, "address", "127.0.0.1"));
+	put_text(out, "service", json_text(port, "service"));
 	if (json_int(port, "servicePort", 0))
 		put_int(out, "service_port", json_int(port, "servicePort", 0));
 	put_port_id(out, port);
