@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,6 +29,9 @@
  * 500: bursts of small UDP datagrams overflow that, and 64 busy TCP flows lose packets there. */
 #define TUN_QUEUE_PACKETS 4096
 #define TUN_NAME_PATTERN  "tel%d"
+/* A kernel that has not got to it in this time will do so without being waited for. */
+#define LOCAL_ROUTE_TRIES    1000
+#define LOCAL_ROUTE_PAUSE_MS 1
 
 struct tun_device {
 	int fd;
@@ -212,6 +216,37 @@ static int set_address(
 	return r < 0 ? err_wrap(err, r, "address %s", ip_prefix_format(addr, text)) : 0;
 }
 
+static void on_local_route(void *user, struct nlmsghdr *nlh)
+{
+	bool *there = user;
+
+	*there = *there || nlh->nlmsg_type == RTM_NEWROUTE;
+}
+
+/* Whether packets for the device's IPv6 address are this machine's; errors say nothing about it. */
+static bool has_local_route(const struct tun_device *tun, struct rtnl *rtnl)
+{
+	struct rtmsg info = {.rtm_family = AF_INET6, .rtm_type = RTN_LOCAL};
+	AUTO_MSG msg = nlmsg_alloc_simple(RTM_GETROUTE, NLM_F_DUMP);
+	bool there = false;
+
+	if (!msg || nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) < 0 ||
+		nla_put_u32(msg, RTA_OIF, tun->ifindex) < 0)
+		return false;
+	return rtnl_dump(rtnl, msg, on_local_route, &there, NULL) == 0 && there;
+}
+
+/*
+ * The kernel adds the route that makes a new IPv6 address its own a moment after the address, by a
+ * worker that waits for its turn at the netlink lock. Who sends from the address meanwhile gets no
+ * answer: what comes for it is dropped.
+ */
+static void await_local_route(const struct tun_device *tun, struct rtnl *rtnl)
+{
+	for (int i = 0; i < LOCAL_ROUTE_TRIES && !has_local_route(tun, rtnl); i++)
+		(void)!poll(NULL, 0, LOCAL_ROUTE_PAUSE_MS);
+}
+
 int tun_configure(
 	struct tun_device *tun, struct rtnl *rtnl, const struct tun_config *config, struct err *err)
 {
@@ -234,6 +269,7 @@ int tun_configure(
 	r = set_address(tun, rtnl, &config->addr6, err);
 	if (r < 0)
 		return means_no_ipv6(r) ? 0 : r;
+	await_local_route(tun, rtnl);
 	tun->has_ipv6 = true;
 	return 0;
 }

@@ -92,14 +92,14 @@ class Netns:
             "pids": self.pids(),
         }
 
+    def owns_addresses(self):
+        """Whether packets for them are its own: the kernel adds the local route of an IPv6 address a moment after the address."""
+        routes = self.run("ip", "-6", "route", "show", "table", "local").stdout
+        return all(f"local {one['local']} " in routes for link in self.json("-6", "addr") for one in link["addr_info"])
+
     def settled(self):
-        """A snapshot of what has just been made: the kernel adds the local route of an IPv6 address a moment later."""
-
-        def is_local():
-            routes = self.run("ip", "-6", "route", "show", "table", "local").stdout
-            return all(f"local {one['local']} " in routes for link in self.json("-6", "addr") for one in link["addr_info"])
-
-        wait_for(is_local, "a route to each address of its own")
+        """A snapshot of what has just been made."""
+        wait_for(self.owns_addresses, "a route to each address of its own")
         return self.snapshot()
 
     def assert_as(self, before, deadline_s=DEADLINE_S / 2):
@@ -162,6 +162,7 @@ def veth(one, two, addr_one, addr_two, name="lan"):
             netns_.run("ip", "addr", "add", addr, "dev", name, *nodad)
     for netns_ in (one, two):
         wait_for(lambda netns_=netns_: is_up(netns_, name), f"{name} of {netns_.name}")
+        wait_for(netns_.owns_addresses, f"a route to each address of {netns_.name}")
 
 
 def is_up(netns_, name):

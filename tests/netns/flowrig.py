@@ -58,6 +58,8 @@ class FlowRig:
         self.laptop.run("ip", "link", "set", "tp0", "up")
         self.laptop.run("ip", "route", "add", "10.244.0.0/16", "dev", "tp0")
         self.laptop.run("ip", "-6", "route", "add", "fd00:244::/64", "dev", "tp0")
+        for netns in (self.laptop, self.cluster):
+            wait_for(netns.owns_addresses, f"a route to each address of {netns.name}")
 
     def counters(self):
         self.process.send_signal(signal.SIGUSR1)

@@ -2,12 +2,15 @@
 """The root daemon on a real kernel: what it makes, and that it all goes with it."""
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 
 import pytest
 
 from conftest import DEADLINE_S, program, wait_for
+from flowrig import in_netns
 from rootd import Client, Rootd, gone
 from timing import best_of, took
 
@@ -55,6 +58,25 @@ def test_makes_what_is_asked(netns, log):
     assert ruleset.count("flags owner") == 2
     assert "127.0.0.53 : 5353" in ruleset and "192.0.2.1 : 5353" in ruleset
     assert "2001:db8::53 : 5353" in ruleset
+
+
+def hears_itself(address):
+    """Whether what is sent to an address of one's own arrives, and is not routed away."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 0))
+        sock.sendto(b"x", sock.getsockname())
+        return bool(select.select([sock], [], [], 0.05)[0])
+
+
+def test_its_addresses_are_its_own_when_it_says_so(netns, make_netns, log):
+    """An answer to the first IPv6 packet would be dropped: the kernel sees to that a moment after it has made the address."""
+    Rootd(netns, log)
+    client, other = Client(netns), make_netns("other")
+    # One after the other, of all namespaces.
+    many = "".join(f"addr add fd00:{i:x}::1/64 dev lo\n" for i in range(2000))
+    other.run("ip", "-6", "-batch", "-", input=many)
+    client.ok("tun teltest 1400 198.18.0.1/30 fd00:77::1/126")
+    assert in_netns(netns, lambda: hears_itself("fd00:77::1"))
 
 
 def test_offloads_reach_the_device(netns, log):
