@@ -39,6 +39,10 @@
  * each of three pods. One costs 1 KB at an end, 1.7 KB spliced
  * (tests/unit/tunnel/test_footprint.c). */
 #define LIMIT_STREAMS 32768
+/* An HTTP/2 connection has no more streams once their numbers have reached 2^31 (RFC 9113 5.1.1).
+ * From this number on another one is opened beside it: 16 million streams are left then, at 10,000
+ * a second half an hour. */
+#define LIMIT_STREAM_ID 0x7e000000
 /* Bytes moved per socket and wake-up. */
 #define LIMIT_PUMP_BYTES (256 * 1024)
 /* Bytes queued in a carrier before the layer above has to wait. */

@@ -124,8 +124,11 @@ static void on_h2_goaway(void *user)
 static int take_welcome(
 	struct agent_link *link, const uint8_t *payload, size_t len, struct err *err)
 {
-	static const struct h2_session_events events = {
-		.on_stream = on_h2_stream, .on_goaway = on_h2_goaway, .on_failed = on_h2_failed};
+	/* Of a link whose streams' numbers come to an end it is as of one that will be closed. */
+	static const struct h2_session_events events = {.on_stream = on_h2_stream,
+		.on_goaway = on_h2_goaway,
+		.on_worn = on_h2_goaway,
+		.on_failed = on_h2_failed};
 	enum h2_role role = link->role == AGENT_SERVER ? H2_SERVER : H2_CLIENT;
 	int r = 0;
 

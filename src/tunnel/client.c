@@ -84,6 +84,14 @@ static void on_h2_goaway(void *user)
 	client_lost(user, &err);
 }
 
+static void on_h2_worn(void *user)
+{
+	struct tunnel_client *tunnel = user;
+
+	if (tunnel->events.on_worn)
+		tunnel->events.on_worn(tunnel->user);
+}
+
 static int take_hello(
 	struct tunnel_client *tunnel, const uint8_t *payload, size_t len, struct err *err)
 {
@@ -108,8 +116,10 @@ static int take_hello(
 
 static int take_accept(struct tunnel_client *tunnel, struct err *err)
 {
-	static const struct h2_session_events events = {
-		.on_stream = on_h2_stream, .on_goaway = on_h2_goaway, .on_failed = on_h2_failed};
+	static const struct h2_session_events events = {.on_stream = on_h2_stream,
+		.on_goaway = on_h2_goaway,
+		.on_worn = on_h2_worn,
+		.on_failed = on_h2_failed};
 	enum h2_role role = tunnel->reverse ? H2_SERVER : H2_CLIENT;
 	int r;
 

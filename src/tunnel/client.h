@@ -40,6 +40,9 @@ struct tunnel_client_events {
 	/* The manager has not answered a heartbeat in LIMIT_CARRIER_SUSPECT_MS, or is heard again:
 	 * the path may be cut. May be NULL. */
 	void (*on_silence)(void *user, bool silent);
+	/* The numbers of its streams come to an end (LIMIT_STREAM_ID): it goes on, but another one
+	 * is due. Once, from the loop; may be NULL. */
+	void (*on_worn)(void *user);
 	/* It was silent for longer, or the manager ends (GOAWAY): open no more streams. Those that
 	 * are there go on, if it is heard again. NULL: it ends. */
 	void (*on_lost)(void *user, const struct err *err);

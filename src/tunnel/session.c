@@ -131,6 +131,7 @@ static void on_idle(uv_idle_t *idle)
 		append_out(session, data, (size_t)n);
 	}
 	send_out(session);
+	stream_tell_worn(session);
 	if (session->closing)
 		return;
 	if (n < 0)
@@ -176,8 +177,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	if (session->role == H2_CLIENT || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	stream = stream_new(session, frame->hd.stream_id);
+	stream = stream_new(session);
 	nghttp2_session_set_stream_user_data(ng, frame->hd.stream_id, stream);
+	stream_number(stream, frame->hd.stream_id);
 	return 0;
 }
 

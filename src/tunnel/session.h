@@ -24,6 +24,9 @@ struct h2_session_events {
 	void (*on_stream)(void *user, struct h2_stream *stream, const struct h2_head *head);
 	/* The peer will end: no request is made any more, streams go on (GOAWAY). May be NULL. */
 	void (*on_goaway)(void *user);
+	/* Streams have numbers above LIMIT_STREAM_ID: another connection is due. Once, from the
+	 * loop; may be NULL. */
+	void (*on_worn)(void *user);
 	/* The connection is unusable (from the loop, never from within a call), or was told to go
 	 * and its last stream has ended. */
 	void (*on_failed)(void *user, const struct err *err);

@@ -55,6 +55,7 @@ struct h2_session {
 	struct credit_pool credit;
 	size_t first_window; /* what streams begin with, as the peer was told */
 	bool closing;
+	bool worn, worn_told; /* the numbers come to an end; on_worn was called */
 	bool paused; /* the turn of the loop or the carrier's room ended in a stream's turn */
 	size_t sent_bytes; /* in this turn of the loop */
 	size_t out_len;
@@ -67,7 +68,9 @@ NODISCARD int head_add(struct h2_stream *stream, const uint8_t *name, size_t nam
 void head_deliver(struct h2_stream *stream);
 
 /* stream.c */
-struct h2_stream *stream_new(struct h2_session *session, int32_t id);
+struct h2_stream *stream_new(struct h2_session *session);
+void stream_number(struct h2_stream *stream, int32_t id);
+void stream_tell_worn(struct h2_session *session);
 void stream_closed(struct h2_stream *stream, uint32_t code); /* tells the owner and forgets it */
 void stream_free(struct h2_stream *stream);
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,

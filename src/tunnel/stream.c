@@ -11,17 +11,36 @@
 /* Fields that a request has besides the caller's: :method :scheme :path :authority :protocol. */
 #define PSEUDO_MAX 5
 
-struct h2_stream *stream_new(struct h2_session *session, int32_t id)
+struct h2_stream *stream_new(struct h2_session *session)
 {
 	struct h2_stream *stream = XNEW(struct h2_stream);
 
 	stream->session = session;
-	stream->id = id;
 	buf_init(&stream->head, HEAD_MAX_BYTES);
 	LIST_INSERT_HEAD(&session->streams, stream, entry);
 	session->stream_count++;
 	window_fit(session);
 	return stream;
+}
+
+void stream_number(struct h2_stream *stream, int32_t id)
+{
+	struct h2_session *session = stream->session;
+
+	stream->id = id;
+	if (id < LIMIT_STREAM_ID || session->worn)
+		return;
+	session->worn = true;
+	session_schedule(session);
+}
+
+void stream_tell_worn(struct h2_session *session)
+{
+	if (!session->worn || session->worn_told)
+		return;
+	session->worn_told = true;
+	if (session->events.on_worn)
+		session->events.on_worn(session->user);
 }
 
 void stream_free(struct h2_stream *stream)
@@ -143,7 +162,7 @@ int h2_request(struct h2_session *session, const struct h2_head *head,
 	if (session->closing || session->stream_count >= LIMIT_STREAMS ||
 		!nghttp2_session_check_request_allowed(session->ng))
 		return -EAGAIN;
-	stream = stream_new(session, 0);
+	stream = stream_new(session);
 	stream->events = *events;
 	stream->user = user;
 	body.source.ptr = stream;
@@ -153,9 +172,9 @@ int h2_request(struct h2_session *session, const struct h2_head *head,
 		stream_free(stream);
 		return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EAGAIN;
 	}
-	stream->id = id;
 	session_schedule(session);
 	*ret_stream = stream;
+	stream_number(stream, id);
 	return 0;
 }
 

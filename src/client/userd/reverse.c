@@ -23,6 +23,7 @@ struct reverse {
 	struct opening *opening;
 	struct tunnel_client *tunnel;
 	struct former *former; /* tunnels that were replaced */
+	bool worn; /* the tunnel is to be replaced, heard or not */
 };
 
 static void open_tunnel(struct reverse *reverse, bool beside);
@@ -78,7 +79,16 @@ static void on_silence(void *user, bool silent)
 	struct reverse *reverse = user;
 
 	opening_cancel(TAKE_PTR(reverse->opening));
-	if (silent)
+	if (silent || reverse->worn)
+		open_tunnel(reverse, true);
+}
+
+static void on_worn(void *user)
+{
+	struct reverse *reverse = user;
+
+	reverse->worn = true;
+	if (!reverse->opening)
 		open_tunnel(reverse, true);
 }
 
@@ -87,6 +97,7 @@ static void on_ready(
 {
 	static const struct tunnel_client_events events = {.on_stream = on_stream,
 		.on_silence = on_silence,
+		.on_worn = on_worn,
 		.on_lost = on_lost,
 		.on_closed = on_closed};
 	struct reverse *reverse = user;
@@ -96,6 +107,7 @@ static void on_ready(
 		former_add(reverse->former, TAKE_PTR(reverse->tunnel));
 	tunnel_client_set_events(tunnel, &events, reverse);
 	reverse->tunnel = tunnel;
+	reverse->worn = false;
 	reverse->ready = true;
 	reverse->attempts = 0;
 	log_info("reversed carrier open", "carrier=%s", tunnel_client_carrier(tunnel));

@@ -85,6 +85,7 @@ struct session {
 	time_t since; /* the tunnel is there */
 	uint32_t rtt_us; /* of the last one; 0: not known */
 	struct former *former; /* tunnels that were replaced */
+	bool worn; /* the tunnel is to be replaced, heard or not */
 	struct tunnel_client *tunnel;
 	struct uplink uplink;
 	struct info_watch *watch;

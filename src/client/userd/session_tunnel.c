@@ -64,10 +64,21 @@ static void on_silence(void *user, bool silent)
 	log_info(silent ? "tunnel is silent" : "tunnel is heard again", "carrier=%s",
 		tunnel_client_carrier(session->tunnel));
 	opening_cancel(TAKE_PTR(session->opening));
-	if (!silent)
+	if (!silent && !session->worn)
 		return;
 	session->opening = start_opening(session, true);
 	session_resolve_again(session);
+}
+
+/* Connections go on being made on this one until the other is there. */
+static void on_worn(void *user)
+{
+	struct session *session = user;
+
+	log_info("tunnel is worn out", "carrier=%s", tunnel_client_carrier(session->tunnel));
+	session->worn = true;
+	if (!session->opening)
+		session->opening = start_opening(session, true);
 }
 
 /* What this connection itself follows on the tunnel. */
@@ -94,8 +105,10 @@ static void on_lost(void *user, const struct err *err)
 static void on_ready(
 	void *user, struct tunnel_client *tunnel, const struct kube_carrier_report *report)
 {
-	static const struct tunnel_client_events events = {
-		.on_silence = on_silence, .on_lost = on_lost, .on_closed = on_tunnel_closed};
+	static const struct tunnel_client_events events = {.on_silence = on_silence,
+		.on_worn = on_worn,
+		.on_lost = on_lost,
+		.on_closed = on_tunnel_closed};
 	struct session *session = user;
 
 	session->opening = NULL;
@@ -108,6 +121,7 @@ static void on_ready(
 	}
 	tunnel_client_set_events(tunnel, &events, session);
 	session->tunnel = tunnel;
+	session->worn = false;
 	session->uplink.h2 = tunnel_client_h2(tunnel);
 	session_enter(session, SESSION_LEARN);
 }
