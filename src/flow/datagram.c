@@ -90,14 +90,15 @@ void flow_udp_send(struct flow_engine *engine, const struct ip_endpoint *src,
 	flow_engine_write(engine, &vnet, out, head + PACKET_UDP_HEADER, data, len);
 }
 
-void flow_udp_refuse(
-	struct flow_engine *engine, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+void flow_udp_fail(struct flow_engine *engine, const struct ip_endpoint *src,
+	const struct ip_endpoint *dst, enum flow_verdict verdict)
 {
 	uint8_t original[PACKET_IP6_HEADER + PACKET_UDP_HEADER] = {0};
 	struct packet_view view;
 	size_t head;
 
-	if (flow_engine_closed(engine) || src->addr.family != dst->addr.family ||
+	if (verdict == FLOW_OPENED || verdict == FLOW_SILENT || flow_engine_closed(engine) ||
+		src->addr.family != dst->addr.family ||
 		!flow_engine_listener(engine, src->addr.family))
 		return;
 	head = packet_put_ip(original, &src->addr, &dst->addr, IPPROTO_UDP, PACKET_UDP_HEADER);
@@ -105,7 +106,13 @@ void flow_udp_refuse(
 	packet_store16(original + head + 2, dst->port);
 	packet_store16(original + head + 4, PACKET_UDP_HEADER);
 	if (packet_parse(original, head + PACKET_UDP_HEADER, &view) == PACKET_OK)
-		flow_reply_unreachable(engine, &view, FLOW_UNREACHABLE_PORT);
+		flow_reply_unreachable(engine, &view, flow_unreachable_of(verdict));
+}
+
+void flow_udp_refuse(
+	struct flow_engine *engine, const struct ip_endpoint *src, const struct ip_endpoint *dst)
+{
+	flow_udp_fail(engine, src, dst, FLOW_REFUSED);
 }
 
 /* The UDP packet that an ICMP error is about. It may be cut, so packet_parse() is of no use. */

@@ -91,7 +91,9 @@ void flow_tcp_answer(struct flow_engine *engine, flow_id_t id, enum flow_verdict
 /* A datagram from src (the cluster's end) to dst (the application). */
 void flow_udp_send(struct flow_engine *engine, const struct ip_endpoint *src,
 	const struct ip_endpoint *dst, const void *data, size_t len);
-/* ICMP port unreachable for a datagram that dst refused. */
+/* The ICMP error for a datagram that did not get to dst; FLOW_REFUSED: port unreachable. */
+void flow_udp_fail(struct flow_engine *engine, const struct ip_endpoint *src,
+	const struct ip_endpoint *dst, enum flow_verdict verdict);
 void flow_udp_refuse(
 	struct flow_engine *engine, const struct ip_endpoint *src, const struct ip_endpoint *dst);
 void flow_icmp_reply(struct flow_engine *engine, const struct ip_addr *src,

@@ -33,6 +33,20 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(codes) == FLOW_UNREACHABLE_COUNT, "a code for every reason");
 
+enum flow_unreachable flow_unreachable_of(enum flow_verdict verdict)
+{
+	switch (verdict) {
+	case FLOW_REFUSED:
+		return FLOW_UNREACHABLE_PORT;
+	case FLOW_NET_UNREACHABLE:
+		return FLOW_UNREACHABLE_NET;
+	case FLOW_PROHIBITED:
+		return FLOW_UNREACHABLE_PROHIBITED;
+	default:
+		return FLOW_UNREACHABLE_HOST;
+	}
+}
+
 static void send_reset(struct flow_engine *engine, const struct ip_endpoint *from,
 	const struct ip_endpoint *to, uint32_t seq, uint32_t ack, uint8_t flags)
 {

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "flow/flow.h"
+
 struct flow_engine;
 struct packet_view;
 
@@ -19,6 +21,8 @@ enum flow_unreachable {
 	FLOW_UNREACHABLE_COUNT
 };
 
+/* Of a verdict that is told by ICMP. */
+enum flow_unreachable flow_unreachable_of(enum flow_verdict verdict);
 /* Fills the bucket of ICMP errors. */
 void flow_reply_init(struct flow_engine *engine);
 /* Answers a TCP segment with RST (RFC 9293 3.5.2); nothing when it is one itself. */

@@ -313,11 +313,6 @@ void flow_tcp_input(struct flow_engine *engine, struct flow_packet *packet)
 
 static void refuse_flow(struct flow_engine *engine, struct flow *flow, enum flow_verdict verdict)
 {
-	static const enum flow_unreachable unreachable[] = {
-		[FLOW_HOST_UNREACHABLE] = FLOW_UNREACHABLE_HOST,
-		[FLOW_NET_UNREACHABLE] = FLOW_UNREACHABLE_NET,
-		[FLOW_PROHIBITED] = FLOW_UNREACHABLE_PROHIBITED,
-	};
 	struct flow_packet syn;
 
 	if (verdict == FLOW_REFUSED)
@@ -328,7 +323,7 @@ static void refuse_flow(struct flow_engine *engine, struct flow *flow, enum flow
 		if (verdict == FLOW_REFUSED)
 			flow_reply_reset(engine, &syn.view);
 		else
-			flow_reply_unreachable(engine, &syn.view, unreachable[verdict]);
+			flow_reply_unreachable(engine, &syn.view, flow_unreachable_of(verdict));
 	}
 	set_state(engine, flow, FLOW_STATE_FREE);
 }

@@ -7,6 +7,7 @@
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
+#include "client/userd/dial.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
 #include "core/buf.h"
@@ -89,11 +90,12 @@ static void drop_assoc(struct assoc *assoc)
 	end_assoc(assoc, UPLINK_CANCEL);
 }
 
-static void refuse(const struct assoc *assoc)
+static void fail(const struct assoc *assoc, enum flow_verdict verdict)
 {
-	assoc->table->counters.refused++;
+	if (verdict == FLOW_REFUSED)
+		assoc->table->counters.refused++;
 	if (assoc->key.kind == ASSOC_UDP)
-		flow_udp_refuse(assoc->table->engine, &assoc->key.src, &assoc->key.dst);
+		flow_udp_fail(assoc->table->engine, &assoc->key.src, &assoc->key.dst, verdict);
 }
 
 static void on_head(void *user, const struct h2_head *head)
@@ -102,7 +104,7 @@ static void on_head(void *user, const struct h2_head *head)
 
 	if (head->status == 200)
 		return;
-	refuse(assoc);
+	fail(assoc, dial_verdict(head));
 	drop_assoc(assoc);
 }
 
@@ -160,7 +162,7 @@ static void on_close(void *user, uint32_t code)
 
 	/* CONNECT_ERROR: the target's ICMP error. Anything else is the tunnel's end or idleness. */
 	if (code == UPLINK_CONNECT_ERROR)
-		refuse(assoc);
+		fail(assoc, FLOW_REFUSED);
 	free_assoc(assoc);
 }
 

@@ -38,11 +38,11 @@ struct dialer {
 	struct dial_counters counters;
 };
 
-static enum flow_verdict verdict_of(enum reason reason)
+enum flow_verdict dial_verdict(const struct h2_head *head)
 {
-	switch (reason) {
-	case REASON_NONE:
-		return FLOW_OPENED;
+	const char *name = h2_head_get(head, REASON_HEADER);
+
+	switch (reason_parse(name ? name : "")) {
 	case REASON_REFUSED:
 		return FLOW_REFUSED;
 	case REASON_HOST_UNREACHABLE:
@@ -102,12 +102,11 @@ static void on_relay_cancel(void *user)
 static void on_head(void *user, const struct h2_head *head)
 {
 	struct dial *dial = user;
-	const char *name = h2_head_get(head, REASON_HEADER);
 	struct h2_stream *stream = dial->stream;
 
 	if (head->status != 200) {
 		drop_stream(dial);
-		answer(dial, verdict_of(reason_parse(name ? name : "")));
+		answer(dial, dial_verdict(head));
 		return;
 	}
 	dial->stream = NULL;

@@ -18,12 +18,17 @@
 
 struct dialer;
 struct flow_engine;
+struct h2_head;
 struct uplink;
 
 struct dial_counters {
 	uint64_t opened, failed, active;
 	uint64_t bytes_out, bytes_in; /* to the cluster, from it; of ended connections */
 };
+
+/* What a flow is told when its stream was refused for this reason; one that is none stays silent.
+ */
+enum flow_verdict dial_verdict(const struct h2_head *head);
 
 struct dialer *dialer_new(uv_loop_t *loop, const struct uplink *uplink);
 /* The engine that answers go to; set before the first open. */

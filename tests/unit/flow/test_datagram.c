@@ -181,6 +181,41 @@ static void refused_datagrams(void **state)
 	}
 }
 
+/* What else the cluster says of a datagram. */
+static void failed_datagrams(void **state)
+{
+	static const struct {
+		enum flow_verdict verdict;
+		int code4, code6;
+	} failures[] = {
+		{FLOW_NET_UNREACHABLE, ICMP_NET_UNREACH, ICMP6_DST_UNREACH_NOROUTE},
+		{FLOW_HOST_UNREACHABLE, ICMP_HOST_UNREACH, ICMP6_DST_UNREACH_ADDR},
+		{FLOW_PROHIBITED, ICMP_PKT_FILTERED, ICMP6_DST_UNREACH_ADMIN},
+		{FLOW_REFUSED, ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT},
+	};
+	struct rig rig;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+		struct ip_endpoint app = rig_endpoint(pairs[i][0], 5000);
+		struct ip_endpoint target = rig_endpoint(pairs[i][1], 53);
+
+		rig_start(&rig, (struct flow_events){0});
+		for (size_t k = 0; k < ARRAY_SIZE(failures); k++) {
+			flow_udp_fail(rig.engine, &app, &target, failures[k].verdict);
+			assert_true(rig_receive(&rig));
+			rig_assert_checksums(&rig);
+			assert_int_equal(rig.view.ip[rig.view.transport],
+				i ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH);
+			assert_int_equal(rig.view.ip[rig.view.transport + 1],
+				i ? failures[k].code6 : failures[k].code4);
+		}
+		flow_udp_fail(rig.engine, &app, &target, FLOW_SILENT);
+		assert_false(rig_receive(&rig));
+		rig_stop(&rig);
+	}
+}
+
 static void echo_requests(void **state)
 {
 	struct virtio_net_hdr vnet = {.flags = 0};
@@ -285,6 +320,7 @@ int main(void)
 		cmocka_unit_test(segments_become_datagrams),
 		cmocka_unit_test(replies_have_good_checksums),
 		cmocka_unit_test(refused_datagrams),
+		cmocka_unit_test(failed_datagrams),
 		cmocka_unit_test(echo_requests),
 		cmocka_unit_test(drops_are_counted),
 		cmocka_unit_test(full_and_lost_tun),
