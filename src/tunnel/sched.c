@@ -80,6 +80,10 @@ void sched_sent(struct sched *sched, size_t len)
 	struct sched_entry *entry = sched->turn;
 
 	entry->deficit -= MIN(len, entry->deficit);
+	/* A record is a little shorter than the largest quantum: what is left is not worth a read,
+	 * a frame and a write of its own, which would shift all that follow it, too. */
+	if (entry->deficit < SCHED_CRUMB_BYTES)
+		entry->deficit = 0;
 }
 
 void sched_remove(struct sched *sched, struct sched_entry *entry)

@@ -19,6 +19,8 @@
  * makes larger ones: see sched_set_rate(). */
 #define SCHED_QUANTUM_BYTES     ((size_t)16 * 1024)
 #define SCHED_QUANTUM_MAX_BYTES ((size_t)64 * 1024)
+/* Of a quantum: as good as nothing. */
+#define SCHED_CRUMB_BYTES ((size_t)1024)
 /* What a quantum may take of the path's time. */
 #define SCHED_QUANTUM_US 500
 
