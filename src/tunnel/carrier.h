@@ -29,6 +29,10 @@ struct err;
 struct carrier_events {
 	/* Bytes of the peer in order; the view dies when the callback returns. */
 	void (*on_data)(void *user, const uint8_t *data, size_t len);
+	/* Of the next bytes so many may come by the conduit (tunnel/conduit.h); then on_conducted
+	 * tells that they are there, to be taken before it returns. Both NULL: none ever. */
+	size_t (*conduct_due)(void *user);
+	void (*on_conducted)(void *user);
 	/* carrier_room() has become > 0 again. */
 	void (*on_writable)(void *user);
 	/* The carrier is dead; err says why (kind ERR_NONE: closed in order). No callback follows.
@@ -41,6 +45,9 @@ struct carrier_ops {
 	void (*start)(struct carrier *carrier);
 	size_t (*room)(const struct carrier *carrier);
 	void (*send)(struct carrier *carrier, const void *data, size_t len);
+	/* As send, and after these bytes what is in the conduit (tunnel/conduit.h). NULL: bytes do
+	 * not go out as they are. */
+	void (*conduct)(struct carrier *carrier, const void *data, size_t len);
 	void (*free)(struct carrier *carrier);
 };
 

@@ -105,8 +105,8 @@ static int take_hello(
 			PROOF_VERSION);
 	if (r < 0)
 		return err_set(err, r, ERR_INTERNAL, "tunnel: malformed HELLO");
-	n = proof_format(tunnel->session_uid, pipe_carrier(tunnel->pipe), tunnel->reverse, nonce,
-		tunnel->key, proof);
+	n = proof_format(tunnel->session_uid, pipe_carrier(tunnel->pipe)->name, tunnel->reverse,
+		nonce, tunnel->key, proof);
 	if (n < 0)
 		return err_set_errno(err, (int)n, "sign the proof of the session");
 	tunnel->state = WAIT_ACCEPT;
@@ -157,6 +157,20 @@ static int on_data(void *user, const uint8_t *data, size_t len, struct err *err)
 	return tunnel->h2 ? h2_session_recv(tunnel->h2, data, len, err) : 0;
 }
 
+static size_t conduct_due(void *user)
+{
+	struct tunnel_client *tunnel = user;
+
+	return tunnel->h2 ? h2_session_conduct_due(tunnel->h2) : 0;
+}
+
+static int on_conducted(void *user, struct err *err)
+{
+	struct tunnel_client *tunnel = user;
+
+	return h2_session_conducted(tunnel->h2, err);
+}
+
 static void on_writable(void *user)
 {
 	struct tunnel_client *tunnel = user;
@@ -194,6 +208,8 @@ struct tunnel_client *tunnel_client_new(uv_loop_t *loop, struct carrier *carrier
 	static const struct pipe_events pipe_events = {
 		.on_record = on_record,
 		.on_data = on_data,
+		.conduct_due = conduct_due,
+		.on_conducted = on_conducted,
 		.on_writable = on_writable,
 		.on_silence = on_silence,
 		.on_closed = on_pipe_closed,
@@ -246,7 +262,7 @@ uint32_t tunnel_client_rtt_us(const struct tunnel_client *tunnel)
 
 const char *tunnel_client_carrier(const struct tunnel_client *tunnel)
 {
-	return pipe_carrier(tunnel->pipe);
+	return pipe_carrier(tunnel->pipe)->name;
 }
 
 static void on_deadline_closed(uv_handle_t *handle)

@@ -44,10 +44,15 @@ struct h2_stream_events {
 	void (*on_head)(void *user, const struct h2_head *head);
 	/* Bytes of the peer; give credit with h2_stream_consumed() when they are used up. */
 	void (*on_data)(void *user, const uint8_t *data, size_t len);
+	/* As on_data, of what is in the conduit, which is emptied. May be NULL. */
+	void (*on_conducted)(void *user);
 	/* The peer will send no more (END_STREAM). */
 	void (*on_end)(void *user);
 	/* Fill at most len bytes at out: count, or H2_READ_*. NULL: this side sends no body. */
 	ssize_t (*on_read)(void *user, uint8_t *out, size_t len);
+	/* At most len bytes into the conduit (tunnel/conduit.h): count, or 0: ask on_read. May be
+	 * NULL. */
+	ssize_t (*on_conduct)(void *user, size_t len);
 	/* The stream is gone; code is the RFC 9113 error code, 0 for an orderly end. */
 	void (*on_close)(void *user, uint32_t code);
 };

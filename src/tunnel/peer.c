@@ -185,6 +185,20 @@ static int on_data(void *user, const uint8_t *data, size_t len, struct err *err)
 	return peer->h2 ? h2_session_recv(peer->h2, data, len, err) : 0;
 }
 
+static size_t conduct_due(void *user)
+{
+	struct tunnel_peer *peer = user;
+
+	return peer->h2 ? h2_session_conduct_due(peer->h2) : 0;
+}
+
+static int on_conducted(void *user, struct err *err)
+{
+	struct tunnel_peer *peer = user;
+
+	return h2_session_conducted(peer->h2, err);
+}
+
 static void on_writable(void *user)
 {
 	struct tunnel_peer *peer = user;
@@ -209,6 +223,8 @@ void peer_start_pipe(struct tunnel_peer *peer, enum socket_framing framing)
 	static const struct pipe_events events = {
 		.on_record = on_record,
 		.on_data = on_data,
+		.conduct_due = conduct_due,
+		.on_conducted = on_conducted,
 		.on_writable = on_writable,
 		.on_closed = on_pipe_closed,
 	};

@@ -13,6 +13,7 @@
 #include "core/err.h"
 #include "core/wire.h"
 #include "tunnel/carrier.h"
+#include "tunnel/conduit.h"
 #include "tunnel/pipe_priv.h"
 
 /* Received bytes that are worth an ACK, but not more often than ACK_MS unless a lot is due: every
@@ -158,6 +159,29 @@ static void on_carrier_data(void *user, const uint8_t *data, size_t len)
 		send_due(pipe);
 }
 
+static size_t on_carrier_due(void *user)
+{
+	struct pipe *pipe = user;
+
+	if (pipe->dead || pipe->data_left == 0 || !pipe->events.conduct_due)
+		return 0;
+	return MIN(pipe->data_left, pipe->events.conduct_due(pipe->user));
+}
+
+static void on_carrier_conducted(void *user)
+{
+	struct pipe *pipe = user;
+	struct err err = ERR_INIT;
+
+	pipe_heard(pipe);
+	pipe->data_left -= conduit_len();
+	pipe->rx_offset += conduit_len();
+	if (pipe->events.on_conducted(pipe->user, &err) < 0)
+		pipe_fail(pipe, &err);
+	else
+		send_due(pipe);
+}
+
 static void on_carrier_writable(void *user)
 {
 	struct pipe *pipe = user;
@@ -184,6 +208,8 @@ struct pipe *pipe_new(uv_loop_t *loop, struct carrier *carrier, const struct pip
 {
 	static const struct carrier_events carrier_events = {
 		.on_data = on_carrier_data,
+		.conduct_due = on_carrier_due,
+		.on_conducted = on_carrier_conducted,
 		.on_writable = on_carrier_writable,
 		.on_closed = on_carrier_closed,
 	};
@@ -213,17 +239,29 @@ size_t pipe_room(const struct pipe *pipe)
 	return pipe->dead ? 0 : MIN(flight_room(&pipe->tx), carrier_room(pipe->carrier));
 }
 
-void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
+/* The header of the next len bytes of the stream. */
+static void put_data_header(struct pipe *pipe, uint8_t *record, size_t len)
 {
 	struct wire wire = wire_writer(record, PIPE_DATA_HEADER_BYTES);
 
 	assert(pipe->open && len > 0 && len <= PIPE_DATA_MAX_BYTES);
-	if (pipe->dead)
-		return;
 	wire_put_u32(&wire, (uint32_t)PIPE_DATA << 24 | (uint32_t)(len + PIPE_OFFSET_BYTES));
 	wire_put_u64(&wire, pipe->tx.sent);
 	flight_sent(&pipe->tx, len, uv_hrtime() / 1000);
+}
+
+void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len)
+{
+	if (pipe->dead) {
+		conduit_drop();
+		return;
+	}
+	put_data_header(pipe, record, len + conduit_len());
 	len += PIPE_DATA_HEADER_BYTES;
+	if (conduit_len() > 0) {
+		pipe->carrier->ops->conduct(pipe->carrier, record, len);
+		return;
+	}
 	len += put_ack(pipe, record + len);
 	carrier_send(pipe->carrier, record, len);
 }
@@ -249,9 +287,9 @@ void pipe_set_silence(struct pipe *pipe, uint32_t silence_ms)
 	pipe->config.silence_ms = silence_ms;
 }
 
-const char *pipe_carrier(const struct pipe *pipe)
+const struct carrier_ops *pipe_carrier(const struct pipe *pipe)
 {
-	return pipe->carrier->ops->name;
+	return pipe->carrier->ops;
 }
 
 static void handle_closed(struct pipe *pipe)

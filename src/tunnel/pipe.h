@@ -17,6 +17,7 @@
 #include "core/attr.h"
 
 struct carrier;
+struct carrier_ops;
 struct err;
 #define PIPE_CHECK_MS 1000
 /* After pipe_check(), as config.suspect_ms. */
@@ -64,6 +65,9 @@ struct pipe_events {
 		void *user, uint8_t type, const uint8_t *payload, size_t len, struct err *err);
 	/* Bytes of the stream; the view dies on return. A negative result ends the pipe. */
 	int (*on_data)(void *user, const uint8_t *data, size_t len, struct err *err);
+	/* As the carrier's, see carrier.h. A negative result ends the pipe. */
+	size_t (*conduct_due)(void *user);
+	int (*on_conducted)(void *user, struct err *err);
 	void (*on_writable)(void *user);
 	/* The level has risen, or the peer is heard again. NULL without lost_ms and suspect_ms. */
 	void (*on_silence)(void *user, enum pipe_silence silence);
@@ -79,7 +83,8 @@ void pipe_send_record(struct pipe *pipe, uint8_t type, const void *payload, size
 /* Bytes that pipe_send_data() takes now; 0: wait for on_writable. */
 size_t pipe_room(const struct pipe *pipe);
 /* record[PIPE_DATA_HEADER_BYTES..] holds len bytes of the stream, at most PIPE_DATA_MAX_BYTES; the
- * header is filled in, and the PIPE_DATA_TAIL_BYTES behind them may be. */
+ * header is filled in, and the PIPE_DATA_TAIL_BYTES behind them may be. What is in the conduit,
+ * when the carrier takes it from there, belongs to the record, too. */
 void pipe_send_data(struct pipe *pipe, uint8_t *record, size_t len);
 /* Asks for a sign of life now: without one the pipe is closed after PIPE_CHECK_MS or four round
  * trips, whichever is longer. For when the path may have changed. */
@@ -90,7 +95,7 @@ uint64_t pipe_rate(const struct pipe *pipe); /* bytes per second that the peer t
 uint32_t pipe_rtt_us(const struct pipe *pipe); /* 0: not known yet */
 /* From now on, instead of the configuration's. */
 void pipe_set_silence(struct pipe *pipe, uint32_t silence_ms);
-const char *pipe_carrier(const struct pipe *pipe);
+const struct carrier_ops *pipe_carrier(const struct pipe *pipe);
 void pipe_free(struct pipe *pipe);
 
 #endif /* TUNNEL_PIPE_H */

@@ -4,6 +4,8 @@
  * together. The socket is polled for reading only after a read came back empty, so a request and
  * its answer cost no epoll_ctl(2).
  *
+ * A full read is followed by one into the conduit, where the carrier can take it from there.
+ *
  * Stream to socket: bytes go straight to the socket; what it does not take waits in `queue`, and
  * the peer gets credit only for what was taken, so the queue never exceeds one stream window.
  *
@@ -23,6 +25,7 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/limits.h"
+#include "tunnel/conduit.h"
 
 struct relay {
 	uv_loop_t *loop;
@@ -32,6 +35,7 @@ struct relay {
 	int mask; /* what poll waits for */
 	bool started, over;
 	bool readable; /* the stream was told, or may read without asking poll */
+	bool bulk; /* the last read was full: the next one goes into the conduit */
 	bool read_over; /* nothing more comes from the socket */
 	bool end_due; /* the stream's end follows the queue */
 	bool write_over; /* shutdown(SHUT_WR) is done */
@@ -201,6 +205,7 @@ static ssize_t on_read(void *user, uint8_t *out, size_t len)
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		relay->stats.bytes_in += (uint64_t)n;
+		relay->bulk = (size_t)n == len && len >= CONDUIT_MIN_BYTES;
 		if ((size_t)n < len)
 			/* Drained: poll says when there is more, and it is level-triggered. */
 			relay->readable = false;
@@ -218,6 +223,20 @@ static ssize_t on_read(void *user, uint8_t *out, size_t len)
 	if (!relay->readable)
 		set_mask(relay, relay->mask | UV_READABLE);
 	return n > 0 ? n : H2_READ_AGAIN;
+}
+
+static ssize_t on_conduct(void *user, size_t len)
+{
+	struct relay *relay = user;
+	ssize_t n;
+
+	if (!relay->started || relay->over || !relay->readable || !relay->bulk)
+		return 0;
+	n = conduit_fill(relay->fd, len);
+	relay->bulk = n >= (ssize_t)CONDUIT_MIN_BYTES;
+	relay->stats.bytes_in += (uint64_t)MAX(n, 0);
+	/* Whether it is drained, over or broken is on_read()'s to find out. */
+	return MAX(n, 0);
 }
 
 static void on_data(void *user, const uint8_t *data, size_t len)
@@ -243,6 +262,40 @@ static void on_data(void *user, const uint8_t *data, size_t len)
 	}
 	if (relay->started)
 		set_mask(relay, relay->mask | UV_WRITABLE);
+}
+
+/* What the socket does not take of the conduit becomes bytes of the queue. */
+static void queue_conduit(struct relay *relay)
+{
+	size_t rest = conduit_len();
+	uint8_t *at = buf_reserve(&relay->queue, rest);
+
+	if (!at || conduit_read(at, rest) != rest) {
+		relay_abort(relay);
+		return;
+	}
+	buf_commit(&relay->queue, rest);
+	set_mask(relay, relay->started ? relay->mask | UV_WRITABLE : 0);
+}
+
+static void on_conducted(void *user)
+{
+	struct relay *relay = user;
+	ssize_t n = 0;
+
+	if (relay->over || relay->broken)
+		return;
+	if (relay->started && buf_len(&relay->queue) == 0)
+		n = conduit_pour(relay->fd);
+	if (n < 0) {
+		relay_break(relay);
+		return;
+	}
+	relay->stats.bytes_out += (uint64_t)n;
+	if (relay->stream && n > 0)
+		h2_stream_consumed(relay->stream, (size_t)n);
+	if (conduit_len() > 0)
+		queue_conduit(relay);
 }
 
 static void on_end(void *user)
@@ -286,8 +339,10 @@ static void on_close(void *user, uint32_t code)
 
 const struct h2_stream_events relay_events = {
 	.on_data = on_data,
+	.on_conducted = on_conducted,
 	.on_end = on_end,
 	.on_read = on_read,
+	.on_conduct = on_conduct,
 	.on_close = on_close,
 };
 

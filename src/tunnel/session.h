@@ -39,6 +39,10 @@ NODISCARD int h2_session_new(uv_loop_t *loop, struct pipe *pipe, enum h2_role ro
 	struct err *err);
 NODISCARD int h2_session_recv(
 	struct h2_session *session, const uint8_t *data, size_t len, struct err *err);
+/* Bytes to come that belong to one DATA frame of a stream that takes them from the conduit. */
+size_t h2_session_conduct_due(const struct h2_session *session);
+/* So many of them, or fewer, are in the conduit; it is empty afterwards. */
+NODISCARD int h2_session_conducted(struct h2_session *session, struct err *err);
 /* Streams that are not over in both directions. */
 size_t h2_session_streams(const struct h2_session *session);
 uv_loop_t *h2_session_loop(const struct h2_session *session);

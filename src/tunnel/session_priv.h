@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tunnel/session_priv.h - what session.c (the connection), stream.c (its streams), head.c
- * and window.c share
+ * tunnel/session_priv.h - what session.c (the connection), session_out.c (its sending), stream.c
+ * (its streams), head.c and window.c share
  */
 #ifndef TUNNEL_SESSION_PRIV_H
 #define TUNNEL_SESSION_PRIV_H
@@ -58,6 +58,10 @@ struct h2_session {
 	bool worn, worn_told; /* the numbers come to an end; on_worn was called */
 	bool paused; /* the turn of the loop or the carrier's room ended in a stream's turn */
 	size_t sent_bytes; /* in this turn of the loop */
+	int32_t frame_stream; /* whose DATA frame is coming in */
+	size_t frame_left; /* of its bytes; 0: none that could go past nghttp2 */
+	bool conducting; /* they are in the conduit, and what nghttp2 is given is not them */
+	bool conducted; /* the frame that nghttp2 is about to send has its bytes in the conduit */
 	size_t out_len;
 	uint8_t out[PIPE_DATA_HEADER_BYTES + PIPE_DATA_MAX_BYTES + PIPE_DATA_TAIL_BYTES];
 };
@@ -76,7 +80,11 @@ void stream_free(struct h2_stream *stream);
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *user);
 
-/* session.c */
+/* session_out.c; the first two are nghttp2's callbacks. */
+int session_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *header, size_t len,
+	nghttp2_data_source *source, void *user);
+ssize_t session_read_length(nghttp2_session *ng, uint8_t type, int32_t id, int32_t session_window,
+	int32_t stream_window, uint32_t max_frame, void *user);
 void session_schedule(struct h2_session *session);
 /* Bytes of a DATA frame that fit behind what is collected, sending that first when it is in the
  * way; 0: not in this turn. */

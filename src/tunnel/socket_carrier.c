@@ -12,10 +12,13 @@
 #include "core/buf.h"
 #include "core/err.h"
 #include "core/limits.h"
+#include "tunnel/conduit.h"
 #include "tunnel/ws.h"
 
 /* Bytes per read: what fits the second-level cache with what is made of it. */
 #define READ_BYTES (128 * 1024)
+/* What stands before the bytes of a stream: the heads of a DATA record and of a DATA frame. */
+#define HEAD_BYTES 21
 /* One record above the room, its framing and a burst of control records. */
 #define QUEUE_MAX_BYTES (2 * LIMIT_CARRIER_QUEUE_BYTES)
 /* RFC 6455 7.4.1: normal closure. */
@@ -29,6 +32,8 @@ struct socket_carrier {
 	enum socket_framing framing;
 	struct ws_parser parser;
 	struct buf queue;
+	bool bulk; /* so much comes that heads of frames are read by themselves, the rest by the
+		      conduit */
 	int send_error; /* -errno: reported as soon as the loop comes by */
 	bool closed;
 };
@@ -68,22 +73,26 @@ static void sc_close_errno(struct socket_carrier *sc, int code)
 	sc_close(sc, &err);
 }
 
+static void fail_sending(struct socket_carrier *sc, int code)
+{
+	sc->send_error = code;
+	/* Makes the socket readable, so that on_poll() reports it from the loop. */
+	shutdown(sc->fd, SHUT_RDWR);
+}
+
 /* Writes what the socket takes of the pieces; bytes taken. */
-static size_t write_some(struct socket_carrier *sc, struct iovec *iov, size_t count)
+static size_t write_some(struct socket_carrier *sc, struct iovec *iov, size_t count, int flags)
 {
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
 	ssize_t n;
 
 	do
-		n = sendmsg(sc->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = sendmsg(sc->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return (size_t)n;
-	if (errno != EAGAIN) {
-		sc->send_error = -errno;
-		/* Makes the socket readable, so that on_poll() reports it from the loop. */
-		shutdown(sc->fd, SHUT_RDWR);
-	}
+	if (errno != EAGAIN)
+		fail_sending(sc, -errno);
 	return 0;
 }
 
@@ -97,8 +106,7 @@ static void queue_rest(
 		sent -= skip;
 		if (rest > 0 &&
 			buf_append(&sc->queue, (const uint8_t *)iov[i].iov_base + skip, rest) < 0) {
-			sc->send_error = -ENOBUFS;
-			shutdown(sc->fd, SHUT_RDWR);
+			fail_sending(sc, -ENOBUFS);
 			return;
 		}
 	}
@@ -106,28 +114,30 @@ static void queue_rest(
 		set_mask(sc, UV_READABLE | UV_WRITABLE);
 }
 
-static void send_pieces(struct socket_carrier *sc, struct iovec *iov, size_t count)
+static void send_pieces(struct socket_carrier *sc, struct iovec *iov, size_t count, int flags)
 {
 	size_t sent = 0;
 
 	if (sc->closed || sc->send_error < 0)
 		return;
 	if (buf_len(&sc->queue) == 0)
-		sent = write_some(sc, iov, count);
+		sent = write_some(sc, iov, count, flags);
 	if (sc->send_error == 0)
 		queue_rest(sc, iov, count, sent);
 }
 
-static void send_frame(struct socket_carrier *sc, uint8_t opcode, const void *data, size_t len)
+/* more: bytes of the frame that follow by themselves. */
+static void send_frame(
+	struct socket_carrier *sc, uint8_t opcode, const void *data, size_t len, size_t more)
 {
 	uint8_t header[WS_HEADER_MAX_BYTES];
 	struct iovec iov[2] = {
-		{.iov_base = header, .iov_len = ws_frame_header(header, opcode, len, NULL)},
+		{.iov_base = header, .iov_len = ws_frame_header(header, opcode, len + more, NULL)},
 		/* sendmsg() does not write to it. */
 		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
 	};
 
-	send_pieces(sc, iov, ARRAY_SIZE(iov));
+	send_pieces(sc, iov, ARRAY_SIZE(iov), more > 0 ? MSG_MORE : 0);
 }
 
 static void sc_send(struct carrier *carrier, const void *data, size_t len)
@@ -136,9 +146,42 @@ static void sc_send(struct carrier *carrier, const void *data, size_t len)
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 
 	if (sc->framing == SOCKET_WEBSOCKET)
-		send_frame(sc, WS_OP_BINARY, data, len);
+		send_frame(sc, WS_OP_BINARY, data, len, 0);
 	else
-		send_pieces(sc, &iov, 1);
+		send_pieces(sc, &iov, 1, 0);
+}
+
+/* What the socket does not take of the conduit becomes bytes of the queue. */
+static void queue_conduit(struct socket_carrier *sc)
+{
+	size_t rest = conduit_len();
+	uint8_t *at = buf_reserve(&sc->queue, rest);
+
+	if (!at || conduit_read(at, rest) != rest) {
+		fail_sending(sc, -ENOBUFS);
+		return;
+	}
+	buf_commit(&sc->queue, rest);
+	set_mask(sc, UV_READABLE | UV_WRITABLE);
+}
+
+static void sc_conduct(struct carrier *carrier, const void *data, size_t len)
+{
+	struct socket_carrier *sc = from_base(carrier);
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	ssize_t n = 0;
+
+	if (sc->framing == SOCKET_WEBSOCKET)
+		send_frame(sc, WS_OP_BINARY, data, len, conduit_len());
+	else
+		send_pieces(sc, &iov, 1, MSG_MORE);
+	if (!sc->closed && sc->send_error == 0 && buf_len(&sc->queue) == 0)
+		n = conduit_pour(sc->fd);
+	if (n < 0)
+		fail_sending(sc, (int)n);
+	else if (!sc->closed && sc->send_error == 0 && conduit_len() > 0)
+		queue_conduit(sc);
+	conduit_drop();
 }
 
 static size_t sc_room(const struct carrier *carrier)
@@ -167,7 +210,7 @@ static void on_ws_ping(void *user, const uint8_t *data, size_t len)
 
 	/* A PONG may be left out when more PINGs follow (RFC 6455 5.5.3): no queue of them. */
 	if (sc_room(&sc->base) > 0)
-		send_frame(sc, WS_OP_PONG, data, len);
+		send_frame(sc, WS_OP_PONG, data, len, 0);
 }
 
 static void on_ws_close(void *user, uint16_t code)
@@ -197,14 +240,56 @@ static void take_bytes(struct socket_carrier *sc, uint8_t *data, size_t len)
 		sc_close_errno(sc, r);
 }
 
+/* Bytes of a stream that come next, and that may go past this process. Frames of a WebSocket have
+ * masks. */
+static size_t conduct_due(const struct socket_carrier *sc)
+{
+	if (sc->framing != SOCKET_RAW || sc->closed || !sc->base.events.conduct_due)
+		return 0;
+	return sc->base.events.conduct_due(sc->base.user);
+}
+
+static ssize_t conduct_some(struct socket_carrier *sc, size_t due)
+{
+	ssize_t n = due >= CONDUIT_MIN_BYTES ? conduit_fill(sc->fd, due) : 0;
+
+	if (n <= 0)
+		return 0;
+	sc->base.events.on_conducted(sc->base.user);
+	conduit_drop();
+	return n;
+}
+
+/* Reads and hands on; as recv(2). *ret_full: there may be more. */
+static ssize_t take_some(struct socket_carrier *sc, bool *ret_full)
+{
+	size_t due = sc->bulk ? conduct_due(sc) : 0, len = sizeof(read_buffer);
+	ssize_t n = conduct_some(sc, due);
+
+	*ret_full = true;
+	if (n > 0)
+		return n;
+	if (sc->bulk)
+		len = due > 0 ? MIN(due, len) : HEAD_BYTES;
+	n = recv(sc->fd, read_buffer, len, MSG_DONTWAIT);
+	if (n <= 0)
+		return n;
+	*ret_full = (size_t)n == len;
+	take_bytes(sc, read_buffer, (size_t)n);
+	if (*ret_full && due == 0)
+		sc->bulk = conduct_due(sc) > 0;
+	return n;
+}
+
 static void read_some(struct socket_carrier *sc)
 {
 	struct err none = ERR_INIT;
 	size_t total = 0;
+	bool full = true;
 	ssize_t n;
 
-	while (!sc->closed && total < LIMIT_PUMP_BYTES) {
-		n = recv(sc->fd, read_buffer, sizeof(read_buffer), MSG_DONTWAIT);
+	while (!sc->closed && total < LIMIT_PUMP_BYTES && full) {
+		n = take_some(sc, &full);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -217,9 +302,6 @@ static void read_some(struct socket_carrier *sc)
 			return;
 		}
 		total += (size_t)n;
-		take_bytes(sc, read_buffer, (size_t)n);
-		if ((size_t)n < sizeof(read_buffer))
-			return;
 	}
 }
 
@@ -229,7 +311,7 @@ static void flush_queue(struct socket_carrier *sc)
 
 	if (iov.iov_len == 0 || sc->send_error < 0)
 		return;
-	buf_consume(&sc->queue, write_some(sc, &iov, 1));
+	buf_consume(&sc->queue, write_some(sc, &iov, 1, 0));
 	if (buf_len(&sc->queue) > 0)
 		return;
 	set_mask(sc, UV_READABLE);
@@ -267,7 +349,7 @@ static void sc_free(struct carrier *carrier)
 	const uint8_t code[2] = {WS_CODE_NORMAL >> 8, WS_CODE_NORMAL & 0xff};
 
 	if (!sc->closed && sc->framing == SOCKET_WEBSOCKET)
-		send_frame(sc, WS_OP_CLOSE, code, sizeof(code));
+		send_frame(sc, WS_OP_CLOSE, code, sizeof(code), 0);
 	sc->closed = true;
 	/* Closing with unread bytes would reset the connection and could cost the peer our last
 	 * words. */
@@ -285,6 +367,7 @@ struct carrier *socket_carrier_new(uv_loop_t *loop, int fd, enum socket_framing 
 		.start = sc_start,
 		.room = sc_room,
 		.send = sc_send,
+		.conduct = sc_conduct,
 		.free = sc_free,
 	};
 	struct socket_carrier *sc = XNEW(struct socket_carrier);

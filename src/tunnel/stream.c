@@ -5,6 +5,8 @@
 
 #include "core/alloc.h"
 #include "core/limits.h"
+#include "tunnel/carrier.h"
+#include "tunnel/conduit.h"
 #include "tunnel/session_priv.h"
 #include "tunnel/window.h"
 
@@ -87,6 +89,19 @@ static ssize_t take_read(struct h2_stream *stream, ssize_t n, uint32_t *flags)
 	return NGHTTP2_ERR_DEFERRED;
 }
 
+/* Bytes of the owner for the frame that is being made: in the conduit, or where the record is. */
+static ssize_t read_owner(struct h2_stream *stream, size_t len)
+{
+	struct h2_session *session = stream->session;
+	ssize_t n = 0;
+
+	if (stream->events.on_conduct && len >= CONDUIT_MIN_BYTES &&
+		pipe_carrier(session->pipe)->conduct)
+		n = stream->events.on_conduct(stream->user, len);
+	session->conducted = n > 0;
+	return n > 0 ? n : stream->events.on_read(stream->user, session_data_at(session), len);
+}
+
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,
 	nghttp2_data_source *source, void *user)
 {
@@ -112,7 +127,7 @@ ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, u
 	if (quantum == 0)
 		return NGHTTP2_ERR_DEFERRED;
 	len = MIN(len, MIN(room, quantum));
-	n = stream->events.on_read(stream->user, session_data_at(session), len);
+	n = read_owner(stream, len);
 	assert(n <= (ssize_t)len);
 	return take_read(stream, n, flags);
 }

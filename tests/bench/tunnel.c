@@ -15,6 +15,7 @@
 #include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,7 @@ int main(int argc, char **argv)
 			"       benchtunnel client ADDRESS PORT KEYFILE CC TUN LOCAL4 PEER4\n");
 		return 2;
 	}
+	(void)signal(SIGPIPE, SIG_IGN);
 	uv_loop_init(&bench.loop);
 	bench.key_file = argv[server ? 3 : 4];
 	if (server) {

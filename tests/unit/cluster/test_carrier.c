@@ -173,7 +173,8 @@ static void on_closed(void *user, const struct err *err)
 static void on_open(void *user, int r, struct carrier *carrier,
 	const struct kube_carrier_report *report, const struct err *err)
 {
-	static const struct carrier_events events = {on_data, on_writable, on_closed};
+	static const struct carrier_events events = {
+		.on_data = on_data, .on_writable = on_writable, .on_closed = on_closed};
 	struct rig *rig = user;
 
 	rig->opened++;

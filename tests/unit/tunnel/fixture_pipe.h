@@ -121,12 +121,12 @@ static void rig_init(struct rig *rig, uint32_t ping_ms, uint32_t silence_ms)
 		.send = memory_send,
 		.free = memory_free,
 	};
-	static const struct pipe_events events = {
-		on_record, on_data, on_writable, on_silence, on_closed};
-	const struct pipe_config config = {.ping_ms = ping_ms,
-		.silence_ms = silence_ms,
-		.suspect_ms = rig->suspect_ms,
-		.lost_ms = rig->lost_ms};
+	static const struct pipe_events events = {.on_record = on_record,
+		.on_data = on_data,
+		.on_writable = on_writable,
+		.on_silence = on_silence,
+		.on_closed = on_closed};
+	const struct pipe_config config = {ping_ms, silence_ms, rig->lost_ms, rig->suspect_ms};
 
 	*rig = (struct rig){.suspect_ms = 0};
 	rig->carrier.base.ops = &ops;

@@ -2,6 +2,9 @@
 /* A socket that takes less than it is given: nothing is lost, and there is no room meanwhile. */
 #include "fixture_client.h"
 
+#include <signal.h>
+
+#include "tunnel/conduit.h"
 #include "tunnel/ws.h"
 
 #define TOTAL_BYTES  (512 * 1024)
@@ -15,6 +18,7 @@ struct rig {
 	size_t sent, received, echoed;
 	int blocked, writable, closed;
 	uint8_t sent_sum, received_sum;
+	int source[2]; /* a socket whose bytes go by the conduit; none */
 };
 
 static void on_data(void *user, const uint8_t *data, size_t len)
@@ -34,13 +38,15 @@ static void on_closed(void *user, const struct err *err)
 	((struct rig *)user)->closed++;
 }
 
-static const struct carrier_events events = {on_data, on_writable, on_closed};
+static const struct carrier_events events = {
+	.on_data = on_data, .on_writable = on_writable, .on_closed = on_closed};
 
 static void rig_init(struct rig *rig, enum socket_framing framing)
 {
 	int fds[2], size = SOCKET_BYTES;
 
 	memset(rig, 0, sizeof(*rig));
+	rig->source[0] = rig->source[1] = -1;
 	uv_loop_init(&rig->loop);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
@@ -55,6 +61,10 @@ static void rig_done(struct rig *rig)
 	uv_run(&rig->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&rig->loop), 0);
 	close(rig->peer);
+	if (rig->source[0] >= 0) {
+		close(rig->source[0]);
+		close(rig->source[1]);
+	}
 }
 
 static void add(uint8_t *sum, const uint8_t *data, size_t len)
@@ -63,13 +73,36 @@ static void add(uint8_t *sum, const uint8_t *data, size_t len)
 		*sum = (uint8_t)(*sum * 31 + data[i]);
 }
 
+/* A hundred bytes that the process has, and the rest from a socket. */
+static void conduct(struct rig *rig, const uint8_t *piece, size_t len)
+{
+	size_t head = 100;
+
+	while (head < len) {
+		ssize_t n = send(rig->source[1], piece + head, len - head, 0);
+
+		assert_true(n > 0);
+		assert_int_equal(conduit_fill(rig->source[0], (size_t)n), n);
+		rig->carrier->ops->conduct(rig->carrier, piece, head);
+		assert_int_equal(conduit_len(), 0);
+		piece += head + (size_t)n;
+		len -= head + (size_t)n;
+		head = MIN(head, len);
+	}
+	if (len > 0)
+		carrier_send(rig->carrier, piece, len);
+}
+
 static void send_piece(struct rig *rig)
 {
 	static uint8_t piece[PIECE_BYTES];
 
 	for (size_t i = 0; i < sizeof(piece); i++)
 		piece[i] = (uint8_t)((rig->sent + i) * 7 >> 3);
-	carrier_send(rig->carrier, piece, sizeof(piece));
+	if (rig->source[0] < 0)
+		carrier_send(rig->carrier, piece, sizeof(piece));
+	else
+		conduct(rig, piece, sizeof(piece));
 	add(&rig->sent_sum, piece, sizeof(piece));
 	rig->sent += sizeof(piece);
 	rig->blocked += carrier_room(rig->carrier) == 0;
@@ -83,7 +116,7 @@ static void on_ws_payload(void *user, const uint8_t *data, size_t len)
 	rig->received += len;
 }
 
-static void check(enum socket_framing framing)
+static void check(enum socket_framing framing, bool conducts)
 {
 	static const struct ws_events ws = {.on_payload = on_ws_payload};
 	struct ws_parser parser = {.role = WS_CLIENT};
@@ -93,6 +126,9 @@ static void check(enum socket_framing framing)
 	ssize_t n;
 
 	rig_init(&rig, framing);
+	if (conducts)
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, rig.source), 0);
 	while (rig.received < TOTAL_BYTES && uv_hrtime() < end) {
 		if (rig.sent < TOTAL_BYTES && carrier_room(rig.carrier) > 0)
 			send_piece(&rig);
@@ -113,13 +149,39 @@ static void check(enum socket_framing framing)
 static void test_raw(void **state)
 {
 	(void)state;
-	check(SOCKET_RAW);
+	check(SOCKET_RAW, false);
 }
 
 static void test_websocket(void **state)
 {
 	(void)state;
-	check(SOCKET_WEBSOCKET);
+	check(SOCKET_WEBSOCKET, false);
+}
+
+/* Nor is anything lost of what goes past the process. */
+static void test_conduit(void **state)
+{
+	(void)state;
+	check(SOCKET_RAW, true);
+	check(SOCKET_WEBSOCKET, true);
+}
+
+/* Nothing stays in the conduit when the carrier cannot send. */
+static void test_conduit_peer_gone(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_init(&rig, SOCKET_RAW);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, rig.source), 0);
+	assert_int_equal(shutdown(rig.peer, SHUT_RDWR), 0);
+	send_piece(&rig);
+	assert_int_equal(rig.closed, 0);
+	assert_int_equal(carrier_room(rig.carrier), 0);
+	while (!rig.closed)
+		uv_run(&rig.loop, UV_RUN_ONCE);
+	send_piece(&rig);
+	rig_done(&rig);
 }
 
 /* Who sends to a peer that has gone hears of it from the loop, not from within carrier_send(). */
@@ -175,9 +237,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_websocket),
+		cmocka_unit_test(test_conduit),
 		cmocka_unit_test(test_peer_gone),
+		cmocka_unit_test(test_conduit_peer_gone),
 		cmocka_unit_test(test_ping_flood),
 	};
 
+	/* As the daemons do. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
