@@ -98,6 +98,15 @@ static bool give_turn(struct h2_session *session)
 	return true;
 }
 
+static void tell_worn(struct h2_session *session)
+{
+	if (!session->worn || session->worn_told)
+		return;
+	session->worn_told = true;
+	if (session->events.on_worn)
+		session->events.on_worn(session->user);
+}
+
 /* Frames for one turn; stays scheduled when the turn, not the work, is over. */
 static void on_idle(uv_idle_t *idle)
 {
@@ -116,7 +125,7 @@ static void on_idle(uv_idle_t *idle)
 		append_out(session, data, (size_t)n);
 	}
 	send_out(session);
-	stream_tell_worn(session);
+	tell_worn(session);
 	if (session->closing)
 		return;
 	if (n < 0)

@@ -74,7 +74,6 @@ void head_deliver(struct h2_stream *stream);
 /* stream.c */
 struct h2_stream *stream_new(struct h2_session *session);
 void stream_number(struct h2_stream *stream, int32_t id);
-void stream_tell_worn(struct h2_session *session);
 void stream_closed(struct h2_stream *stream, uint32_t code); /* tells the owner and forgets it */
 void stream_free(struct h2_stream *stream);
 ssize_t stream_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t len, uint32_t *flags,

@@ -36,15 +36,6 @@ void stream_number(struct h2_stream *stream, int32_t id)
 	session_schedule(session);
 }
 
-void stream_tell_worn(struct h2_session *session)
-{
-	if (!session->worn || session->worn_told)
-		return;
-	session->worn_told = true;
-	if (session->events.on_worn)
-		session->events.on_worn(session->user);
-}
-
 void stream_free(struct h2_stream *stream)
 {
 	struct h2_session *session = stream->session;

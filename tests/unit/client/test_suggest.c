@@ -37,9 +37,9 @@ static void a_slip_in_a_command_is_seen(void **state)
 		struct err err = ERR_INIT;
 		char wanted[128];
 
-		(void)snprintf(wanted, sizeof(wanted), "unknown command \"%s\"%s%s%s", cases[i].typed,
-			cases[i].meant ? "; did you mean \"" : "", cases[i].meant ? cases[i].meant : "",
-			cases[i].meant ? "\"?" : "");
+		(void)snprintf(wanted, sizeof(wanted), "unknown command \"%s\"%s%s%s",
+			cases[i].typed, cases[i].meant ? "; did you mean \"" : "",
+			cases[i].meant ? cases[i].meant : "", cases[i].meant ? "\"?" : "");
 		assert_int_equal(suggest_command(cases[i].typed, &err), -EINVAL);
 		assert_string_equal(err.msg, wanted);
 		assert_int_equal(err.kind, ERR_USAGE);

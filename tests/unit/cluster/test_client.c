@@ -30,8 +30,8 @@ static char *answer(struct fake_api *api, const char *head)
 
 	(void)snprintf(rig->head, sizeof(rig->head), "%s", head);
 	if (rig->cut)
-		return xasprintf("HTTP/1.1 %d X\r\nContent-Length: 1000\r\n\r\n{",
-			rig->reply_status);
+		return xasprintf(
+			"HTTP/1.1 %d X\r\nContent-Length: 1000\r\n\r\n{", rig->reply_status);
 	return rig->reply ? fake_json(rig->reply_status, rig->reply) : NULL;
 }
 
