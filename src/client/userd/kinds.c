@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "cluster/json.h"
-
 const struct workload_kind workload_kinds[KINDS_COUNT] = {
 	{"Deployment", "apps/v1", "deployments", false},
 	{"StatefulSet", "apps/v1", "statefulsets", false},
@@ -36,17 +34,6 @@ const char *workload_kind_text(const char *kind)
 			return texts[i].text;
 	}
 	return "workload";
-}
-
-json_object *workload_controller(json_object *object)
-{
-	for (size_t i = 0; i < json_count(object, "metadata.ownerReferences"); i++) {
-		json_object *owner = json_item(object, "metadata.ownerReferences", i);
-
-		if (json_object_get_boolean(json_member(owner, "controller")))
-			return owner;
-	}
-	return NULL;
 }
 
 bool workload_namespace_is_system(const char *namespace, const char *manager_namespace)

@@ -5,7 +5,6 @@
 #ifndef CLIENT_USERD_KINDS_H
 #define CLIENT_USERD_KINDS_H
 
-#include <json-c/json.h>
 #include <stdbool.h>
 
 #include "core/attr.h"
@@ -23,8 +22,6 @@ extern const struct workload_kind workload_kinds[KINDS_COUNT];
 const struct workload_kind *workload_kind_find(const char *kind);
 /* "Deployment" as a sentence has it: "deployment". Static. */
 const char *workload_kind_text(const char *kind);
-/* The ownerReference that controls an object, or NULL. Borrowed. */
-json_object *workload_controller(json_object *object);
 /* kube-system and its like, and the manager's namespace: nothing there is intercepted. */
 bool workload_namespace_is_system(const char *namespace, const char *manager_namespace);
 

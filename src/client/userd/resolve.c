@@ -8,6 +8,7 @@
 #include "client/userd/kinds.h"
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
@@ -163,7 +164,7 @@ static const struct workload_kind *lender_kind(json_object *rollout)
 /* To the controller, if it is a kind that can be intercepted; else the object itself is meant. */
 static void climb(struct resolve *resolve)
 {
-	json_object *owner = workload_controller(resolve->object);
+	json_object *owner = kube_controller(resolve->object);
 	const struct workload_kind *kind = owner_kind(owner);
 	const char *reference = json_text(resolve->object, "spec.workloadRef.name");
 

@@ -111,7 +111,7 @@ void workload_table_add(
 	struct workload_table *table, const struct workload_kind *kind, json_object *object)
 {
 	const char *name = json_text(object, "metadata.name");
-	json_object *controller = workload_controller(object);
+	json_object *controller = kube_controller(object);
 	bool pod = strcmp(kind->kind, "Pod") == 0;
 	auto_free char *key = NULL;
 
