@@ -11,6 +11,7 @@
 #include "client/userd/session_priv.h"
 #include "client/userd/session_steps.h"
 #include "core/log.h"
+#include "core/utc.h"
 #include "tunnel/client.h"
 
 static void on_failed(
@@ -239,16 +240,14 @@ static void describe_way(const struct session *session, size_t way, json_object 
 void session_describe_tunnel(const struct session *session, json_object *traffic_manager)
 {
 	json_object *list;
-	char since[32];
-	struct tm tm;
+	char since[UTC_TEXT_BYTES];
 
 	if (!session->report.ways[0].name)
 		return;
 	if (session->uplink.h2) {
 		json_put_string(traffic_manager, "carrier", tunnel_client_carrier(session->tunnel));
-		(void)gmtime_r(&session->since, &tm);
-		(void)strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		json_put_string(traffic_manager, "carrier_since", since);
+		json_put_string(
+			traffic_manager, "carrier_since", utc_format(session->since, since));
 		json_object_object_add(traffic_manager, "rtt_us",
 			json_object_new_int64(tunnel_client_rtt_us(session->tunnel)));
 	}
