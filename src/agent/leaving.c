@@ -51,13 +51,12 @@ void leaving_add(struct leaving *leaving, struct agent_link *link)
 		.on_stream = on_stream, .on_closed = on_closed};
 	struct entry *entry = XNEW(struct entry);
 
-	if (leaving->count == LEAVING_LINKS)
-		drop(leaving->entries);
 	entry->leaving = leaving;
 	entry->link = link;
-	DL_APPEND(leaving->entries, entry);
-	leaving->count++;
 	agent_link_set_events(link, &events, entry);
+	DL_APPEND(leaving->entries, entry);
+	if (++leaving->count > LEAVING_LINKS)
+		drop(leaving->entries);
 }
 
 void leaving_clear(struct leaving *leaving)

@@ -71,13 +71,12 @@ void former_add(struct former *former, struct tunnel_client *tunnel)
 		.on_stream = on_stream, .on_lost = on_lost, .on_closed = on_closed};
 	struct entry *entry = XNEW(struct entry);
 
-	if (former->count == FORMER_TUNNELS)
-		drop(former->entries);
 	entry->former = former;
 	entry->tunnel = tunnel;
-	DL_APPEND(former->entries, entry);
-	former->count++;
 	tunnel_client_set_events(tunnel, &events, entry);
+	DL_APPEND(former->entries, entry);
+	if (++former->count > FORMER_TUNNELS)
+		drop(former->entries);
 	(void)uv_timer_start(&former->timer, on_look, FORMER_LOOK_MS, FORMER_LOOK_MS);
 }
 
