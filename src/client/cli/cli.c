@@ -127,8 +127,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return take_operand(parse, arg);
 	case ARGP_KEY_ERROR:
 		if (parse->err->kind == ERR_NONE)
-			(void)suggest_option(parse->options,
-				state->argv[MAX(state->next - 1, 1)], parse->err);
+			(void)suggest_option(
+				parse->options, state->argv[MAX(state->next - 1, 1)], parse->err);
 		return 0;
 	default:
 		break;
@@ -197,7 +197,8 @@ static int parse_global(struct cli *cli, int argc, char **argv, struct err *err)
 			i += 2;
 		} else {
 			return err_set(err, -EINVAL, ERR_USAGE,
-				"unknown option before the command, or option without its value: %s",
+				"unknown option before the command, or option without its value: "
+				"%s",
 				argv[i]);
 		}
 	}

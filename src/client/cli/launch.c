@@ -93,7 +93,7 @@ static int open_log(const char *name, struct daemon_log *ret_log, struct err *er
 /* The last line that has come into the log since: why a daemon has just ended. */
 static void last_line(const struct daemon_log *log, char out[static LOG_TAIL_BYTES])
 {
-	auto_close int fd = open(log->path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = log->path ? open(log->path, O_RDONLY | O_CLOEXEC) : -1;
 	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
 	ssize_t n;
 	char *line;
@@ -157,8 +157,8 @@ static bool is_of_sudo(const char *line)
 }
 
 /* sudo ends with status 1 where it starts nothing; the root daemon does so for nobody's fault. */
-static int check_sudo(
-	struct cli *cli, int status, const char *rootd, const struct daemon_log *log, struct err *err)
+static int check_sudo(struct cli *cli, int status, const char *rootd, const struct daemon_log *log,
+	struct err *err)
 {
 	char line[LOG_TAIL_BYTES];
 

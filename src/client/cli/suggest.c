@@ -45,8 +45,8 @@ static size_t slips_between(const char *a, const char *b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= b_len; j++) {
-			row[j] = least(last[j] + 1, row[j - 1] + 1,
-				last[j - 1] + (a[i - 1] != b[j - 1]));
+			row[j] = least(
+				last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				row[j] = MIN(row[j], before[j - 2] + 1);
 		}
@@ -57,7 +57,8 @@ static size_t slips_between(const char *a, const char *b)
 	return last[b_len];
 }
 
-/* One slip in a short word, two in a long one; or all that was typed is how the other one begins. */
+/* One slip in a short word, two in a long one; or all that was typed is how the other one begins.
+ */
 static void compare(struct likeness *likeness, const char *typed, const char *word)
 {
 	size_t allowed = strlen(typed) < 4 ? 1 : MOST_SLIPS;
