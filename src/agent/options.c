@@ -12,6 +12,7 @@
 
 enum option_key {
 	OPTION_MANAGER = 0x100,
+	OPTION_MANAGER_POD,
 	OPTION_PIN,
 	OPTION_TOKEN,
 	OPTION_POD_UID,
@@ -23,6 +24,8 @@ enum option_key {
 
 static const struct argp_option option_table[] = {
 	{"manager", OPTION_MANAGER, "IP:PORT", 0, "Where the traffic-manager takes agents", 0},
+	{"manager-pod", OPTION_MANAGER_POD, "IP:PORT", 0,
+		"The same of its pod, while that is there", 0},
 	{"pin", OPTION_PIN, "BASE64", 0, "SHA-256 of the traffic-manager's public key", 0},
 	{"token", OPTION_TOKEN, "BASE64", 0, "Good for the first contact", 0},
 	{"pod-uid", OPTION_POD_UID, "UID", 0, "The pod that this is in", 0},
@@ -110,6 +113,8 @@ static int set_option(struct agent_options *options, int key, char *value)
 	switch (key) {
 	case OPTION_MANAGER:
 		return parse_endpoint(value, &options->manager);
+	case OPTION_MANAGER_POD:
+		return parse_endpoint(value, &options->manager_pod);
 	case OPTION_PIN:
 		return parse_32_bytes(value, options->pin);
 	case OPTION_TOKEN:
@@ -145,8 +150,8 @@ static unsigned int bit(int key)
 static void check_required(const struct parsing *parsing, struct argp_state *state)
 {
 	for (const struct argp_option *option = option_table; option->name; option++) {
-		if (option->key != OPTION_NODE_ADDRESS && option->key != OPTION_LOG_LEVEL &&
-			!(parsing->given & bit(option->key)))
+		if (option->key != OPTION_MANAGER_POD && option->key != OPTION_NODE_ADDRESS &&
+			option->key != OPTION_LOG_LEVEL && !(parsing->given & bit(option->key)))
 			argp_error(state, "--%s is missing", option->name);
 	}
 }

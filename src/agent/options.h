@@ -15,7 +15,8 @@
 #include "tunnel/agent_link.h"
 
 struct agent_options {
-	struct ip_endpoint manager;
+	struct ip_endpoint manager; /* its Service */
+	struct ip_endpoint manager_pod; /* family 0: not told */
 	uint8_t pin[IDENTITY_PIN_BYTES];
 	uint8_t token[AGENT_TOKEN_BYTES];
 	const char *pod_uid, *container, *name;

@@ -165,7 +165,8 @@ static void on_reach(void *user)
 {
 	const struct program *program = user;
 
-	reach_open(program->reach);
+	/* The manager that asks, not another one that the Service may lead to. */
+	reach_open(program->reach, manager_link_where(program->link));
 }
 
 static void on_exit_told(void *user, const char *reason)
@@ -286,10 +287,10 @@ int program_start(uv_loop_t *loop, const struct agent_options *options,
 	init_timers(program);
 	counting_init(&program->counting, loop, tell_count, program);
 	takeover_init(&program->takeover, loop, program->engine, on_tried, program);
-	program->reach = reach_new(loop, &options->manager, program->credentials);
+	program->reach = reach_new(loop, program->credentials);
 	(void)uv_timer_start(&program->alone, on_alone, PROGRAM_RULES_KEPT_MS, 0);
-	program->link = manager_link_new(
-		loop, &options->manager, program->credentials, &link_events, program);
+	program->link = manager_link_new(loop, &options->manager, &options->manager_pod,
+		program->credentials, &link_events, program);
 	watch_idle(program, IDLE_S);
 	*ret_program = program;
 	return 0;

@@ -18,7 +18,6 @@
 
 struct reach {
 	uv_loop_t *loop;
-	struct ip_endpoint manager;
 	struct agent_credentials *credentials;
 	struct agent_link *link; /* NULL: not asked for, or lost */
 	struct leaving *leaving;
@@ -81,13 +80,11 @@ static void on_leaving(void *user)
 	leaving_add(reach->leaving, TAKE_PTR(reach->link));
 }
 
-struct reach *reach_new(
-	uv_loop_t *loop, const struct ip_endpoint *manager, struct agent_credentials *credentials)
+struct reach *reach_new(uv_loop_t *loop, struct agent_credentials *credentials)
 {
 	struct reach *reach = XNEW(struct reach);
 
 	reach->loop = loop;
-	reach->manager = *manager;
 	reach->credentials = credentials;
 	reach->leaving = leaving_new();
 	reach->env = (struct dial_env){.loop = loop};
@@ -96,14 +93,14 @@ struct reach *reach_new(
 	return reach;
 }
 
-void reach_open(struct reach *reach)
+void reach_open(struct reach *reach, const struct ip_endpoint *manager)
 {
 	static const struct agent_link_events events = {.on_ready = on_ready,
 		.on_stream = on_stream,
 		.on_leaving = on_leaving,
 		.on_closed = on_closed};
 	const struct agent_link_config config = {
-		.manager = reach->manager,
+		.manager = *manager,
 		.credentials = reach->credentials,
 		.role = AGENT_SERVER,
 		.mark = INTERCEPT_MARK,

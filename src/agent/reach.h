@@ -17,10 +17,9 @@ struct agent_credentials;
 struct reach;
 
 /* The credentials are borrowed. */
-struct reach *reach_new(
-	uv_loop_t *loop, const struct ip_endpoint *manager, struct agent_credentials *credentials);
+struct reach *reach_new(uv_loop_t *loop, struct agent_credentials *credentials);
 /* A new link to the manager, in place of one that there may be. */
-void reach_open(struct reach *reach);
+void reach_open(struct reach *reach, const struct ip_endpoint *manager);
 void reach_stop(struct reach *reach); /* ends every connection */
 void reach_free(struct reach *reach); /* NULL-safe; after the loop */
 

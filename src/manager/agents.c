@@ -116,8 +116,13 @@ static bool on_spend_token(void *user, const uint8_t token[static AGENT_TOKEN_BY
 	struct agents *agents = user;
 	struct agent_pod *pod = agents_find(agents, pod_uid);
 
-	return pod && has_address(pod, source) &&
-	       agent_tokens_spend(&pod->tokens, uv_now(agents->loop), token);
+	if (!pod || !has_address(pod, source))
+		return false;
+	if (agent_tokens_spend(&pod->tokens, uv_now(agents->loop), token))
+		return true;
+	if (agents->events.on_unproven)
+		agents->events.on_unproven(agents->user, pod->uid);
+	return false;
 }
 
 static bool on_known(void *user, const char *pod_uid, const struct ip_addr *source)

@@ -35,6 +35,9 @@ struct agents_events {
 	void (*on_connected)(
 		void *user, const char *pod_uid, const char *agent, const char *container);
 	void (*on_lost)(void *user, const char *pod_uid);
+	/* Somebody in the pod has a token that is not known, as an agent that a former manager
+	 * placed. May be NULL. */
+	void (*on_unproven)(void *user, const char *pod_uid);
 	/* The rules are as the last configuration says (0), or why not. */
 	void (*on_state)(void *user, const char *pod_uid, int r, const char *message);
 	void (*on_count)(

@@ -94,6 +94,7 @@ struct intercepts {
 	bool has_ipv4, has_ipv6;
 	bool leader;
 	bool synced; /* every object that there is was seen */
+	uint64_t began_ms;
 	uint64_t away_ms; /* when the API server was last without an answer; 0: never */
 	uint64_t leads_ms, reached_ms; /* since when it leads; when the first agent came, or 0 */
 	struct intercept *table;

@@ -72,14 +72,23 @@ static void on_node(void *user, int r, int status UNUSED, json_object *body, con
 void seat_ask_kubelet(struct seat *seat)
 {
 	const struct intercepts *set = seat->set;
-	uint64_t back_ms = set->away_ms + RETURN_MS;
+	uint64_t now = intercepts_now(set), back_ms = set->away_ms + RETURN_MS;
+	/* What was before this process is not known to it. */
+	uint64_t unknown_ms = placer_came_back(set->placer) ? set->began_ms + RETURN_MS : 0;
 	auto_free char *path = xasprintf("/api/v1/nodes?limit=1&fieldSelector=metadata.name%%3D%s",
 		json_text_or(seat->pod, "spec.nodeName", ""));
 	const struct kube_request_config config = {.method = "GET", .path = path};
 
-	if (set->away_ms > 0 && intercepts_now(set) < back_ms) {
+	if (set->away_ms > 0 && now < back_ms) {
 		excuse(seat, "the API server was away, and the kubelet has yet to come back to it",
 			back_ms);
+		return;
+	}
+	if (now < unknown_ms) {
+		excuse(seat,
+			"the traffic-manager has just come back: the API server may have been away "
+			"before, and the kubelet has yet to come back to it",
+			unknown_ms);
 		return;
 	}
 	seat->deadline_ms = 0;

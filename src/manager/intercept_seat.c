@@ -350,6 +350,21 @@ void seat_step(struct seat *seat)
 		expect(seat, &agent);
 }
 
+/* The agent that was met here ends itself: its token was a former manager's. Its kubelet says so a
+ * second later or more. Once: whoever is in the pod could say it again and again. */
+void seat_unproven(struct seat *seat)
+{
+	struct pod_agent agent;
+
+	if (seat->unproven || seat->ours || seat->state != SEAT_EXPECTED || !wanted(seat))
+		return;
+	seat->unproven = true;
+	pod_agent(seat->pod, &agent);
+	log_info("agent with the token of a former manager", "pod=%s agent=%s", pod_name(seat->pod),
+		agent.name);
+	place_when_due(seat, &agent);
+}
+
 void seat_lost(struct seat *seat)
 {
 	uint64_t now = intercepts_now(seat->set);

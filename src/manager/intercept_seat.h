@@ -40,6 +40,7 @@ struct seat {
 	unsigned int deaths; /* in a row */
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;
+	bool unproven; /* a former manager's agent was given up once */
 	char *addresses; /* of the pod and its node, as the agents' table has them; NULL: none */
 	struct kube_request *node_asked; /* whether its kubelet has an excuse */
 	const char *excuse; /* static text; NULL: none is known */
@@ -56,6 +57,7 @@ void seat_on_pod(struct intercepts *set, json_object *pod, bool is_new_target);
 void seat_drop(struct seat *seat, bool all); /* one target less, or none any more */
 void seat_step(struct seat *seat);
 void seat_lost(struct seat *seat);
+void seat_unproven(struct seat *seat);
 void seat_configure(struct seat *seat);
 
 /* intercept_kubelet.c: nothing was heard of the agent in time. Waits on while its kubelet has an

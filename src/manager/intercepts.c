@@ -224,6 +224,14 @@ static void on_lost(void *user, const char *uid)
 		seat_lost(seat);
 }
 
+static void on_unproven(void *user, const char *uid)
+{
+	struct seat *seat = seat_find(user, uid);
+
+	if (seat)
+		seat_unproven(seat);
+}
+
 static void on_state(void *user, const char *uid, int r, const char *message)
 {
 	struct seat *seat = seat_find(user, uid);
@@ -254,6 +262,7 @@ static const char *session_of(void *user, const char *uid)
 static const struct agents_events agents_events = {
 	.on_connected = on_connected,
 	.on_lost = on_lost,
+	.on_unproven = on_unproven,
 	.on_state = on_state,
 	.on_count = on_count,
 	.session_of = session_of,
@@ -269,6 +278,7 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 	char pin[IDENTITY_PIN_TEXT];
 	const struct placer_config placer = {.namespace = config->namespace,
 		.pod = config->pod,
+		.own = config->own_count ? config->own[0] : (struct ip_addr){.family = 0},
 		.agent_port = config->agent_port,
 		.pin = pin};
 	int r = agents_new(loop, config->agent_port, identity, sessions, &agents_events, set,
@@ -280,6 +290,7 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 	}
 	agents_set_idle(set->agents, config->agent_idle_s);
 	set->loop = loop;
+	set->began_ms = uv_now(loop);
 	set->client = client;
 	set->sessions = sessions;
 	set->namespace = xstrdup(config->namespace);

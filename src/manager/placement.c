@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "cluster/client.h"
@@ -13,7 +14,9 @@
 #include "manager/pods.h"
 #include "net/addr.h"
 
-#define RETRY_MS    1000
+#define RETRY_MS 1000
+/* Pulling the image and starting take a new pod less. */
+#define YOUNG_S     60
 #define ADDRESS_MAX 64
 
 enum fact { FACT_POD, FACT_SERVICE, FACT_COUNT };
@@ -36,7 +39,9 @@ struct placer {
 	uint16_t port;
 	char *image, *pull_policy; /* NULL: not known yet */
 	char manager[ADDRESS_MAX]; /* "" likewise */
+	char manager_pod[ADDRESS_MAX]; /* "": not known */
 	struct kube_request *facts[FACT_COUNT];
+	bool came_back;
 	uv_timer_t timer; /* asks again; starts what waits */
 	struct placement *placements; /* own */
 };
@@ -49,6 +54,22 @@ static bool complete(const struct placer *placer)
 const char *placer_image(const struct placer *placer)
 {
 	return placer->image ? placer->image : "";
+}
+
+bool placer_came_back(const struct placer *placer)
+{
+	return placer->came_back;
+}
+
+/* A pod that just came has its kubelet's first report or none. */
+static bool is_old(json_object *pod)
+{
+	struct tm tm = {.tm_isdst = 0};
+
+	return json_int(json_item(pod, "status.containerStatuses", 0), "restartCount", 0) > 0 ||
+	       (strptime(json_text_or(pod, "metadata.creationTimestamp", ""), "%Y-%m-%dT%H:%M:%S",
+			&tm) &&
+		       time(NULL) - timegm(&tm) > YOUNG_S);
 }
 
 static void placement_free(struct placement *placement)
@@ -91,6 +112,7 @@ static void send_patch(struct placement *placement)
 		.image = placer->image,
 		.pull_policy = placer->pull_policy,
 		.manager = placer->manager,
+		.manager_pod = placer->manager_pod,
 		.pin = placer->pin,
 		.number = placement->number,
 		.container = placement->container,
@@ -143,6 +165,7 @@ static void on_pod(void *user, int r, int status UNUSED, json_object *body, cons
 	if (r == 0 && json_text(own, "image")) {
 		placer->image = xstrdup(json_text(own, "image"));
 		placer->pull_policy = xstrdup(json_text_or(own, "imagePullPolicy", ""));
+		placer->came_back = is_old(body);
 	} else {
 		log_warn("own pod not read", "pod=%s error=%s", placer->pod, err->msg);
 	}
@@ -183,12 +206,17 @@ struct placer *placer_new(
 	uv_loop_t *loop, struct kube_client *client, const struct placer_config *config)
 {
 	struct placer *placer = XNEW(struct placer);
+	const struct ip_endpoint own = {.addr = config->own, .port = config->agent_port};
+	char text[ADDR_TEXT_BYTES];
 
 	placer->client = client;
 	placer->namespace = xstrdup(config->namespace);
 	placer->pod = xstrdup(config->pod);
 	placer->pin = xstrdup(config->pin);
 	placer->port = config->agent_port;
+	if (own.addr.family)
+		(void)snprintf(placer->manager_pod, sizeof(placer->manager_pod), "%s",
+			ip_endpoint_format(&own, text));
 	(void)uv_timer_init(loop, &placer->timer);
 	placer->timer.data = placer;
 	(void)uv_timer_start(&placer->timer, on_timer, 0, 0);

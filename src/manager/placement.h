@@ -3,9 +3,9 @@
  * manager/placement.h - puts an agent into a running pod: an ephemeral container
  *
  * docs/agent.md, section 1. The placer knows what every agent needs: image and pull policy (those
- * of the manager's own container), the address that agents come to (the ClusterIP of the manager's
- * Service), and the pin of the manager's key. It reads them once, and again until it has them; what
- * is to be placed before that waits.
+ * of the manager's own container), the addresses that agents come to (the ClusterIP of the
+ * manager's Service, and its pod's), and the pin of the manager's key. It reads them once, and
+ * again until it has them; what is to be placed before that waits.
  */
 #ifndef MANAGER_PLACEMENT_H
 #define MANAGER_PLACEMENT_H
@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "net/addr.h"
 #include "tunnel/agent_server.h"
 #include "tunnel/identity.h"
 
@@ -26,13 +27,15 @@ struct pod_agent;
 
 struct placer_config {
 	const char *namespace, *pod; /* the manager's own; copied */
-	uint16_t agent_port; /* of the Service */
+	struct ip_addr own; /* the pod's address; family 0: not known */
+	uint16_t agent_port; /* of the pod and of its Service */
 	const char *pin; /* IDENTITY_PIN_TEXT; copied */
 };
 
 /* What one agent is given. */
 struct placement_spec {
 	const char *image, *pull_policy, *manager, *pin; /* from the placer */
+	const char *manager_pod; /* likewise; "": none */
 	unsigned int number;
 	const char *container; /* whose environment it has */
 	uint8_t token[AGENT_TOKEN_BYTES];
@@ -43,6 +46,8 @@ struct placer *placer_new(
 void placer_free(struct placer *placer); /* NULL-safe; deferred */
 /* The image of agents that are placed now; "" before it is known. */
 const char *placer_image(const struct placer *placer);
+/* Whether the manager's own pod was there before this process. */
+bool placer_came_back(const struct placer *placer);
 
 /* on_done: 0 when the API server took it, else err names the cause for a person. Once, never from
  * within. `on_token` is asked for the token at the last moment. */

@@ -47,6 +47,8 @@ static json_object *new_args(json_object *pod, const struct placement_spec *spec
 
 	(void)EVP_EncodeBlock((unsigned char *)token, spec->token, AGENT_TOKEN_BYTES);
 	add_arg(args, "manager", spec->manager);
+	if (*spec->manager_pod)
+		add_arg(args, "manager-pod", spec->manager_pod);
 	add_arg(args, "pin", spec->pin);
 	add_arg(args, "token", token);
 	add_arg(args, "pod-uid", pod_uid(pod));

@@ -16,11 +16,6 @@
 #include "tunnel/session.h"
 #include "tunnel/tls_carrier.h"
 
-/* Within a cluster, and a second SYN after 1 s. A manager that restarts is met by a fresh try: what
- * went to its predecessor's address is answered by nobody, and its successor waits 3 s for agents
- * before it places others. */
-#define CONNECT_MS 1500
-
 /* CONNECTING -> SHAKING (TLS) -> JOINING -> READY -> CLOSED; every state may go to CLOSED. */
 enum link_state { CONNECTING, SHAKING, JOINING, READY, CLOSED };
 
@@ -34,6 +29,7 @@ struct agent_link {
 	void *user;
 	int fd; /* until the carrier takes it */
 	uv_poll_t poll; /* while connecting; open_handles says whether there is one */
+	uint32_t connect_ms;
 	uv_timer_t deadline;
 	unsigned int open_handles;
 	struct err failed; /* before there was anything to wait for */
@@ -93,7 +89,7 @@ static void on_deadline(uv_timer_t *timer)
 		return; /* on_connect() comes next */
 	if (err.code == 0 && link->state == CONNECTING)
 		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
-			"the traffic-manager did not answer within %d ms", CONNECT_MS);
+			"the traffic-manager did not answer within %u ms", link->connect_ms);
 	else if (err.code == 0)
 		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
 			"the traffic-manager did not finish the handshake within %d ms",
@@ -280,6 +276,7 @@ struct agent_link *agent_link_new(uv_loop_t *loop, const struct agent_link_confi
 	link->loop = loop;
 	link->credentials = config->credentials;
 	link->role = config->role;
+	link->connect_ms = config->connect_ms ? config->connect_ms : AGENT_CONNECT_MS;
 	link->events = *events;
 	link->user = user;
 	link->fd = -1;
@@ -289,7 +286,7 @@ struct agent_link *agent_link_new(uv_loop_t *loop, const struct agent_link_confi
 	if (r < 0)
 		err_set_errno(&link->failed, r, "connect to the traffic-manager");
 	uv_update_time(loop); /* what came before in this turn of the loop does not count */
-	uv_timer_start(&link->deadline, on_deadline, r < 0 ? 0 : CONNECT_MS, 0);
+	uv_timer_start(&link->deadline, on_deadline, r < 0 ? 0 : link->connect_ms, 0);
 	return link;
 }
 

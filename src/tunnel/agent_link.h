@@ -24,6 +24,11 @@ struct agent_link;
 struct err;
 struct h2_session;
 
+/* Within a cluster, and a second SYN after 1 s. A manager that restarts is met by a fresh try: what
+ * went to its predecessor's address is answered by nobody, and its successor waits 3 s for agents
+ * before it places others. */
+#define AGENT_CONNECT_MS 1500U
+
 enum agent_role { AGENT_CLIENT = 0, AGENT_SERVER = 1 };
 
 /* Makes the agent's own key. */
@@ -34,6 +39,7 @@ void agent_credentials_free(struct agent_credentials *credentials); /* NULL-safe
 
 struct agent_link_config {
 	struct ip_endpoint manager;
+	uint32_t connect_ms; /* 0: AGENT_CONNECT_MS */
 	struct agent_credentials *credentials; /* borrowed */
 	enum agent_role role;
 	uint32_t mark; /* SO_MARK of the socket; 0: none */

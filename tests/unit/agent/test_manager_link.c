@@ -35,14 +35,24 @@ static void on_refused(void *user, const struct err *err)
 	((struct seen *)user)->refused++;
 }
 
-static struct manager_link *link_to(struct agent_fixture *fixture, struct seen *seen)
+static const struct ip_addr loopback = {.family = AF_INET, .bytes = {127, 0, 0, 1}};
+
+static struct manager_link *link_by(struct agent_fixture *fixture,
+	const struct ip_endpoint *service, const struct ip_endpoint *pod, struct seen *seen)
 {
 	static const struct manager_link_events events = {
 		.on_ready = on_ready, .on_lost = on_lost, .on_refused = on_refused};
-	const struct ip_endpoint manager = {.addr = {.family = AF_INET, .bytes = {127, 0, 0, 1}},
-		.port = agent_server_port(fixture->server)};
 
-	return manager_link_new(&fixture->loop, &manager, fixture->credentials, &events, seen);
+	return manager_link_new(&fixture->loop, service, pod, fixture->credentials, &events, seen);
+}
+
+static struct manager_link *link_to(struct agent_fixture *fixture, struct seen *seen)
+{
+	const struct ip_endpoint manager = {
+		.addr = loopback, .port = agent_server_port(fixture->server)};
+	const struct ip_endpoint none = {.addr = {.family = 0}};
+
+	return link_by(fixture, &manager, &none, seen);
 }
 
 static void on_quiet(uv_timer_t *timer)
@@ -108,11 +118,38 @@ static void test_a_manager_that_leaves(void **state)
 	agent_fixture_free(fixture);
 }
 
+/* Either address will do: where nobody is, the other one's turn comes at once. */
+static void test_two_ways(void **state)
+{
+	(void)state;
+	for (int alive = 0; alive < 2; alive++) {
+		struct agent_fixture *fixture = agent_fixture_new();
+		const struct ip_endpoint manager = {
+			.addr = loopback, .port = agent_server_port(fixture->server)};
+		const struct ip_endpoint nobody = {.addr = loopback, .port = 1};
+		struct seen seen = {0};
+		struct manager_link *link = link_by(fixture, alive == 0 ? &manager : &nobody,
+			alive == 1 ? &manager : &nobody, &seen);
+
+		for (int ready = 1; ready < 4; ready++) {
+			agent_run_until(fixture, &seen.ready, ready);
+			assert_int_equal(manager_link_where(link)->port, manager.port);
+			agent_run_until(fixture, &fixture->agents, ready);
+			agent_peer_close(fixture->peer, "of the test");
+			agent_run_until(fixture, &seen.lost, seen.lost + 1);
+		}
+		assert_int_equal(seen.refused, 0);
+		manager_link_free(link);
+		agent_fixture_free(fixture);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_late_loss_does_not_end_the_next_link),
 		cmocka_unit_test(test_a_manager_that_leaves),
+		cmocka_unit_test(test_two_ways),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,12 +110,13 @@ static void take_an_ipv6_manager(void **state)
 	agent_options_parse(args.count, args.values, &options);
 	assert_int_equal(options.manager.addr.family, AF_INET6);
 	assert_int_equal(options.manager.port, 8082);
+	assert_int_equal(options.manager_pod.addr.family, 0);
 	done(&args);
 }
 
 static void are_refused_when_off(void **state)
 {
-	static const char *const wrong[] = {"--manager=10.96.0.7",
+	static const char *const wrong[] = {"--manager=10.96.0.7", "--manager-pod=10.1.0.7",
 		"--manager=10.96.0.7:", "--manager=10.96.0.7:0", "--manager=10.96.0.7:65536",
 		"--manager=10.96.0.7:+1", "--manager=10.96.0.7:80x", "--manager=fd00::7:8082",
 		"--manager=[10.96.0.7]:80", "--manager=name:80", "--manager=:80",
@@ -132,6 +133,7 @@ static void are_refused_when_off(void **state)
 			fail_msg("%s is taken", wrong[i]);
 	}
 	assert_int_equal(status_with("--log-level=debug"), 42);
+	assert_int_equal(status_with("--manager-pod=10.1.0.7:8082"), 42);
 	assert_int_equal(status_with("--help"), 0);
 	assert_int_equal(status_with("--version"), 0);
 }

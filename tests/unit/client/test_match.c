@@ -22,7 +22,8 @@
 	"\"spec\":{\"containers\":[" containers "]}}"
 #define WITH_SIDECAR(containers, sidecar) \
 	"{\"metadata\":{\"labels\":{\"app\":\"web\"}},\"spec\":{\"containers\":[" containers \
-	"],\"initContainers\":[{\"name\":\"init\",\"ports\":[{\"containerPort\":9000}]}," sidecar "]}}"
+	"],\"initContainers\":[{\"name\":\"init\",\"ports\":[{\"containerPort\":9000}]}," sidecar \
+	"]}}"
 #define PROXY \
 	"{\"name\":\"proxy\",\"restartPolicy\":\"Always\",\"ports\":[{\"containerPort\":9000}]," \
 	"\"volumeMounts\":[{\"mountPath\":\"/p\"}]}"

@@ -37,7 +37,8 @@ static void test_patch(void **state UNUSED)
 		"{\"spec\":{\"ephemeralContainers\":[{\"name\":\"telepresence-agent-3\","
 		"\"image\":\"r/tp:1\",\"imagePullPolicy\":\"IfNotPresent\","
 		"\"command\":[\"/traffic-agent\"],"
-		"\"args\":[\"--manager=10.0.0.9:8082\",\"--pin=PIN=\","
+		"\"args\":[\"--manager=10.0.0.9:8082\",\"--manager-pod=10.1.0.9:8082\","
+		"\"--pin=PIN=\","
 		"\"--token=BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\",\"--pod-uid=uid-1\","
 		"\"--container=web\",\"--node-address=172.30.0.1,fd00::1\","
 		"\"--name=telepresence-agent-3\"],"
@@ -54,6 +55,7 @@ static void test_patch(void **state UNUSED)
 	struct placement_spec spec = {.image = "r/tp:1",
 		.pull_policy = "IfNotPresent",
 		.manager = "10.0.0.9:8082",
+		.manager_pod = "10.1.0.9:8082",
 		.pin = "PIN=",
 		.number = 3,
 		.container = "web"};
