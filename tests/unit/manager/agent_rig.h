@@ -26,8 +26,9 @@ struct rig {
 	struct identity *identity;
 	struct agents *agents;
 	const char *session; /* of every intercept; NULL: none */
-	int connected, lost, states, counts;
+	int connected, lost, unproven, states, counts;
 	char last_connected[192], last_lost[64], last_state[128], last_count[256];
+	char last_unproven[64];
 	int state_r;
 	void *extra;
 };
@@ -67,6 +68,14 @@ static void rig_on_lost(void *user, const char *pod_uid)
 	rig->lost++;
 }
 
+static void rig_on_unproven(void *user, const char *pod_uid)
+{
+	struct rig *rig = user;
+
+	(void)snprintf(rig->last_unproven, sizeof(rig->last_unproven), "%s", pod_uid);
+	rig->unproven++;
+}
+
 static void rig_on_state(void *user, const char *pod_uid, int r, const char *message)
 {
 	struct rig *rig = user;
@@ -98,6 +107,7 @@ static inline struct rig *rig_new(void)
 	static const struct agents_events events = {
 		.on_connected = rig_on_connected,
 		.on_lost = rig_on_lost,
+		.on_unproven = rig_on_unproven,
 		.on_state = rig_on_state,
 		.on_count = rig_on_count,
 		.session_of = rig_session_of,

@@ -51,6 +51,7 @@ static void test_token_of_another_pod(void **state)
 	run_until(rig->tunnel, &agent.closed, 1);
 	assert_int_equal(agent.closed_kind, ERR_AUTH);
 	assert_int_equal(agent.ready, 0);
+	assert_string_equal(rig->last_unproven, POD_UID);
 	scripted_done(&agent);
 	/* A token of a pod that is not known is nobody's. */
 	scripted_init(&agent, rig, "nobody");
@@ -66,6 +67,7 @@ static void test_token_of_another_pod(void **state)
 	run_until(rig->tunnel, &agent.closed, 1);
 	assert_int_equal(agent.ready, 0);
 	scripted_done(&agent);
+	assert_int_equal(rig->unproven, 2);
 	rig_free(rig);
 }
 
