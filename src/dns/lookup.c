@@ -22,6 +22,8 @@
 #define POSITIVE_MS 1000
 #define NEGATIVE_MS 5000
 #define KEY_BYTES   (DNS_NAME_BYTES + 6) /* "name/65535" */
+/* In place of a type. A name that does not exist has none of them (RFC 8020). */
+#define EVERY_TYPE 0
 
 struct dns_query {
 	UT_hash_handle hh;
@@ -121,23 +123,32 @@ static void query_free(struct dns_query *query)
 	free(query);
 }
 
+static void make_key(char key[static KEY_BYTES], const char *name, uint16_t type)
+{
+	(void)snprintf(key, KEY_BYTES, "%.*s/%u", (int)strcspn(name, "/"), name, type);
+}
+
 /* -EBADMSG if the bytes do not answer the question. */
 static int keep_answer(const struct dns_query *query, const uint8_t *msg, size_t len,
 	struct dns_answer_facts *ret_facts)
 {
 	const struct dns_lookups *lookups = query->lookups;
 	struct dns_answer_facts facts;
+	char key[KEY_BYTES];
 	uint64_t hold_ms;
 	int r = dns_cluster_facts(query->msg, query->len, msg, len, &facts);
 
 	if (r < 0)
 		return r;
 	*ret_facts = facts;
+	(void)snprintf(key, sizeof(key), "%s", query->key);
+	if (facts.absent)
+		make_key(key, query->key, EVERY_TYPE);
 	hold_ms = MIN((uint64_t)facts.ttl_s * 1000, facts.negative ? NEGATIVE_MS : POSITIVE_MS);
 	if (hold_ms > 0 && !query->outdated &&
 		(facts.rcode == DNS_NOERROR || facts.rcode == DNS_NXDOMAIN))
-		dns_cache_put(lookups->cache, query->key, msg, len, &facts,
-			uv_now(lookups->loop) + hold_ms);
+		dns_cache_put(
+			lookups->cache, key, msg, len, &facts, uv_now(lookups->loop) + hold_ms);
 	return 0;
 }
 
@@ -198,12 +209,15 @@ int dns_lookup(
 	struct dns_answer_facts facts;
 	struct dns_query *query;
 	char key[KEY_BYTES];
+	const uint16_t types[] = {EVERY_TYPE, type}; /* the last key is the query's */
 	const uint8_t *msg;
 	size_t len;
 
-	(void)snprintf(key, sizeof(key), "%s/%u", name, type);
-	msg = dns_cache_get(lookups->cache, key, uv_now(lookups->loop), &len, &facts);
-	if (msg) {
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		make_key(key, name, types[i]);
+		msg = dns_cache_get(lookups->cache, key, uv_now(lookups->loop), &len, &facts);
+		if (!msg)
+			continue;
 		waiter->on_done(waiter->user, msg, len, &facts);
 		return 1;
 	}

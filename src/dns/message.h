@@ -45,6 +45,7 @@ struct dns_answer_facts {
 	enum dns_rcode rcode;
 	uint32_t ttl_s; /* least of its records; of the SOA when it is negative; 0 without any */
 	bool negative; /* NXDOMAIN or no data */
+	bool absent; /* NXDOMAIN of the asked name, not of one that it is an alias for */
 };
 
 /*

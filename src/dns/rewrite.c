@@ -71,6 +71,7 @@ int dns_cluster_facts(const uint8_t *query, size_t query_len, const uint8_t *ans
 	facts.rcode = (enum dns_rcode)ldns_pkt_get_rcode(pkt);
 	records = ldns_pkt_answer(pkt);
 	facts.negative = facts.rcode == DNS_NXDOMAIN || ldns_rr_list_rr_count(records) == 0;
+	facts.absent = facts.rcode == DNS_NXDOMAIN && ldns_rr_list_rr_count(records) == 0;
 	for (size_t i = 0; i < ldns_rr_list_rr_count(records); i++)
 		facts.ttl_s = MIN(facts.ttl_s, ldns_rr_ttl(ldns_rr_list_rr(records, i)));
 	records = ldns_pkt_authority(pkt);

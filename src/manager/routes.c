@@ -41,7 +41,7 @@ static void serve_icmp(const struct routes *routes, struct peer *peer, struct h2
 static void serve_doh(const struct routes *routes, struct peer *peer UNUSED,
 	struct h2_stream *stream, const struct h2_head *head)
 {
-	doh_start(routes->forwarder, routes->names, stream, head);
+	doh_start(routes->doh, stream, head);
 }
 
 static void serve_cluster(const struct routes *routes, struct peer *peer UNUSED,

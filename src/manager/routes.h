@@ -9,6 +9,7 @@
 
 struct cluster_info;
 struct dns_forwarder;
+struct doh_desk;
 struct h2_head;
 struct h2_stream;
 struct intercepts;
@@ -20,6 +21,7 @@ struct routes {
 	struct dns_forwarder *forwarder;
 	struct cluster_info *info;
 	struct service_names *names;
+	struct doh_desk *doh; /* of these two */
 	struct intercepts *intercepts; /* NULL: not served yet */
 };
 

@@ -12,6 +12,7 @@
 #include "core/nofile.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
+#include "manager/doh.h"
 #include "manager/identity_store.h"
 #include "manager/intercepts.h"
 #include "manager/lease.h"
@@ -142,6 +143,7 @@ static void start_info(struct service *service, const struct resolv_conf *resolv
 		config.own_pod = policy->own[0];
 	service->routes.info = cluster_info_new(service->loop, service->client, &config);
 	service->routes.names = service_names_new(service->client, config.cluster_domain);
+	service->routes.doh = doh_desk_new(service->routes.forwarder, service->routes.names);
 }
 
 static void on_lead(void *user, bool leader)

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "dns/forward.h"
 #include "manager/cluster_info.h"
+#include "manager/doh.h"
 #include "manager/identity_store.h"
 #include "manager/intercepts.h"
 #include "manager/lease.h"
@@ -44,6 +45,7 @@ void service_close(struct service *service)
 		tunnel_server_free(service->server);
 	service->server = NULL;
 	cluster_info_free(TAKE_PTR(service->routes.info));
+	doh_desk_free(TAKE_PTR(service->routes.doh));
 	service_names_free(TAKE_PTR(service->routes.names));
 	intercepts_free(TAKE_PTR(service->routes.intercepts));
 	identity_store_free(TAKE_PTR(service->identity_store));

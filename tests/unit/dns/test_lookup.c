@@ -130,17 +130,43 @@ static void shares_what_is_under_way(void **state)
 	assert_int_equal(world->sent, 1);
 }
 
+static int ask_other_type(struct world *world)
+{
+	return dns_lookup(world->lookups, "web.shop.svc.cluster.local", 28, &world->waiters[1]);
+}
+
 static void types_are_apart(void **state)
 {
 	struct world *world = *state;
 
-	world->answering = AT_ONCE;
 	assert_int_equal(ask(world, 0), 0);
-	assert_int_equal(
-		dns_lookup(world->lookups, "web.shop.svc.cluster.local", 28, &world->waiters[1]),
-		0);
+	answer(world, DNS_NOERROR, 5);
+	assert_int_equal(ask_other_type(world), 0);
+	answer(world, DNS_NOERROR, 5);
+	assert_int_equal(ask(world, 0), 1);
+	assert_int_equal(ask_other_type(world), 1);
 	assert_int_equal(world->sent, 2);
+	assert_int_equal(world->answered, 4);
+}
+
+static void what_does_not_exist_has_no_type(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(ask(world, 0), 0);
+	answer(world, DNS_NXDOMAIN, 5);
+	assert_int_equal(ask_other_type(world), 1);
+	assert_int_equal(world->sent, 1);
 	assert_int_equal(world->answered, 2);
+	/* Not of a name above or below it. */
+	assert_int_equal(
+		dns_lookup(world->lookups, "shop.svc.cluster.local", 1, &world->waiters[2]), 0);
+	answer(world, DNS_NXDOMAIN, 5);
+	dns_lookups_forget(world->lookups, "web.shop.svc.cluster.local");
+	assert_int_equal(ask_other_type(world), 0);
+	answer(world, DNS_NOERROR, 5);
+	assert_int_equal(ask(world, 0), 0);
+	answer(world, DNS_NOERROR, 5);
 }
 
 static void keeps_no_failure(void **state)
@@ -287,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(shares_what_is_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(types_are_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_does_not_exist_has_no_type, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(keeps_no_failure, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			refuses_answers_to_other_questions, set_up, tear_down),

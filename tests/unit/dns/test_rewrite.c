@@ -246,19 +246,25 @@ static void knows_the_facts(void **state)
 		{{.name = FULL,
 			 .type = LDNS_RR_TYPE_A,
 			 .answer = {FULL " 30 IN A 10.0.0.1", FULL " 7 IN A 10.0.0.2"}},
-			{DNS_NOERROR, 7, false}},
-		{{.name = FULL, .type = LDNS_RR_TYPE_A}, {DNS_NOERROR, 0, true}},
+			{DNS_NOERROR, 7, false, false}},
+		{{.name = FULL, .type = LDNS_RR_TYPE_A}, {DNS_NOERROR, 0, true, false}},
 		{{.name = FULL,
 			 .type = LDNS_RR_TYPE_A,
 			 .authority = {"cluster.local. 30 IN SOA a. b. 1 2 3 4 9"}},
-			{DNS_NOERROR, 9, true}},
+			{DNS_NOERROR, 9, true, false}},
 		{{.name = FULL,
 			 .type = LDNS_RR_TYPE_A,
 			 .rcode = LDNS_RCODE_NXDOMAIN,
 			 .authority = {"cluster.local. 3 IN SOA a. b. 1 2 3 4 9"}},
-			{DNS_NXDOMAIN, 3, true}},
+			{DNS_NXDOMAIN, 3, true, true}},
+		/* The name is there; what it is an alias for is not. */
+		{{.name = FULL,
+			 .type = LDNS_RR_TYPE_A,
+			 .rcode = LDNS_RCODE_NXDOMAIN,
+			 .answer = {FULL " 5 IN CNAME nobody.example."}},
+			{DNS_NXDOMAIN, 5, true, false}},
 		{{.name = FULL, .type = LDNS_RR_TYPE_A, .rcode = LDNS_RCODE_SERVFAIL},
-			{DNS_SERVFAIL, 0, true}},
+			{DNS_SERVFAIL, 0, true, false}},
 	};
 	auto_free uint8_t *query = NULL;
 	size_t query_len = 0;
@@ -275,6 +281,7 @@ static void knows_the_facts(void **state)
 		assert_int_equal(facts.rcode, cases[i].facts.rcode);
 		assert_int_equal(facts.ttl_s, cases[i].facts.ttl_s);
 		assert_int_equal(facts.negative, cases[i].facts.negative);
+		assert_int_equal(facts.absent, cases[i].facts.absent);
 		/* Of another question, or cut anywhere: no answer, and no crash. */
 		answer[13] = 'x';
 		assert_int_equal(
