@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of the cluster and of everybody else, asked by every kind of resolver through a connected laptop."""
 
+import contextlib
 import itertools
 import json
+import os
 import pathlib
 import subprocess
 
 import pytest
 
-from conftest import LONG, run, wait_for
+from conftest import run, wait_for
 from localcluster import plan
 from timing import best_of
 
 HERE = pathlib.Path(__file__).parent
 OUTSIDE = ["outside.names.svc.cluster.local", "CNAME"]
 PUBLIC = ["www.example.com", "example.org", "static.example.net"]
+# Of each resolver; what being connected may add to the slowest but one in a hundred.
+LOOKUPS, ADDED_MS = 1000, 5
 # Endpoints with host names are what a StatefulSet's pods have.
 MANIFEST = """
 {"apiVersion":"v1","kind":"List","items":[
@@ -68,6 +72,31 @@ def look_up(laptop, client, count, names):
     return found, [int(us) / 1000 for us in lines[len(names)].split()] if count else []
 
 
+@contextlib.contextmanager
+def first_in_line(*pids):
+    """These have a processor as soon as they want one: what is measured is theirs, not that of what else runs here."""
+    for pid in pids:
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+
+
+def nameserver_pids(cluster):
+    """Of the laptop's own nameserver."""
+    pids = run(["ip", "netns", "pids", plan.get(cluster.name).netns("wan")]).stdout.split()
+    return [int(pid) for pid in pids if pathlib.Path(f"/proc/{pid}/comm").read_text() == "dnsmasq\n"]
+
+
+def public_names(laptop, client):
+    """What is found, and the 99th percentile in ms."""
+    found, times = look_up(laptop, ["chrt", "--rr", "1", *client], LOOKUPS // len(PUBLIC) + 1, PUBLIC)
+    return found, percentile(times, 0.99)
+
+
 def percentile(times, share):
     return sorted(times)[min(len(times) - 1, int(len(times) * share))]
 
@@ -112,24 +141,24 @@ def test_names_of_every_kind(laptop, cluster, names):
 
 def test_every_resolver_agrees(laptop, cluster, names, clients):
     """Before and after connect: the same answers to everybody, and public names at the same speed."""
-    before = {name: look_up(laptop, client, 100, PUBLIC) for name, client in clients.items()}
+    with first_in_line(*nameserver_pids(cluster)):
+        before = {name: public_names(laptop, client) for name, client in clients.items()}
     laptop.connect("--namespace", names)
     ip = cluster.cluster_ip(names, "api")
     wanted = {name: [ip] for name in ("api", "api.names", "api.names.svc", "api.names.svc.cluster.local")}
     wanted |= {"db.names": ["10.99.0.1", "10.99.0.2"], "db-1.db.names": ["10.99.0.2"], "absent.names.svc": []}
-    count = 1000 if LONG else 100
     for name, client in clients.items():
         assert look_up(laptop, client, 0, wanted)[0] == wanted, name
 
         def attempt(name=name, client=client):
-            """How much more than before it took; the median says it where the 99th percentile is the machine's."""
-            found, times = look_up(laptop, client, count // len(PUBLIC) + 1, PUBLIC)
+            """How much more than before it took."""
+            found, p99 = public_names(laptop, client)
             assert found == before[name][0], name
-            p99, p50 = [(percentile(before[name][1], share), percentile(times, share)) for share in (0.99, 0.5)]
-            print(f"{name}: public name, p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms connected")
-            return max(0, min(p99[1] - p99[0] - 5, p50[1] - p50[0] - 2)) / 1000
+            print(f"{name}: public name, p99 {before[name][1]:.2f} ms before, {p99:.2f} ms connected")
+            return max(0, p99 - before[name][1]) / 1000
 
-        best_of(attempt, 0)
+        with first_in_line(laptop.daemons()["userd"], *nameserver_pids(cluster)):
+            best_of(attempt, ADDED_MS / 1000)
 
 
 def test_settings_of_the_kubeconfig(laptop, cluster, names, tmp_path):
