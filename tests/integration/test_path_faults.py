@@ -32,7 +32,7 @@ for line in sys.stdin:
             time.sleep(0.02)
     print(int(1000 * (found - began)), int(1000 * (time.monotonic() - began)), flush=True)
 """
-MTU = 1280
+MTU, OTHER_MTUS = 1280, (1300, 1400, 1420, 1492)
 UDP_PORT = 7320
 # What changes on the laptop while connected is seen by then.
 FOLLOWED = 5
@@ -54,7 +54,7 @@ def asker(laptop):
 
 @contextlib.contextmanager
 def small_path(laptop, cluster):
-    """Between laptop and API server nothing larger than MTU passes, and nobody says so."""
+    """Between laptop and API server nothing larger than MTU passes, and nobody says so; narrow(ANOTHER) makes it that."""
     the_plan = plan.get(cluster.name)
     router, node = the_plan.netns("wan"), the_plan.nodes[0].netns
     address = laptop.run("ip", "-4", "-o", "addr", "show", "eth0").stdout.split()[3].split("/")[0]
@@ -64,9 +64,13 @@ def small_path(laptop, cluster):
     try:
         for netns, device in ends:
             run(["ip", "netns", "exec", netns, "ethtool", "-K", device, "tso", "off", "gso", "off"])
-        rules = f"table inet small {{ chain c {{ type filter hook forward priority 0; meta length > {MTU} counter drop; }}; }}"
-        run(["ip", "netns", "exec", router, "nft", rules])
-        yield
+
+        def narrow(mtu):
+            rule = f"chain c {{ type filter hook forward priority 0; meta length > {mtu} counter drop; }}"
+            run(["ip", "netns", "exec", router, "nft", f"table inet small; delete table inet small; table inet small {{ {rule}; }}"])
+
+        narrow(MTU)
+        yield narrow
     finally:
         run(["ip", "netns", "exec", router, "nft", "delete", "table", "inet", "small"], check=False)
         for netns, device in ends:
@@ -99,22 +103,29 @@ def test_small_packets_without_icmp(laptop, cluster, pod_net, laptop_net):
     """A path that swallows what is too large: bulk and large datagrams go on both ways, before and after a new connect."""
     url, kept = f"http://{cluster.cluster_ip()}", f"/dev/shm/{cluster.name}-small"
     pod = cluster.pods("demo", "web")[0]["metadata"]["name"]
-    make = "dd if=/dev/urandom of=/www/small bs=1M count=16 2>/dev/null; md5sum /www/small"
+    make = "dd if=/dev/urandom of=/www/small bs=1M count=4 2>/dev/null; md5sum /www/small"
     checksum = cluster.kubectl("-n", "demo", "exec", pod, "--", "sh", "-c", make).split()[0]
     shell = f"curl -sS --max-time 50 {url}/small | tee {kept} | md5sum; curl -sS --max-time 50 -H Expect: " + (
         f"-X POST -T {kept} {url}/cgi-bin/md5"
     )
+
+    def passes(*sizes):
+        down, up = [line.split()[0] for line in laptop.run("sh", "-c", shell).stdout.splitlines()[:2]]
+        assert (down, up) == (checksum, checksum)
+        with serve_udp(pod_net, "0.0.0.0", UDP_PORT, ""), laptop_net.udp(timeout=2) as sock:
+            sock.connect((cluster.pod_ip(), UDP_PORT))
+            assert all(echoed(sock, os.urandom(size)) for size in sizes)
+
     laptop.connect()
     try:
-        with small_path(laptop, cluster):
+        with small_path(laptop, cluster) as narrow:
             for _ in range(2):
-                down, up = [line.split()[0] for line in laptop.run("sh", "-c", shell).stdout.splitlines()[:2]]
-                assert (down, up) == (checksum, checksum)
-                with serve_udp(pod_net, "0.0.0.0", UDP_PORT, ""), laptop_net.udp(timeout=2) as sock:
-                    sock.connect((cluster.pod_ip(), UDP_PORT))
-                    assert all(echoed(sock, os.urandom(size)) for size in (1200, 9000, 65507))
+                passes(1200, 9000, 65507)
                 laptop.telepresence("quit")
                 laptop.connect()
+            for mtu in OTHER_MTUS:
+                narrow(mtu)
+                passes(mtu - 28, mtu - 27)
     finally:
         laptop.run("rm", "-f", kept)
         cluster.kubectl("-n", "demo", "exec", pod, "--", "rm", "-f", "/www/small")
