@@ -10,14 +10,16 @@ import time
 
 import pytest
 
-from conftest import LONG, run, wait_for
+from conftest import LONG, plan, run, wait_for
 from nets import echoed, serve_udp
 from timing import best_of, took
 
 HERE = pathlib.Path(__file__).parent
 REUSE_PORT, UDP_PORT, QUIC_PORT, SILENT_PORT = 7300, 7301, 7302, 7303
 WAITING = 10_000
-SECONDS = 60 if LONG else 4
+SECONDS = 60 if LONG else 3
+# A node's own connections to the pod in the time of one that crosses the cluster and the laptop; 2.5 to 5 are usual.
+STRAIGHT_SECONDS, STRAIGHT_MAX = 2, 20
 ASSOCIATIONS = 1000
 PORTS, FEW = "net.ipv4.ip_local_port_range", 30
 # ASSOC_IDLE_MS and the sweep that looks for it.
@@ -63,10 +65,25 @@ def reused(connected, cluster, reuse, pod_net):
         server.stdout.close()
 
 
+@pytest.fixture
+def straight(cluster, reuse, reused):
+    """straight(HOW) is how many connections a second a node makes with the pod, with nothing of ours between them."""
+
+    def offer(how):
+        argv = [reuse, "connect", cluster.pod_ip(), REUSE_PORT, STRAIGHT_SECONDS, 20000, 32, how[0]]
+        node = plan.get(cluster.name).nodes[0].netns
+        return json.loads(run(["ip", "netns", "exec", node, *argv], timeout=60).stdout)["ok"] / STRAIGHT_SECONDS
+
+    return offer
+
+
 @pytest.mark.parametrize("how", ["server ends", "client ends", "reset"])
-def test_the_same_ports_again_and_again(connected, reused, how):
-    """Whoever ends a connection, by FIN or RST: the next one of the same four numbers is a new one, and none fails."""
-    assert reused(how) > 0
+def test_the_same_ports_again_and_again(connected, reused, straight, how):
+    """Whoever ends a connection, by FIN or RST: the next one of the same four numbers is a new one, and none fails.
+
+    And it is as fast as what else runs on this machine leaves it: the same is left to a path without us.
+    """
+    best_of(lambda: straight(how) / (reused(how) / SECONDS), STRAIGHT_MAX, tries=3)
     wait_for("the end of all", lambda: traffic(connected)["connections_active"] == 0)
 
 
