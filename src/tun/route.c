@@ -33,8 +33,9 @@ static bool contains(const struct ip_prefix *prefixes, size_t count, const struc
 	return false;
 }
 
+/* metric 0: the family's usual one, or of several to be deleted the least. */
 static int request(struct rtnl *rtnl, int type, uint32_t ifindex, const struct ip_prefix *prefix,
-	struct err *err)
+	uint32_t metric, struct err *err)
 {
 	struct rtmsg info = {.rtm_family = prefix->addr.family,
 		.rtm_dst_len = prefix->len,
@@ -49,10 +50,26 @@ static int request(struct rtnl *rtnl, int type, uint32_t ifindex, const struct i
 
 	if (!msg || nlmsg_append(msg, &info, sizeof(info), NLMSG_ALIGNTO) < 0 ||
 		nla_put(msg, RTA_DST, (int)ip_addr_len(&prefix->addr), prefix->addr.bytes) < 0 ||
-		nla_put_u32(msg, RTA_OIF, ifindex) < 0)
+		nla_put_u32(msg, RTA_OIF, ifindex) < 0 ||
+		(metric > 0 && nla_put_u32(msg, RTA_PRIORITY, metric) < 0))
 		return err_set(err, -ENOMEM, ERR_INTERNAL, "netlink message");
 	r = rtnl_request(rtnl, msg, err);
 	return r < 0 ? err_wrap(err, r, "route %s", ip_prefix_format(prefix, text)) : 0;
+}
+
+/* With the usual metric first, which the kernel refuses where another route has the prefix. */
+static int add(struct rtnl *rtnl, uint32_t ifindex, const struct ip_prefix *prefix, struct err *err)
+{
+	int r = request(rtnl, RTM_NEWROUTE, ifindex, prefix, 0, err);
+
+	if (r < 0)
+		return r;
+	r = request(rtnl, RTM_NEWROUTE, ifindex, prefix, ROUTE_METRIC, err);
+	if (r == 0)
+		return request(rtnl, RTM_DELROUTE, ifindex, prefix, 0, err);
+	/* The first failure is the one to tell. */
+	(void)!request(rtnl, RTM_DELROUTE, ifindex, prefix, 0, NULL);
+	return r;
 }
 
 static void on_route(void *user, struct nlmsghdr *nlh)
@@ -114,7 +131,7 @@ static int add_missing(struct rtnl *rtnl, const struct route_set *present, bool 
 			continue;
 		if (added->count == ROUTE_MAX)
 			return err_set(err, -E2BIG, ERR_UNSUPPORTED, "too many routes");
-		r = request(rtnl, RTM_NEWROUTE, present->ifindex, &wanted[i], err);
+		r = add(rtnl, present->ifindex, &wanted[i], err);
 		if (r < 0)
 			return r;
 		added->prefixes[added->count++] = wanted[i];
@@ -131,7 +148,7 @@ static int remove_except(struct rtnl *rtnl, const struct route_set *set,
 
 		if (contains(keep, keep_count, &set->prefixes[i]))
 			continue;
-		r = request(rtnl, RTM_DELROUTE, set->ifindex, &set->prefixes[i], err);
+		r = request(rtnl, RTM_DELROUTE, set->ifindex, &set->prefixes[i], 0, err);
 		if (r < 0 && r != -ESRCH && r != -ENOENT)
 			return r;
 	}

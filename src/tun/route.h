@@ -20,6 +20,9 @@ struct rtnl;
 
 /* Free in rt_protos of iproute2 and in the kernel's rtnetlink.h ('t'). */
 #define ROUTE_PROTOCOL 116
+/* Others' routes of the same prefix have a lower one, whatever adds them: a VPN that comes later
+ * can add its own, and has it. */
+#define ROUTE_METRIC 32768
 /* Ours that a dump may return: the wanted set's bound, and then some that failed to go. */
 #define ROUTE_MAX 512
 
