@@ -112,7 +112,7 @@ def write_oci_archive(path, reference, entries, settings):
     """Writes an OCI archive with one compressed layer; returns the manifest's digest."""
     data = layer(entries)
     config = _config(data, settings)
-    packed = gzip.compress(data, compresslevel=9, mtime=0)
+    packed = gzip.compress(data, compresslevel=6, mtime=0)
 
     def descriptor(kind, content):
         media_type = f"application/vnd.oci.image.{kind}"
