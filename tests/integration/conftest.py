@@ -5,6 +5,7 @@ TP_TEST_CLUSTER=NAME uses a cluster that runs already and leaves it running. Eve
 TP_TEST_NEW_CLUSTER=NAME says what its cluster is called, so that several runs go side by side.
 """
 
+import concurrent.futures
 import functools
 import json
 import os
@@ -214,12 +215,17 @@ def product():
 
 
 @pytest.fixture(scope="session")
-def cluster(product):
+def cluster(product, tmp_path_factory):
     name = os.environ.get("TP_TEST_CLUSTER") or os.environ.get("TP_TEST_NEW_CLUSTER") or "test"
     cluster = Cluster(name)
+    archive = tmp_path_factory.mktemp("image") / "image.tar"
     try:
-        run([ROOT / "scripts/cluster", "up", name, "--nodes", "2", "--dual-stack"], timeout=1800)
-        run([ROOT / "scripts/image", "--cluster", name], timeout=600)
+        # Most of making a cluster is waiting.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            image = pool.submit(run, [ROOT / "scripts/image", "--output", archive], timeout=600)
+            run([ROOT / "scripts/cluster", "up", name, "--nodes", "2", "--dual-stack"], timeout=1800)
+            image.result()
+        run([ROOT / "scripts/cluster", "load", "--cluster", name, archive])
         cluster.kubectl("apply", "-f", ROOT / "scripts/demo/web.yaml")
         cluster.kubectl("-n", "demo", "rollout", "status", "deployment/web", "--timeout=60s")
         yield cluster
