@@ -246,9 +246,10 @@ class Person(threading.Thread):
         return self.process.pid
 
     def intercepted(self):
+        """It is there already, and not about to go: one that failed is listed until its object is deleted."""
         with contextlib.suppress(ValueError, KeyError, TypeError):
             found = json.loads(self.command("status", "--output", "json"))["user_daemon"]["intercepts"]
-            return any(one["name"] == self.name_ for one in found)
+            return any(one["name"] == self.name_ and one["disposition"] == "ACTIVE" for one in found)
         return False
 
     def whole(self):

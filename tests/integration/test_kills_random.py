@@ -21,10 +21,9 @@ KILLS = 100 if LONG else 20
 BURST = 5
 VICTIMS = ("userd", "rootd", "cli", "manager", "agent", "kubelet", "kube-apiserver")
 OWN_PORT = 8079
-# On a busy machine as often as not, and never later than LAST.
 BACK = 3.0
-LAST = 15.0
-# A kubelet that has just come back, or is asked for much, takes longer than this to start an agent that was placed.
+# Of that, what a kubelet has to start an agent that was placed. One that has just come back, or that the API server was
+# away from, takes longer: its client waits for up to half a minute between two tries.
 KUBELET = 1.0
 
 
@@ -70,18 +69,16 @@ class Killer:
                 self.left.insert(0, name)
             time.sleep(self.rng.uniform(0, 1))
 
-    def kubelets(self, shop, began):
-        """How much longer than KUBELET an agent waited for its kubelet since."""
+    def kubelet(self, shop, began):
+        """How much longer than KUBELET the agent that was started last waited for its kubelet since."""
         names = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in shop.pods}
         asked, now = placed(self.world.cluster), time.time() - time.monotonic()
-        waited = [0.0]
-        for pid in self.world.agents():
-            argv = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            options = dict(arg.lstrip("-").split("=", 1) for arg in argv if "=" in arg)
-            # One that neither manager tells of was placed by a former one, which died before.
-            moment = asked.get((names[options["pod-uid"]], options["name"]), 0)
-            waited.append(started(pid) - max(began, moment - now) - KUBELET)
-        return max(waited)
+        last = max(self.world.agents(), key=started)
+        argv = pathlib.Path(f"/proc/{last}/cmdline").read_text().split("\0")
+        options = dict(arg.lstrip("-").split("=", 1) for arg in argv if "=" in arg)
+        # One that neither manager tells of was placed by a former one, which died before.
+        moment = asked.get((names[options["pod-uid"]], options["name"]), 0)
+        return max(0.0, started(last) - max(began, moment - now) - KUBELET)
 
     def recover(self, shop):
         """Waits until everything that was killed runs again; then the intercept is back soon."""
@@ -90,7 +87,7 @@ class Killer:
         wait_for("the person's commands", self.person.whole, 150)
         back = self.load.wait_answered_by("laptop", 30)
         began = max(well, self.person.began)
-        excused = 0 if back - began < BACK else self.kubelets(shop, began)
+        excused = 0 if back - began < BACK else self.kubelet(shop, began)
         self.settled.append(back)
         self.slow.append((began, back, excused))
 
@@ -120,11 +117,12 @@ def test_whatever_is_killed_every_request_is_answered(laptop, cluster, shop):
     bad = wrong(load.requests, late, killer.deaths, killer.settled)
     assert not bad, f"{len(bad)} of {len(load.requests)}: {bad[:20]}"
     print(f"back after {[round(back - began, 2) for began, back, _ in killer.slow]} s")
-    slow = sorted(
-        back - began - excused - ON_THE_WAY * max(lateness(each, began, back) for each in late)
+    slow = [
+        (began, back, excused)
         for began, back, excused in killer.slow
-    )
-    assert slow[(len(slow) - 1) // 2] <= BACK and slow[-1] <= LAST, killer.slow
+        if back - began - excused - ON_THE_WAY * max(lateness(each, began, back) for each in late) > BACK
+    ]
+    assert not slow, slow
     laptop.telepresence("leave", "shop")
     laptop.telepresence("uninstall", "--everything", timeout=120)
     deadline = time.monotonic() + 20
