@@ -113,21 +113,26 @@ def test_the_chain_of_owners_is_climbed(rollout):
             assert [one["spec"]["workload"] for one in stage.objects()] == [workload]
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "PodTemplate"])
-def test_a_rollout_may_borrow_a_template(rollout, kind):
+def test_a_rollout_may_borrow_a_template(rollout):
     """spec.workloadRef: a Deployment of the same name is scaled down, and the Rollout says nothing of its pods."""
     stage, cluster = rollout, rollout.cluster
     meta = {"name": "lent", "namespace": "stage"}
     labels = {"app": "lent"}
     template = {**TEMPLATE, "metadata": {"labels": labels}}
     borrower = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta}
-    reference = {"apiVersion": "apps/v1" if kind == "Deployment" else "v1", "kind": kind, "name": "lent"}
-    lender = {"spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}}
-    if kind == "PodTemplate":
-        lender = {"template": template}
-    cluster.apply(json.dumps({"apiVersion": reference["apiVersion"], "kind": kind, "metadata": meta, **lender}))
-    try:
+    lenders = {
+        "Deployment": {"apiVersion": "apps/v1", "spec": {
+            "replicas": 0, "selector": {"matchLabels": labels}, "template": template}},
+        "PodTemplate": {"apiVersion": "v1", "template": template},
+    }  # fmt: skip
+
+    def lend(kind):
+        cluster.apply(json.dumps({**lenders[kind], "kind": kind, "metadata": meta}))
+        reference = {"apiVersion": lenders[kind]["apiVersion"], "kind": kind, "name": "lent"}
         cluster.apply(json.dumps({**borrower, "spec": {"replicas": 1, "workloadRef": reference}}))
+
+    try:
+        lend("Deployment")
         cluster.apply(json.dumps(replica_set("lent-1", cluster.get("rollout", "-n", "stage", "lent"), 1)))
         wait_for("its pod", lambda: stage.ready_pods("lent"))
         for name in ("lent", stage.pods("lent")[0]["metadata"]["name"]):
@@ -135,9 +140,14 @@ def test_a_rollout_may_borrow_a_template(rollout, kind):
                 assert found["workload_kind"] == "Rollout"
                 stage.all_pods_say("laptop", "lent")
                 stage.all_pods_say("pod roll-", "roll")
+        cluster.kubectl("-n", "stage", "delete", "deployment", "lent")
+        lend("PodTemplate")
+        with stage.intercept("lent", "--port", "8080:http") as found:
+            assert found["workload_kind"] == "Rollout"
     finally:
         cluster.kubectl("-n", "stage", "delete", "replicaset", "-l", "app=lent", "--ignore-not-found")
-        cluster.kubectl("-n", "stage", "delete", f"rollout,{kind}", "lent")
+        gone = ["-n", "stage", "delete", "rollout,deployment,podtemplate", "lent", "--ignore-not-found"]
+        cluster.kubectl(*gone)
         wait_for("its pods are gone", lambda: not stage.pods("lent"))
 
 

@@ -107,28 +107,22 @@ def bare_pod(name, node=None, **more):
     return made
 
 
-def test_a_service_with_pods_of_another_workload_is_no_obstacle(joined, applied):
-    """It leads each client to one pod for good: whichever that is, the other one cannot be proven by it."""
+def test_a_service_that_proves_nothing_is_no_obstacle(joined, applied):
+    """One leads each client to one of two workloads' pods for good; one leads to those of the client's node alone."""
+    manager = joined.cluster.manager_pod()["spec"]["nodeName"]
+    elsewhere = next((one.name for one in joined.plan.nodes if one.name != manager), manager)
     names = ("open", "closed")
     applied(
-        bare_pod(names[0], command=["httpd", "-f", "-p", "8080"]),
+        bare_pod(names[0], elsewhere, command=["httpd", "-f", "-p", "8080"]),
         bare_pod(names[1]),
         service("shared", {"shared": "yes"}, [(280, 8080)], sessionAffinity="ClientIP"),
+        service("near", {"app": names[0]}, [(380, 8080)], internalTrafficPolicy="Local"),
     )
     wait_for("the pods", lambda: all(map(joined.ready_pods, names)))
-    for name in names:
-        with joined.local(), joined.intercept(name, "--service", "shared"):
+    # Whichever pod the first one leads to, the other one cannot be proven by it.
+    for name, by in ((names[0], "shared"), (names[1], "shared"), (names[0], "near")):
+        with joined.local(), joined.intercept(name, "--service", by):
             joined.all_pods_say("laptop", name)
-
-
-def test_a_service_of_each_node_alone_is_no_obstacle(joined, applied):
-    """internalTrafficPolicy: Local; the manager is on another node, where it leads nowhere."""
-    elsewhere = joined.cluster.manager_pod()["spec"]["nodeName"]
-    node = next((one.name for one in joined.plan.nodes if one.name != elsewhere), elsewhere)
-    applied(bare_pod("far", node), service("far", {"app": "far"}, [(380, 8080)], internalTrafficPolicy="Local"))
-    wait_for("the pod", lambda: joined.ready_pods("far"))
-    with joined.local(), joined.intercept("far", "--port", "8080:p380"):
-        joined.all_pods_say("laptop", "far")
 
 
 def test_the_container_of_the_port_or_the_named_one_gives_the_environment(joined):
