@@ -105,7 +105,8 @@ def test_the_nameserver_of_the_cluster_dies(connected, cluster, laptop_net, name
         for kind in ("service", "public"):
             assert {rcode for _, _, rcode in threads[kind].seen} == {NOERROR}
             assert max(seconds for _, seconds, _ in threads[kind].seen) < TIMEOUT_S - 1
-        assert {rcode for _, _, rcode in absent} == {NXDOMAIN, SERVFAIL}
+        # One that waits meanwhile is asked again after 2 s, and may come in time.
+        assert {rcode for _, _, rcode in absent} <= {NXDOMAIN, SERVFAIL}
         assert max(seconds for _, seconds, _ in absent) < TIMEOUT_S + BUSY_S
         return max(0, last_failure(absent, back) - back)
 
