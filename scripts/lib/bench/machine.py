@@ -65,7 +65,10 @@ def describe():
         (l.split(":")[1].strip() for l in open("/proc/cpuinfo", encoding="utf-8") if l.startswith("model name")), "?"
     )
     memory = int(open("/proc/meminfo", encoding="utf-8").readline().split()[1]) // 1024 // 1024
-    return f"{os.cpu_count()} × {model}, {memory} GiB, Linux {platform.release()}"
+    commit = run(["git", "-C", ROOT, "describe", "--always", "--dirty"], check=False).strip()
+    return ", ".join(
+        filter(None, (f"{os.cpu_count()} × {model}", f"{memory} GiB", f"Linux {platform.release()}", commit))
+    )
 
 
 def rss_mb(pid):
