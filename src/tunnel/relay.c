@@ -2,9 +2,7 @@
 /*
  * Socket to stream: on_read() reads the socket straight into the record that is being put
  * together. The socket is polled for reading only after a read came back empty, so a request and
- * its answer cost no epoll_ctl(2).
- *
- * A full read is followed by one into the conduit, where the carrier can take it from there.
+ * its answer cost no epoll_ctl(2). A large read is followed by one into the conduit.
  *
  * Stream to socket: bytes go straight to the socket; what it does not take waits in `queue`, and
  * the peer gets credit only for what was taken, so the queue never exceeds one stream window.
@@ -35,7 +33,7 @@ struct relay {
 	int mask; /* what poll waits for */
 	bool started, over;
 	bool readable; /* the stream was told, or may read without asking poll */
-	bool bulk; /* the last read was full: the next one goes into the conduit */
+	bool bulk; /* the last read was large: the next one goes into the conduit */
 	bool read_over; /* nothing more comes from the socket */
 	bool end_due; /* the stream's end follows the queue */
 	bool write_over; /* shutdown(SHUT_WR) is done */
@@ -205,7 +203,7 @@ static ssize_t on_read(void *user, uint8_t *out, size_t len)
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		relay->stats.bytes_in += (uint64_t)n;
-		relay->bulk = (size_t)n == len && len >= CONDUIT_MIN_BYTES;
+		relay->bulk = (size_t)n >= CONDUIT_MIN_BYTES;
 		if ((size_t)n < len)
 			/* Drained: poll says when there is more, and it is level-triggered. */
 			relay->readable = false;
@@ -234,9 +232,12 @@ static ssize_t on_conduct(void *user, size_t len)
 		return 0;
 	n = conduit_fill(relay->fd, len);
 	relay->bulk = n >= (ssize_t)CONDUIT_MIN_BYTES;
-	relay->stats.bytes_in += (uint64_t)MAX(n, 0);
-	/* Whether it is drained, over or broken is on_read()'s to find out. */
-	return MAX(n, 0);
+	if (n <= 0)
+		return 0; /* why is on_read()'s to find out */
+	relay->stats.bytes_in += (uint64_t)n;
+	relay->readable = (size_t)n == len;
+	set_mask(relay, relay->readable ? relay->mask : relay->mask | UV_READABLE);
+	return n;
 }
 
 static void on_data(void *user, const uint8_t *data, size_t len)
@@ -292,8 +293,7 @@ static void on_conducted(void *user)
 		return;
 	}
 	relay->stats.bytes_out += (uint64_t)n;
-	if (relay->stream && n > 0)
-		h2_stream_consumed(relay->stream, (size_t)n);
+	h2_stream_consumed(relay->stream, (size_t)n);
 	if (conduit_len() > 0)
 		queue_conduit(relay);
 }
