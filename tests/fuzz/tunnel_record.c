@@ -180,8 +180,11 @@ static void feed_data(struct rig *rig, const uint8_t *data, size_t len)
 
 static void run(uint8_t mode, const uint8_t *data, size_t size, size_t piece)
 {
-	static const struct carrier_ops ops = {
-		"fuzz", carrier_no_start, carrier_some_room, carrier_count, carrier_no_free};
+	static const struct carrier_ops ops = {.name = "fuzz",
+		.start = carrier_no_start,
+		.room = carrier_some_room,
+		.send = carrier_count,
+		.free = carrier_no_free};
 	static const struct pipe_events events = {.on_record = on_record,
 		.on_data = on_data,
 		.on_writable = on_writable,
