@@ -279,7 +279,7 @@ def test_commands_without_daemons(laptop):
     ("args", "code", "words"),
     [
         (["bogus"], 2, 'unknown command "bogus"'),
-        (["conect"], 2, 'unknown command "conect"; did you mean "connect"?'),
+        (["connekt"], 2, 'unknown command "connekt"; did you mean "connect"?'),
         (["--bogus"], 2, "--bogus"),
         (["connect", "--bogus"], 2, "--bogus"),
         (["connect", "--namspace", "x"], 2, "unknown option --namspace; did you mean --namespace?"),

@@ -18,10 +18,10 @@ static void a_slip_in_a_command_is_seen(void **state)
 	static const struct {
 		const char *typed, *meant;
 	} cases[] = {
-		{"conect", "connect"},
+		{"connekt", "connect"},
 		{"connetc", "connect"},
 		{"stauts", "status"},
-		{"lsit", "list"},
+		{"ilst", "list"},
 		{"uninstal", "uninstall"},
 		{"inter", "intercept"},
 		{"Leave", "leave"},
