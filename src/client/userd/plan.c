@@ -110,6 +110,8 @@ static void note_conflict(const struct plan_input *input, const struct ip_prefix
 		(struct plan_conflict){.subnet = named_subnet(input, piece), .route = *route};
 }
 
+/* Of a subnet that is shorter than the route the pieces beside a hole may be longer: they would
+ * take what the kernel leaves to the route. */
 static void resolve_route(
 	const struct plan_input *input, const struct route *route, struct plan *plan)
 {
@@ -118,12 +120,13 @@ static void resolve_route(
 
 	for (size_t i = 0; i < set->count; i++) {
 		const struct ip_prefix piece = set->items[i];
-		bool conflict = ip_prefix_overlaps(&piece, &route->prefix) &&
-				!is_allowed(input, &piece, &route->prefix);
+		bool overlap = ip_prefix_overlaps(&piece, &route->prefix);
+		bool allowed = !overlap || is_allowed(input, &piece, &route->prefix);
 
-		if (conflict)
+		if (!allowed)
 			note_conflict(input, &piece, route, plan);
-		if (!conflict || !covers(&route->prefix, &piece))
+		if (!covers(&route->prefix, &piece) ||
+			(allowed && named_subnet(input, &piece).len >= route->prefix.len))
 			set->items[kept++] = piece;
 	}
 	set->count = kept;

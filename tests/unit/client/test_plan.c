@@ -209,6 +209,30 @@ static void allowed_conflicts_are_routed(void **state)
 			    plan.routes.items[i].addr.bytes[1] == 128);
 }
 
+/* A hole makes the subnet into pieces, some of them longer than a route that is longer than it. */
+static void a_longer_route_keeps_what_it_has(void **state)
+{
+	static const char *const pods[] = {"10.96.0.0/12", "10.96.0.0/16", "10.96.0.0/18"};
+	struct world world;
+	struct plan plan;
+	struct ip_addr host;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pods); i++) {
+		set_up(&world, "10.100.0.0/16", pods[i]);
+		world.lists.allow_conflicting =
+			(struct prefix_list){.items = {prefix("10.96.0.0/12")}, .count = 1};
+		assert_int_equal(ip_addr_parse("10.96.0.7", &host), 0);
+		assert_int_equal(prefix_set_add_host(&world.direct, &host, NULL), 0);
+		assert_int_equal(plan_routes(&world.input, &plan, NULL), 0);
+		assert_int_equal(plan.conflict_count, 0);
+		assert_false(routed(&plan.routes, "10.96.0.7"));
+		/* The VPN's is 10.96.0.0/16. */
+		assert_int_equal(routed(&plan.routes, "10.96.0.6"), i > 0);
+		assert_int_equal(routed(&plan.routes, "10.97.0.7"), i == 0);
+	}
+}
+
 static void never_proxy_resolves_a_conflict(void **state)
 {
 	struct world world;
@@ -266,6 +290,7 @@ int main(void)
 		cmocka_unit_test(names_both_sides_of_a_conflict),
 		cmocka_unit_test(what_a_route_covers_is_withdrawn),
 		cmocka_unit_test(allowed_conflicts_are_routed),
+		cmocka_unit_test(a_longer_route_keeps_what_it_has),
 		cmocka_unit_test(never_proxy_resolves_a_conflict),
 		cmocka_unit_test(gateways_and_direct_hosts_are_left_out),
 		cmocka_unit_test(the_most_specific_flag_wins),
