@@ -40,7 +40,7 @@ static void ask(struct doh *doh);
 static void doh_free(struct doh *doh)
 {
 	struct doh_desk *desk = doh->desk;
-	struct doh *other, *next;
+	struct doh *other = NULL, *next = NULL;
 
 	if (doh->prev)
 		DL_DELETE(desk->asked, doh);
@@ -121,7 +121,7 @@ static bool is_absent(const uint8_t *msg, size_t len)
 /* Those that waited for this one's answer. */
 static void tell_others(const struct doh *doh, int r, const uint8_t *msg, size_t len)
 {
-	struct doh *other, *next;
+	struct doh *other = NULL, *next = NULL;
 
 	DL_FOREACH_SAFE (doh->desk->asked, other, next) {
 		if (other->first != doh)
@@ -180,7 +180,7 @@ static void on_end(void *user)
 {
 	struct doh *doh = user;
 	struct dns_question question;
-	struct doh *other;
+	struct doh *other = NULL;
 
 	if (buf_len(&doh->body) < DNS_HEADER_BYTES) {
 		finish(doh, 400);
