@@ -97,12 +97,6 @@ static bool is_in_svc(const struct dns_names *names, const char *name)
 	return strchr(name, '.') && ends_in(name, "svc");
 }
 
-static bool is_single_label(const struct dns_names *names, const char *name)
-{
-	/* RFC 6761 6.3: localhost never leaves the machine, whatever a service is called. */
-	return names->namespace && *name && !strchr(name, '.') && strcmp(name, "localhost") != 0;
-}
-
 /* The name behind "_http._tcp." of SRV. */
 static const char *skip_services(const char *name)
 {
@@ -118,6 +112,17 @@ static unsigned int dots_in(const char *name)
 	for (; *name; name++)
 		dots += *name == '.';
 	return dots;
+}
+
+static bool is_single_label(const struct dns_names *names, const char *name)
+{
+	const char *label = skip_services(name);
+	/* As Kubernetes names ports: _http._tcp.web. */
+	bool is_port = dots_in(name) - dots_in(label) == 2;
+
+	/* RFC 6761 6.3: localhost never leaves the machine, whatever a service is called. */
+	return names->namespace && *label && *label != '_' && (label == name || is_port) &&
+	       !strchr(label, '.') && strcmp(label, "localhost") != 0;
 }
 
 /*
@@ -270,7 +275,7 @@ static void apply_rule(const struct dns_names *names, const char *name, enum dns
 	if (names->domain[0] == '\0' || !expand(names, name, suffix, judgement->full))
 		judgement->verdict = DNS_UPSTREAM;
 	else
-		judgement->searched = suffix == NAMESPACE_SVC_DOMAIN;
+		judgement->searched = suffix == NAMESPACE_SVC_DOMAIN ? strlen(name) : 0;
 }
 
 /* What a name stands for is judged as if it had been asked, but is not mapped again. */

@@ -15,8 +15,6 @@
 
 /* RFC 1035 2.3.4: 255 bytes on the wire are 253 characters, and a NUL. */
 #define DNS_NAME_BYTES 254
-/* Its labels have 63, and a NUL. */
-#define DNS_LABEL_BYTES 64
 
 struct dns_names;
 
@@ -49,7 +47,9 @@ struct dns_judgement {
 	enum dns_verdict verdict;
 	enum dns_rule rule;
 	bool mapped; /* `rule` led to `alias`, of which `verdict` and `full` speak */
-	bool searched; /* a single label: `full` is where it is looked for first */
+	/* Bytes of a single label, with the "_http._tcp." before it: `full` is where it is looked
+	 * for first. 0: none. */
+	size_t searched;
 	char full[DNS_NAME_BYTES]; /* as the cluster is asked; set for its verdicts */
 	char alias[DNS_NAME_BYTES];
 	struct ip_addr address; /* DNS_FIXED */

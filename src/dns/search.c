@@ -23,7 +23,7 @@ int dns_search_start(struct dns_search *search, struct dns_lookups *lookups,
 	const struct dns_names *names, const struct dns_judgement *judgement, dns_lookup_fn on_done,
 	void *user)
 {
-	size_t len = judgement->searched ? strcspn(judgement->full, ".") : 0;
+	size_t len = judgement->searched;
 
 	search->waiter.on_done = on_looked_up;
 	search->waiter.user = search;
@@ -32,11 +32,8 @@ int dns_search_start(struct dns_search *search, struct dns_lookups *lookups,
 	search->lookups = lookups;
 	search->names = names;
 	search->next = 0;
-	search->label[0] = '\0';
-	if (len < sizeof(search->label)) {
-		memcpy(search->label, judgement->full, len);
-		search->label[len] = '\0';
-	}
+	memcpy(search->label, judgement->full, len);
+	search->label[len] = '\0';
 	return dns_lookup(lookups, judgement->full, search->type, &search->waiter);
 }
 

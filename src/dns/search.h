@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns/search.h - asks the cluster for a name; a single label in one namespace after the other
+ * dns/search.h - asks the cluster for a name; a single label, or "_http._tcp." and one, in one
+ * namespace after the other
  *
  * Lifecycle: embedded in whoever waits, all zero -> dns_search_start() -> on_done, or
  * dns_search_cancel(). A namespace that does not know the label leads to the next one; one that
@@ -19,7 +20,7 @@ struct dns_search {
 	struct dns_waiter waiter;
 	struct dns_lookups *lookups; /* borrowed */
 	const struct dns_names *names; /* borrowed */
-	char label[DNS_LABEL_BYTES]; /* "": no single label, asked once */
+	char label[DNS_NAME_BYTES]; /* "": no single label, asked once */
 	size_t next; /* of the names' further namespaces */
 	uint16_t type;
 	dns_lookup_fn on_done;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A kubelet that says nothing of an agent that was placed: does it have an excuse? It watches the
- * API server as we do, and tries again up to half a minute later when that was away; one that has
+ * API server as we do, and tries again up to a minute later when that was away; one that has
  * just been started has all its pods to look at first. Whoever waits is told so meanwhile.
  */
 #include <stdlib.h>
@@ -13,8 +13,9 @@
 #include "core/alloc.h"
 #include "manager/intercept_seat.h"
 
-/* client-go's longest pause between two tries of a watch, and what starting takes. */
-#define RETURN_MS 35000
+/* client-go's longest pause between two tries of a watch (30 s, and as much again by chance), and
+ * what starting takes. */
+#define RETURN_MS 65000
 /* A node that became ready less than that ago. */
 #define STARTING_S    30
 #define LOOK_AGAIN_MS 3000

@@ -85,9 +85,23 @@ static int status_of(int r)
 		return 403;
 	case -EAGAIN:
 		return 503;
+	case -EBUSY:
+		return 409;
 	default:
 		return 404;
 	}
+}
+
+static void reply_no_env(struct h2_stream *stream, int r)
+{
+	static const char busy[] =
+		"{\"error\":\"the agents of its pods have the environment of another container, "
+		"which an earlier intercept of them wants: leave that one first\"}";
+
+	if (r == -EBUSY)
+		reply_body(stream, status_of(r), JSON_TYPE, busy, strlen(busy));
+	else
+		reply_status(stream, status_of(r));
 }
 
 void intercept_route_env(struct intercepts *set, const struct peer *peer, struct h2_stream *stream,
@@ -106,7 +120,7 @@ void intercept_route_env(struct intercepts *set, const struct peer *peer, struct
 	r = intercepts_env(set, uid, peer->session_uid, on_env, request);
 	if (r < 0) {
 		free(request);
-		reply_status(stream, status_of(r));
+		reply_no_env(stream, r);
 		return;
 	}
 	h2_stream_set_events(stream, &env_events, request);

@@ -42,7 +42,8 @@ void intercepts_lead(struct intercepts *set, bool leader);
 
 typedef void (*intercepts_env_fn)(void *user, json_object *env);
 /* The environment of an intercept's app, for the Session that has it. -ENOENT, -EACCES, -EAGAIN (no
- * agent yet), or 0: on_env follows, with NULL when none came in time. */
+ * agent yet), -EBUSY (the agents have another container's), or 0: on_env follows, with NULL when
+ * none came in time. */
 NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
 	intercepts_env_fn on_env, void *user);
 /* A client's stream into a pod of an intercept that is ACTIVE, for the Session that has it; the

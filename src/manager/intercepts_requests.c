@@ -14,6 +14,7 @@ int intercepts_env(struct intercepts *set, const char *uid, const char *session_
 {
 	struct intercept *intercept = NULL;
 	const struct member *member = NULL;
+	int r = -EAGAIN;
 
 	HASH_FIND_STR(set->table, uid, intercept);
 	if (!intercept)
@@ -21,14 +22,19 @@ int intercepts_env(struct intercepts *set, const char *uid, const char *session_
 	if (strcmp(intercept->spec->session_uid, session_uid) != 0)
 		return -EACCES;
 	DL_FOREACH (intercept->members, member) {
-		/* Two intercepts of a pod may want two containers; its agent has one's. */
-		if (member->seat->state != SEAT_CONNECTED ||
-			strcmp(member->seat->container, member_container(member)) != 0)
+		if (member->seat->state != SEAT_CONNECTED)
 			continue;
+		/* Two intercepts of a pod may want two containers; its agent has one's. Of one
+		 * intercept it is replaced. */
+		if (strcmp(member->seat->container, member_container(member)) != 0) {
+			if (member->seat->members->seat_next)
+				r = -EBUSY;
+			continue;
+		}
 		agents_env(set->agents, member->seat->uid, on_env, user);
 		return 0;
 	}
-	return -EAGAIN;
+	return r;
 }
 
 /* Always the same pod while it is there: what a client opens in turn is one place. */

@@ -130,6 +130,13 @@ def test_the_container_of_the_port_or_the_named_one_gives_the_environment(joined
         assert found["container"] == "side" and found["environment"]["ONLY_SIDE"] == "yes"
     with joined.intercept("web", "--port", "9090:side", "--container", "web") as found:
         assert found["container"] == "web" and found["environment"]["BASE"] == "base"
+        # An agent has one container's; without the environment both may be intercepted.
+        other = ["intercept", "other", "--deployment", "web", "--port", "8080:http", "--container", "side"]
+        refused = joined.telepresence(*other, "--detailed-output", check=False)
+        assert refused.returncode != 0 and "have the environment of another container" in refused.stderr, refused
+        assert [one["name"] for one in joined.intercepts()] == ["web"]
+        joined.telepresence(*other)
+        joined.telepresence("leave", "other")
 
 
 class Requests:

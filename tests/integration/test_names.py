@@ -129,7 +129,8 @@ def test_names_of_every_kind(laptop, cluster, names):
     assert "api.names.svc.cluster.local." in short(laptop, "-x", ip)
     srv = short(laptop, "_sql._tcp.db.names.svc", "SRV")
     assert "5432" in srv and "db-0.db.names.svc.cluster.local." in srv
-    assert short(laptop, "_http._tcp.api.names", "SRV")[2:] == ["80", "api.names.svc.cluster.local."]
+    for name in ("_http._tcp.api", "_http._tcp.api.names"):
+        assert short(laptop, name, "SRV")[2:] == ["80", "api.names.svc.cluster.local."], name
     assert short(laptop, "cluster.local", "NS")
     for kind in ("AAAA", "MX", "TXT"):
         assert "status: NOERROR" in laptop.run("dig", "+noall", "+comments", "api.names.svc", kind).stdout

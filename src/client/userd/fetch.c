@@ -101,6 +101,7 @@ static int status_error(const struct fetch *fetch, json_object *object, struct e
 	const char *message = json_text_or(object, "error", "");
 	int r = fetch->status == 404   ? -ENOENT
 		: fetch->status == 403 ? -EACCES
+		: fetch->status == 409 ? -EBUSY
 		: fetch->status == 504 ? -ETIMEDOUT
 				       : -EPROTO;
 

@@ -42,7 +42,7 @@ static void on_environment(void *user, int r, json_object *object, const struct 
 	if (r == 0) {
 		intercept->environment = json_object_get(object);
 		intercept_check_ready(intercept);
-	} else if (++intercept->fetches < ENVIRONMENT_ASKS) {
+	} else if (r != -EBUSY && ++intercept->fetches < ENVIRONMENT_ASKS) {
 		/* The tunnel or the agent may just be coming back. */
 		(void)uv_timer_start(
 			&intercept->timer, on_environment_pause, ENVIRONMENT_PAUSE_MS, 0);
