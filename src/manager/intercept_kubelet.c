@@ -10,7 +10,9 @@
 
 #include "cluster/client.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
+#include "core/utc.h"
 #include "manager/intercept_seat.h"
 
 /* client-go's longest pause between two tries of a watch (30 s, and as much again by chance), and
@@ -32,21 +34,17 @@ static void excuse(struct seat *seat, const char *why, uint64_t until_ms)
 /* NULL when it is well, and has been for a while. */
 static const char *node_excuse(json_object *node)
 {
-	struct tm tm = {.tm_isdst = 0};
+	json_object *ready = kube_condition(node, "Ready");
+	time_t changed = 0;
 
-	for (size_t i = 0; i < json_count(node, "status.conditions"); i++) {
-		json_object *condition = json_item(node, "status.conditions", i);
-
-		if (strcmp(json_text_or(condition, "type", ""), "Ready") != 0)
-			continue;
-		if (strcmp(json_text_or(condition, "status", ""), "True") != 0)
-			return "the node is not ready";
-		/* In UTC, as the API server writes it; clocks of nodes differ a little. */
-		if (strptime(json_text_or(condition, "lastTransitionTime", ""), "%Y-%m-%dT%H:%M:%S",
-			    &tm) &&
-			llabs((long long)(time(NULL) - timegm(&tm))) < STARTING_S)
-			return "the node has just become ready";
-	}
+	if (!ready)
+		return NULL;
+	if (strcmp(json_text_or(ready, "status", ""), "True") != 0)
+		return "the node is not ready";
+	/* Clocks of nodes differ a little. */
+	if (utc_parse(json_text_or(ready, "lastTransitionTime", ""), &changed) == 0 &&
+		llabs((long long)(time(NULL) - changed)) < STARTING_S)
+		return "the node has just become ready";
 	return NULL;
 }
 

@@ -11,6 +11,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "core/utc.h"
 #include "manager/pods.h"
 #include "net/addr.h"
 
@@ -64,12 +65,11 @@ bool placer_came_back(const struct placer *placer)
 /* A pod that just came has its kubelet's first report or none. */
 static bool is_old(json_object *pod)
 {
-	struct tm tm = {.tm_isdst = 0};
+	time_t created = 0;
 
 	return json_int(json_item(pod, "status.containerStatuses", 0), "restartCount", 0) > 0 ||
-	       (strptime(json_text_or(pod, "metadata.creationTimestamp", ""), "%Y-%m-%dT%H:%M:%S",
-			&tm) &&
-		       time(NULL) - timegm(&tm) > YOUNG_S);
+	       (utc_parse(json_text_or(pod, "metadata.creationTimestamp", ""), &created) == 0 &&
+		       time(NULL) - created > YOUNG_S);
 }
 
 static void placement_free(struct placement *placement)

@@ -23,6 +23,7 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/limits.h"
+#include "net/socket.h"
 #include "tunnel/conduit.h"
 
 struct relay {
@@ -88,16 +89,15 @@ static void free_unstarted(struct relay *relay, uint32_t code)
 /* The end of a relay that had a socket. */
 static void relay_finish(struct relay *relay)
 {
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
 	if (relay->over)
 		return;
 	relay->over = true;
 	drop_stream(relay, relay->broken ? NGHTTP2_CONNECT_ERROR : NGHTTP2_NO_ERROR);
-	if (relay->broken)
-		(void)setsockopt(relay->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	uv_close((uv_handle_t *)&relay->poll, on_poll_closed);
-	close(relay->fd);
+	if (relay->broken)
+		socket_reset(relay->fd);
+	else
+		close(relay->fd);
 	if (relay->on_done)
 		relay->on_done(relay->user, &relay->stats);
 }
