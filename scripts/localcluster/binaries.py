@@ -98,7 +98,8 @@ def _key(go_version):
 
 def _build(go, program, output, flags):
     env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+    # What a debugger would want to know is a third of the work, and left out of the program anyway.
+    command = [go, "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", flags]
     command += ["-o", str(output / program), "."]
     done = subprocess.run(command, cwd=SOURCES / program, env=env, capture_output=True, text=True)
     if done.returncode != 0:
