@@ -119,16 +119,16 @@ static bool port_matches(json_object *object, uint16_t port, int protocol)
 	       strcmp(json_text_or(object, "protocol", "TCP"), protocol_name(protocol)) == 0;
 }
 
-static bool intercept_has_port(json_object *intercept, uint16_t port, int protocol)
+static json_object *find_port(json_object *intercept, uint16_t port, int protocol)
 {
 	for (size_t i = 0; i < json_count(intercept, "ports"); i++) {
 		if (port_matches(json_item(intercept, "ports", i), port, protocol))
-			return true;
+			return json_item(intercept, "ports", i);
 	}
-	return false;
+	return NULL;
 }
 
-bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol)
+static json_object *find_intercept(const struct agent_pod *pod, const char *intercept)
 {
 	size_t count = pod->configured ? json_object_array_length(pod->intercepts) : 0;
 
@@ -136,9 +136,24 @@ bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t 
 		json_object *item = json_object_array_get_idx(pod->intercepts, i);
 
 		if (strcmp(json_text_or(item, "uid", ""), intercept) == 0)
-			return protocol == 0 || intercept_has_port(item, port, protocol);
+			return item;
 	}
-	return false;
+	return NULL;
+}
+
+bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol)
+{
+	json_object *item = find_intercept(pod, intercept);
+
+	return item && (protocol == 0 || find_port(item, port, protocol));
+}
+
+uint16_t agent_pod_known_as(
+	const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol)
+{
+	json_object *item = find_port(find_intercept(pod, intercept), port, protocol);
+
+	return (uint16_t)json_int(item, "as", port);
 }
 
 static int malformed(const char *type, struct err *err)

@@ -16,6 +16,9 @@ void agent_send_exit(struct agent_conn *conn, const char *reason);
 void agent_send_reach(struct agent_conn *conn);
 /* Whether the pod's configuration has the intercept, with this port of this protocol (0: any). */
 bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol);
+/* By which number the intercept knows a port of the pod: its own, unless it goes by its name. */
+uint16_t agent_pod_known_as(
+	const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol);
 /* False when the pod has no agent now. Filled: on_event by the caller. */
 bool agent_expect_start(struct agents *agents, const char *pod_uid, struct agent_expect *expect,
 	const struct ip_endpoint *source, uint16_t port, int protocol);

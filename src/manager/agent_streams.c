@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -89,10 +90,12 @@ static void serve_connection(struct agent_conn *conn, struct h2_stream *stream,
 	const char *intercept = h2_head_get(head, "telepresence-intercept");
 	const char *source = h2_head_get(head, "telepresence-source");
 	struct agents *agents = conn->agents;
+	char known_as[8] = "";
 	const struct h2_header headers[] = {
 		{.name = "telepresence-intercept", .value = intercept},
 		{.name = "telepresence-source", .value = source},
 		{.name = "telepresence-pod", .value = conn->pod->name},
+		{.name = "telepresence-port", .value = known_as},
 		{.name = "capsule-protocol", .value = "?1"},
 	};
 	const struct h2_head forward = {
@@ -114,6 +117,8 @@ static void serve_connection(struct agent_conn *conn, struct h2_stream *stream,
 		reply_reason(stream, REASON_FORBIDDEN);
 		return;
 	}
+	(void)snprintf(known_as, sizeof(known_as), "%u",
+		agent_pod_known_as(conn->pod, intercept, port, protocol));
 	session_uid = agents->events.session_of(agents->user, intercept);
 	carrier = session_uid ? sessions_reverse(agents->sessions, session_uid) : NULL;
 	if (carrier)

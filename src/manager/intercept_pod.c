@@ -18,29 +18,66 @@ struct seat *seat_find(const struct intercepts *set, const char *uid)
 	return seat;
 }
 
+static json_object *new_port(const struct member *member, const struct intercept_port *wanted)
+{
+	uint16_t number = member_port(member, wanted);
+	json_object *port = json_object_new_object();
+
+	json_object_object_add(port, "port", json_object_new_int(number));
+	json_add_text(port, "protocol", wanted->protocol == IPPROTO_UDP ? "UDP" : "TCP");
+	json_add_text(port, "probe", pod_probe(member->seat->pod, number, wanted->protocol));
+	if (number != wanted->container_port)
+		json_object_object_add(port, "as", json_object_new_int(wanted->container_port));
+	return port;
+}
+
+/* Two ports of different names and numbers may be one in this pod: the first intercept has it. */
+static bool has_port(json_object *intercepts, json_object *ports, json_object *port)
+{
+	size_t count = json_object_array_length(intercepts);
+
+	for (size_t i = 0; i <= count; i++) {
+		json_object *list =
+			i < count ? json_member(json_object_array_get_idx(intercepts, i), "ports")
+				  : ports;
+
+		for (size_t j = 0; j < json_object_array_length(list); j++) {
+			json_object *have = json_object_array_get_idx(list, j);
+
+			if (json_int(have, "port", 0) == json_int(port, "port", 0) &&
+				json_object_equal(json_member(have, "protocol"),
+					json_member(port, "protocol")))
+				return true;
+		}
+	}
+	return false;
+}
+
+static json_object *new_entry(const struct member *member, json_object *intercepts)
+{
+	const struct intercept_spec *spec = member->intercept->spec;
+	json_object *entry = json_object_new_object(), *ports = json_object_new_array();
+
+	for (size_t i = 0; i < spec->port_count; i++) {
+		json_object *port = new_port(member, &spec->ports[i]);
+
+		if (has_port(intercepts, ports, port))
+			json_object_put(port);
+		else
+			(void)json_object_array_add(ports, port);
+	}
+	json_add_text(entry, "uid", spec->uid);
+	json_add_text(entry, "onRefuse", spec->refuse_closes ? "close" : "app");
+	json_object_object_add(entry, "ports", ports);
+	return entry;
+}
+
 void seat_configure(struct seat *seat)
 {
 	json_object *list = json_object_new_array();
 
-	for (struct member *member = seat->members; member; member = member->seat_next) {
-		const struct intercept_spec *spec = member->intercept->spec;
-		json_object *entry = json_object_new_object(), *ports = json_object_new_array();
-
-		for (size_t i = 0; i < spec->port_count; i++) {
-			uint16_t number = member_port(member, &spec->ports[i]);
-			int protocol = spec->ports[i].protocol;
-			json_object *port = json_object_new_object();
-
-			json_object_object_add(port, "port", json_object_new_int(number));
-			json_add_text(port, "protocol", protocol == IPPROTO_UDP ? "UDP" : "TCP");
-			json_add_text(port, "probe", pod_probe(seat->pod, number, protocol));
-			(void)json_object_array_add(ports, port);
-		}
-		json_add_text(entry, "uid", spec->uid);
-		json_add_text(entry, "onRefuse", spec->refuse_closes ? "close" : "app");
-		json_object_object_add(entry, "ports", ports);
-		(void)json_object_array_add(list, entry);
-	}
+	for (struct member *member = seat->members; member; member = member->seat_next)
+		(void)json_object_array_add(list, new_entry(member, list));
 	agents_configure(seat->set->agents, seat->uid, list, pod_node_addresses(seat->pod));
 }
 

@@ -17,6 +17,7 @@ ROOTS = {
     "services": CORE,
     "namespaces": CORE,
     "nodes": CORE,
+    "replicasets": "/apis/apps/v1",
     "sessions.telepresence.io": OURS,
     "intercepts.telepresence.io": OURS,
     "sessions": OURS,

@@ -107,6 +107,29 @@ def bare_pod(name, node=None, **more):
     return made
 
 
+def two_ports(one, two):
+    """A container that answers at both, by their names."""
+    script = f"cd /tmp; for x in one two; do mkdir $x; echo $x >$x/index.html; done; httpd -p {one} -h one; exec httpd -f -p {two} -h two"
+    made = workloads.container("twins", command=["sh", "-c", script])
+    made["ports"] = [{"name": "one", "containerPort": one}, {"name": "two", "containerPort": two}]
+    return made
+
+
+def test_named_ports_have_their_numbers_in_each_pod(joined, applied):
+    """A pod of a former revision has them elsewhere, and the one where the other is now."""
+    former, ours = workloads.pod("stage", two_ports(9001, 9002)), workloads.deployment("stage", 2, two_ports(9002, 9003))
+    joined.cluster.apply(workloads.listed(former))
+    # It takes the pod over, and along when it goes.
+    applied({**ours, "kind": "ReplicaSet"})
+    wait_for("the pods", lambda: len(joined.ready_pods("twins")) == 2)
+    ports = ["--port", "8081:one", "--port", "8082:two"]
+    with joined.local(8081, "laptop one"), joined.local(8082, "laptop two"), joined.intercept("twins", *ports):
+        for pod in joined.ready_pods("twins"):
+            first = 9001 if pod["metadata"]["name"] == "twins" else 9002
+            address = pod["status"]["podIP"]
+            comes(["laptop one", "laptop two"], lambda a=address, f=first: [joined.client.ask(a, f + n) for n in (0, 1)])
+
+
 def test_a_service_that_proves_nothing_is_no_obstacle(joined, applied):
     """One leads each client to one of two workloads' pods for good; one leads to those of the client's node alone."""
     manager = joined.cluster.manager_pod()["spec"]["nodeName"]

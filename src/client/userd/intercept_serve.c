@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/intercept_serve.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/userd/intercepts.h"
@@ -11,32 +12,32 @@
 #include "tunnel/reply.h"
 
 #define INTERCEPT_HEADER "telepresence-intercept"
+#define PORT_HEADER      "telepresence-port"
 
 void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop)
 {
 	*serve = (struct intercept_serve){.env = {.loop = loop}};
 }
 
-/* A named port may have another number in each pod: where it is the only one, it is meant. */
+/* The intercept's own number for it: a named port may have another one in each pod. */
+static uint16_t known_as(const struct h2_head *head, const struct target *asked)
+{
+	const char *text = h2_head_get(head, PORT_HEADER);
+	unsigned long number = text ? strtoul(text, NULL, 10) : asked->port;
+
+	return number <= UINT16_MAX ? (uint16_t)number : 0;
+}
+
 static const struct intercept_port *find_port(
 	const struct intercept_target *target, uint16_t number, bool udp)
 {
-	const struct intercept_port *named = NULL;
-	unsigned int count = 0;
-
 	for (size_t i = 0; i < target->port_count; i++) {
 		const struct intercept_port *port = &target->ports[i];
 
-		if (port->udp != udp)
-			continue;
-		if (port->container_port == number)
+		if (port->udp == udp && port->container_port == number)
 			return port;
-		if (port->container_port_name[0]) {
-			named = port;
-			count++;
-		}
 	}
-	return count == 1 ? named : NULL;
+	return NULL;
 }
 
 static void serve_udp(struct intercept_serve *serve, struct h2_stream *stream, const char *address,
@@ -70,7 +71,7 @@ void intercept_serve(struct intercept_serve *serve, const struct intercepts *int
 	if (r == 0 && uid)
 		target = intercepts_find_target(intercepts, uid, &address);
 	if (target)
-		port = find_port(target, asked.port, udp);
+		port = find_port(target, known_as(head, &asked), udp);
 	if (!port) {
 		log_debug("intercepted connection refused", "intercept=%s", uid ? uid : "none");
 		reply_reason(stream, REASON_FORBIDDEN);

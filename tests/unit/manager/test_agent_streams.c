@@ -16,7 +16,7 @@ struct laptop {
 	struct end end;
 	int status; /* 0: not at all */
 	int asked;
-	char authority[64], path[128], pod[64], source[64], intercept[64];
+	char authority[64], path[128], pod[64], source[64], intercept[64], port[64];
 	bool forged;
 };
 
@@ -37,6 +37,7 @@ static void serve(struct fixture *fixture, struct h2_stream *stream, const struc
 	copy(laptop->source, sizeof(laptop->source), h2_head_get(head, "telepresence-source"));
 	copy(laptop->intercept, sizeof(laptop->intercept),
 		h2_head_get(head, "telepresence-intercept"));
+	copy(laptop->port, sizeof(laptop->port), h2_head_get(head, "telepresence-port"));
 	laptop->forged = h2_head_get(head, "forged") != NULL;
 	laptop->end.stream = stream;
 	h2_stream_set_events(stream, &end_events, &laptop->end);
@@ -117,8 +118,30 @@ static void test_connection(void **state)
 	assert_string_equal(laptop.intercept, "i-1");
 	assert_string_equal(laptop.source, SOURCE);
 	assert_string_equal(laptop.pod, "shop/web-1");
+	assert_string_equal(laptop.port, "8080");
 	assert_false(laptop.forged);
 	assert_null(rig->agents->asks);
+	stop(rig, &agent);
+}
+
+/* A named port has another number in this pod than in the intercept. */
+static void test_port_of_another_number(void **state)
+{
+	static const char ports[] =
+		"[{\"uid\":\"i-1\",\"onRefuse\":\"app\",\"ports\":[{\"port\":8080,\"protocol\":"
+		"\"TCP\","
+		"\"as\":9000},{\"port\":9000,\"protocol\":\"TCP\",\"as\":8080}]}]";
+	struct laptop laptop = {.status = 200};
+	struct end end = {.to_send = 1};
+	struct scripted agent;
+	struct rig *rig = start(&agent, &laptop);
+
+	(void)state;
+	agents_configure(rig->agents, POD_UID, json_parse(ports, sizeof(ports) - 1), NULL);
+	ask(&agent, &end, &connect_head);
+	assert_int_equal(end.status, 200);
+	assert_string_equal(laptop.authority, "10.1.0.7:8080");
+	assert_string_equal(laptop.port, "9000");
 	stop(rig, &agent);
 }
 
@@ -346,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connection),
+		cmocka_unit_test(test_port_of_another_number),
 		cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_silent),
