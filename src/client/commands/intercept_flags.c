@@ -172,8 +172,8 @@ json_object *intercept_flags_request(const struct cli *cli)
 
 const struct argp_option intercept_options[] = {
 	{"port", 'p', "LOCAL[:PORT]", 0,
-		"Local port, and the service's (or container's) by name or number (default 8080; "
-		"repeatable)",
+		"Local port, and the service's (or container's) by name or number, with /UDP if "
+		"TCP has it too (default 8080; repeatable)",
 		0},
 	{"deployment", 'd', "NAME", 0, "The same as --workload", 0},
 	{"workload", 'w', "NAME", 0, "Workload to intercept (default: the intercept's name)", 0},

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <utlist.h>
 
 #include "client/userd/backoff.h"
@@ -236,12 +237,28 @@ void intercept_renew(struct intercept *intercept)
 	intercept_create(intercept);
 }
 
+/* "localhost" may be either of two. */
+static bool same_address(const char *a, const char *b)
+{
+	static const char *const both[] = {"localhost", "127.0.0.1", "::1"};
+	struct ip_addr one, two;
+	bool a_local = false, b_local = false;
+
+	if (ip_addr_parse(a, &one) == 0 && ip_addr_parse(b, &two) == 0)
+		return ip_addr_equal(&one, &two);
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
+		a_local |= strcasecmp(a, both[i]) == 0;
+		b_local |= strcasecmp(b, both[i]) == 0;
+	}
+	return (a_local && b_local) || strcasecmp(a, b) == 0;
+}
+
 /* Whether the other one gets connections at this port, or leads from there into its pod. */
 static bool uses(const struct intercept *other, const char *address, uint16_t port, bool udp)
 {
 	for (size_t i = 0; i < other->target.port_count; i++) {
 		if (other->target.ports[i].local == port && other->target.ports[i].udp == udp &&
-			strcmp(other->args.address, address) == 0)
+			same_address(other->args.address, address))
 			return true;
 	}
 	for (size_t i = 0; i < other->args.to_pod_count; i++) {

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "client/userd/proto.h"
 #include "core/alloc.h"
@@ -31,10 +32,8 @@ static uint16_t port_number(const char *text, size_t len)
 }
 
 /* IANA_SVC_NAME (RFC 6335 5.1), with upper case and any length up to a label's as Services have. */
-static bool is_port_name(const char *text)
+static bool is_port_name(const char *text, size_t len)
 {
-	size_t len = strlen(text);
-
 	if (len == 0 || len >= INTERCEPT_LABEL_BYTES)
 		return false;
 	for (size_t i = 0; i < len; i++) {
@@ -44,19 +43,34 @@ static bool is_port_name(const char *text)
 	return text[0] != '-' && text[len - 1] != '-';
 }
 
+/* "http", "53", "53/UDP"; false: none of them. */
+static bool parse_remote(const char *text, struct intercept_port_arg *port)
+{
+	size_t len = strcspn(text, "/");
+
+	if (!is_port_name(text, len))
+		return false;
+	memcpy(port->remote, text, len);
+	if (strcasecmp(text + len, "/udp") == 0)
+		port->protocol = INTERCEPT_UDP;
+	else if (strcasecmp(text + len, "/tcp") == 0)
+		port->protocol = INTERCEPT_TCP;
+	else
+		return !text[len];
+	return true;
+}
+
 int intercept_port_parse(const char *text, struct intercept_port_arg *ret_port, struct err *err)
 {
 	const char *colon = strchr(text, ':');
 	struct intercept_port_arg port = {
 		.local = port_number(text, colon ? (size_t)(colon - text) : strlen(text))};
 
-	if (port.local == 0 || (colon && !is_port_name(colon + 1)))
+	if (port.local == 0 || (colon && !parse_remote(colon + 1, &port)))
 		return err_set(err, -EINVAL, ERR_USAGE,
 			"--port %.80s is not LOCAL or LOCAL:SVCPORT (a number, and the name or "
-			"number of the service's or container's port)",
+			"number of the service's or container's port, with /UDP if TCP has it too)",
 			text);
-	if (colon)
-		memcpy(port.remote, colon + 1, strlen(colon + 1));
 	*ret_port = port;
 	return 0;
 }

@@ -21,11 +21,12 @@ struct err;
 /* IANA_SVC_NAME and DNS labels have at most 63 bytes; with NUL. */
 #define INTERCEPT_LABEL_BYTES 64
 
-/* LOCAL[:REMOTE]; remote, a service's or container's port by name or number, is empty when absent.
- */
+/* LOCAL[:REMOTE[/UDP]]; remote, a service's or container's port by name or number, is empty when
+ * absent. The protocol is asked for where two ports differ in that alone. */
 struct intercept_port_arg {
 	uint16_t local;
 	char remote[INTERCEPT_LABEL_BYTES];
+	enum intercept_protocol { INTERCEPT_ANY, INTERCEPT_TCP, INTERCEPT_UDP } protocol;
 };
 
 struct intercept_args {

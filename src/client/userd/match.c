@@ -157,7 +157,9 @@ static bool list_services(const struct intercept_args *args, json_object *templa
 	for (size_t i = 0; i < json_object_array_length(services); i++) {
 		json_object *service = json_object_array_get_idx(services, i);
 
-		if (!match_selects(json_path(service, "spec.selector"), labels))
+		/* Of an ExternalName Kubernetes does not look at the selector. */
+		if (!match_selects(json_path(service, "spec.selector"), labels) ||
+			strcmp(json_text_or(service, "spec.type", ""), "ExternalName") == 0)
 			continue;
 		if (args->service &&
 			strcmp(json_text_or(service, "metadata.name", ""), args->service) != 0)
@@ -175,12 +177,15 @@ static uint16_t number_of(const char *text)
 	return intercept_port_parse(text, &port, NULL) == 0 && !port.remote[0] ? port.local : 0;
 }
 
-static bool is_wanted(const struct intercept_port *port, const char *remote)
+static bool is_wanted(const struct intercept_port *port, const struct intercept_port_arg *arg)
 {
+	const char *remote = arg->remote;
 	bool of_service = port->service_port != 0;
 	const char *name = of_service ? port->service_port_name : port->container_port_name;
 	uint16_t number = of_service ? port->service_port : port->container_port;
 
+	if (arg->protocol != INTERCEPT_ANY && port->udp != (arg->protocol == INTERCEPT_UDP))
+		return false;
 	return !*remote || strcmp(name, remote) == 0 || number == number_of(remote);
 }
 
@@ -191,12 +196,13 @@ static bool same_port(const struct intercept_port *a, const struct intercept_por
 }
 
 /* 1: the one that is meant; ports that share a container port are one. 0: none. -E2BIG: several. */
-static int pick(const struct candidates *list, const char *remote, struct intercept_port *ret_port)
+static int pick(const struct candidates *list, const struct intercept_port_arg *arg,
+	struct intercept_port *ret_port)
 {
 	const struct intercept_port *found = NULL;
 
 	for (size_t i = 0; i < list->count; i++) {
-		if (!is_wanted(&list->items[i], remote))
+		if (!is_wanted(&list->items[i], arg))
 			continue;
 		if (found && !same_port(found, &list->items[i]))
 			return -E2BIG;
@@ -241,14 +247,15 @@ static int pick_port(
 	const struct intercept_args *args = match->args;
 	uint16_t number = number_of(arg->remote);
 	bool bare = match->services.count == 0;
-	int r = pick(&match->services, arg->remote, port);
+	int r = pick(&match->services, arg, port);
 
 	/* A container's port by name or number; without a service also the only one it has. */
 	if (r == 0 && !args->service && (bare || arg->remote[0]))
-		r = pick(&match->declared, arg->remote, port);
+		r = pick(&match->declared, arg, port);
 	if (r == 0 && !args->service && number && bare && match->declared.count == 0) {
 		/* Nothing is declared anywhere: the person knows better. */
-		*port = (struct intercept_port){.container_port = number};
+		*port = (struct intercept_port){
+			.container_port = number, .udp = arg->protocol == INTERCEPT_UDP};
 		r = 1;
 	}
 	if (r == 1) {
@@ -261,9 +268,12 @@ static int pick_port(
 			"%s %s.%s has multiple interceptable ports. Please specify the one with "
 			"--service=<svc> and/or --port=local:svcPort",
 			workload_kind_text(match->kind), match->workload, args->namespace);
-	return err_set(match->err, -ENOENT, ERR_NOT_FOUND, "%s %s.%s has no interceptable port%s%s",
-		workload_kind_text(match->kind), match->workload, args->namespace,
-		arg->remote[0] ? " matching " : "", arg->remote);
+	return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
+		"%s %s.%s has no interceptable port%s%s%s", workload_kind_text(match->kind),
+		match->workload, args->namespace, arg->remote[0] ? " matching " : "", arg->remote,
+		arg->protocol == INTERCEPT_UDP   ? "/UDP"
+		: arg->protocol == INTERCEPT_TCP ? "/TCP"
+						 : "");
 }
 
 /* The i-th port against those before it. */

@@ -28,8 +28,8 @@
 #define REMOVE "DELETE /apis/telepresence.io/v1alpha1/namespaces/shop/intercepts/web "
 #define FOLLOW "GET /apis/telepresence.io/v1alpha1/namespaces/shop/intercepts?"
 
-static inline int ask(
-	struct rig *rig, const char *name, const char *port, struct answer *answer, struct err *err)
+static inline int ask_at(struct rig *rig, const char *name, const char *port, const char *address,
+	struct answer *answer, struct err *err)
 {
 	json_object *request = json_object_new_object(), *ports = json_object_new_array();
 	struct intercept_args args;
@@ -42,11 +42,19 @@ static inline int ask(
 	json_object_object_add(request, "workload", json_object_new_string("web"));
 	json_object_array_add(ports, json_object_new_string(port));
 	json_object_object_add(request, "ports", ports);
+	if (address)
+		json_object_object_add(request, "address", json_object_new_string(address));
 	assert_int_equal(intercept_args_parse(request, "shop", &args, NULL), 0);
 	json_object_put(request);
 	r = intercepts_add(rig->set, &args, &answer->wait, err);
 	intercept_args_done(&args);
 	return r;
+}
+
+static inline int ask(
+	struct rig *rig, const char *name, const char *port, struct answer *answer, struct err *err)
+{
+	return ask_at(rig, name, port, NULL, answer, err);
 }
 
 static inline void on_late(uv_timer_t *timer)

@@ -136,7 +136,8 @@ static void ports_of_the_pod_are_taken(void **state)
 static void ports_are_parsed_strictly(void **state)
 {
 	static const char *const wrong[] = {"", "0", "65536", "99999999999", "http", "80:", ":80",
-		"80:a b", "80:-a", "+80", " 80", "80:80:80", "80/udp",
+		"80:a b", "80:-a", "+80", " 80", "80:80:80", "80/udp", "80:53/", "80:/udp",
+		"80:53/sctp", "80:53/udp/udp",
 		"1:abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
 	struct intercept_port_arg port;
 
@@ -149,6 +150,10 @@ static void ports_are_parsed_strictly(void **state)
 	}
 	assert_int_equal(intercept_port_parse("65535:x-1", &port, NULL), 0);
 	assert_int_equal(port.local, 65535);
+	assert_int_equal(port.protocol, INTERCEPT_ANY);
+	assert_int_equal(intercept_port_parse("5300:dns/UDP", &port, NULL), 0);
+	assert_string_equal(port.remote, "dns");
+	assert_int_equal(port.protocol, INTERCEPT_UDP);
 }
 
 static void wrong_requests_are_refused(void **state)

@@ -208,6 +208,10 @@ static void names_and_ports_of_this_machine_are_taken_once(void **state)
 	run_until(&rig, is_done, &second);
 	assert_string_equal(
 		second.err.msg, "Port 127.0.0.1:8080 is already in use by intercept web");
+	assert_int_equal(ask_at(&rig, "third", "8080", "localhost", &second, NULL), 0);
+	run_until(&rig, is_done, &second);
+	assert_string_equal(
+		second.err.msg, "Port localhost:8080 is already in use by intercept web");
 	assert_string_equal(rig.log, "P");
 	stop(&rig);
 }

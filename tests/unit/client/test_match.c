@@ -35,6 +35,16 @@
 	SERVICE("two", "\"app\":\"web\"", \
 		"{\"name\":\"main\",\"port\":80,\"targetPort\":8081}," \
 		"{\"name\":\"admin\",\"port\":81,\"targetPort\":9000}")
+#define DNS \
+	"{\"name\":\"dns\",\"ports\":[{\"containerPort\":5353,\"protocol\":\"UDP\"}," \
+	"{\"containerPort\":5354}]}"
+#define DNS_SERVICE \
+	SERVICE("dns", "\"app\":\"web\"", \
+		"{\"name\":\"udp\",\"port\":53,\"targetPort\":5353,\"protocol\":\"UDP\"}," \
+		"{\"name\":\"tcp\",\"port\":53,\"targetPort\":5354}")
+#define OUTSIDE \
+	"{\"metadata\":{\"name\":\"out\"},\"spec\":{\"type\":\"ExternalName\"," \
+	"\"selector\":{\"app\":\"web\"},\"ports\":[{\"port\":9000}]}}"
 
 struct row {
 	const char *template, *services, *port;
@@ -85,6 +95,18 @@ static const struct row rows[] = {
 	{TEMPLATE(APP "," SIDE), "[" TWO "]", "8080:http", NULL, 0, 8081, 0, "app", NULL},
 	{TEMPLATE(APP "," SIDE), "[" TWO "]", "8080:9000", NULL, 0, 9000, 0, "side", NULL},
 	{TEMPLATE(APP "," SIDE), "[" TWO "]", "8080:dns", NULL, 0, 53, 0, "side", NULL},
+	/* The same number of both protocols. */
+	{TEMPLATE(DNS), "[" DNS_SERVICE "]", "8080:53/UDP", NULL, 0, 5353, 53, "dns", NULL},
+	{TEMPLATE(DNS), "[" DNS_SERVICE "]", "8080:53/tcp", NULL, 0, 5354, 53, "dns", NULL},
+	{TEMPLATE(DNS), "[]", "8080:5353/UDP", NULL, 0, 5353, 0, "dns", NULL},
+	{TEMPLATE("{\"name\":\"bare\"}"), "[]", "8080:7000/UDP", NULL, 0, 7000, 0, "", NULL},
+	{TEMPLATE(DNS), "[" DNS_SERVICE "]", "8080:53", NULL, -E2BIG, 0, 0, NULL,
+		"deployment web.shop has multiple interceptable ports. Please specify the one with "
+		"--service=<svc> and/or --port=local:svcPort"},
+	{TEMPLATE(APP), "[" WEB "]", "8080:80/UDP", NULL, -ENOENT, 0, 0, NULL,
+		"deployment web.shop has no interceptable port matching 80/UDP"},
+	/* A name for something outside the cluster leads to no pod, whatever it selects. */
+	{TEMPLATE(APP "," SIDE), "[" OUTSIDE "," WEB "]", "8080", NULL, 0, 8081, 80, "app", NULL},
 	/* No service at all. */
 	{TEMPLATE(APP), "[]", "8080", NULL, 0, 8081, 0, "app", NULL},
 	{TEMPLATE(APP "," SIDE), "[]", "8080:9000", NULL, 0, 9000, 0, "side", NULL},
