@@ -13,6 +13,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "manager/agents_impl.h"
+#include "manager/pods.h"
 
 static json_object *message_new(const char *type)
 {
@@ -34,24 +35,38 @@ static void send_line(struct agent_conn *conn, json_object *line)
 	json_object_put(line);
 }
 
-void agent_send_config(struct agent_pod *pod)
+/* Both arrays are taken. */
+static void send_config(struct agent_conn *conn, int64_t generation, json_object *node_addresses,
+	json_object *intercepts)
 {
 	json_object *line = message_new("config");
 
-	json_object_object_add(line, "generation", json_object_new_int64(pod->generation));
+	json_object_object_add(line, "generation", json_object_new_int64(generation));
 	json_object_object_add(
-		line, "idleSeconds", json_object_new_int64((int64_t)pod->agents->idle_s));
-	json_object_object_add(line, "nodeAddresses", json_object_get(pod->node_addresses));
-	json_object_object_add(line, "intercepts", json_object_get(pod->intercepts));
-	send_line(pod->conn, line);
+		line, "idleSeconds", json_object_new_int64((int64_t)conn->agents->idle_s));
+	json_object_object_add(line, "nodeAddresses", node_addresses);
+	json_object_object_add(line, "intercepts", intercepts);
+	send_line(conn, line);
 }
 
-void agent_send_env(struct agent_pod *pod, uint32_t id)
+void agent_send_config(struct agent_pod *pod)
+{
+	if (pod->conn)
+		send_config(pod->conn, pod->generation, json_object_get(pod->node_addresses),
+			json_object_get(pod->intercepts));
+}
+
+void agent_send_idle(struct agent_conn *conn)
+{
+	send_config(conn, 0, json_object_new_array(), json_object_new_array());
+}
+
+void agent_send_env(struct agent_conn *conn, uint32_t id)
 {
 	json_object *line = message_new("env");
 
 	json_object_object_add(line, "id", json_object_new_int64(id));
-	send_line(pod->conn, line);
+	send_line(conn, line);
 }
 
 void agent_send_exit(struct agent_conn *conn, const char *reason)
@@ -188,13 +203,28 @@ static bool name_valid(const char *name)
 	       strspn(name, allowed) == strlen(name);
 }
 
+/* It has an environment and nothing else to do; what it left behind ends. */
+static void take_reader(struct agent_conn *conn)
+{
+	struct agent_conn *former = NULL;
+
+	DL_FOREACH (conn->agents->conns, former) {
+		if (former != conn && former->pod == conn->pod &&
+			strcmp(former->name, conn->name) == 0)
+			break;
+	}
+	if (former)
+		agent_peer_close(former->peer, "connected again");
+	agent_send_idle(conn);
+	agent_env_hello(conn);
+}
+
 static int on_hello(struct agent_conn *conn, json_object *line, struct err *err)
 {
 	struct agents *agents = conn->agents;
 	struct agent_pod *pod = conn->pod;
 	struct agent_conn *former = pod->conn;
 	const char *name = json_text(line, "name"), *container = json_text(line, "container");
-	struct agent_env *env = NULL;
 
 	if (conn->name[0] || !name_valid(name) || !name_valid(container))
 		return malformed("hello", err);
@@ -202,6 +232,10 @@ static int on_hello(struct agent_conn *conn, json_object *line, struct err *err)
 	memcpy(conn->container, container, strlen(container) + 1);
 	log_info("agent connected", "pod=%s agent=%s version=%s", pod->name, conn->name,
 		json_text_or(line, "version", "?"));
+	if (strncmp(name, POD_READER_PREFIX, strlen(POD_READER_PREFIX)) == 0) {
+		take_reader(conn);
+		return 0;
+	}
 	if (is_superfluous(conn, former)) {
 		agent_conn_exit(conn, "another agent of this pod has the rules");
 		return 0;
@@ -211,10 +245,7 @@ static int on_hello(struct agent_conn *conn, json_object *line, struct err *err)
 		replace(former, conn);
 	if (pod->configured)
 		agent_send_config(pod);
-	DL_FOREACH (agents->envs, env) {
-		if (env->pod == pod)
-			agent_send_env(pod, env->id);
-	}
+	agent_env_hello(conn);
 	agents->events.on_connected(agents->user, pod->uid, conn->name, conn->container);
 	return 0;
 }
@@ -273,8 +304,6 @@ static int on_captured(struct agent_conn *conn, json_object *line, struct err *e
 static int on_env(struct agent_conn *conn, json_object *line, struct err *err)
 {
 	json_object *values = json_member(line, "env");
-	int64_t id = json_int(line, "id", -1);
-	struct agent_env *env = NULL;
 
 	if (!json_object_is_type(values, json_type_object))
 		return malformed("env", err);
@@ -283,14 +312,7 @@ static int on_env(struct agent_conn *conn, json_object *line, struct err *err)
 		if (!name[0] || !json_object_is_type(value, json_type_string))
 			return malformed("env", err);
 	}
-	DL_FOREACH (conn->agents->envs, env) {
-		if (env->id != id || env->pod != conn->pod)
-			continue;
-		DL_DELETE(conn->agents->envs, env);
-		env->on_env(env->user, values);
-		free(env);
-		return 0;
-	}
+	agent_env_answer(conn, json_int(line, "id", -1), values);
 	return 0;
 }
 

@@ -11,7 +11,8 @@
 
 extern const struct lines_events agent_lines_events; /* user: the agent_conn */
 void agent_send_config(struct agent_pod *pod);
-void agent_send_env(struct agent_pod *pod, uint32_t id);
+void agent_send_idle(struct agent_conn *conn); /* nothing is to be done by it */
+void agent_send_env(struct agent_conn *conn, uint32_t id);
 void agent_send_exit(struct agent_conn *conn, const char *reason);
 void agent_send_reach(struct agent_conn *conn);
 /* Whether the pod's configuration has the intercept, with this port of this protocol (0: any). */

@@ -31,13 +31,6 @@ void agents_release(struct agents *agents)
 		free(agents);
 }
 
-static void finish_env(struct agents *agents, struct agent_env *env)
-{
-	DL_DELETE(agents->envs, env);
-	env->on_env(env->user, NULL);
-	free(env);
-}
-
 /* One that was told to exit and has not. Closing it may take the agent's other one along, so each
  * is looked for anew. */
 static struct agent_conn *overdue(const struct agents *agents, uint64_t now_ms)
@@ -61,7 +54,7 @@ static void on_sweep(uv_timer_t *timer)
 
 	DL_FOREACH_SAFE (agents->envs, env, next_env) {
 		if (!env->pod || now_ms >= env->deadline_ms)
-			finish_env(agents, env);
+			agent_env_finish(agents, env);
 		else
 			left = true;
 	}
@@ -266,7 +259,7 @@ void agents_free(struct agents *agents)
 	HASH_ITER (hh, agents->pods, pod, next)
 		remove_pod(pod);
 	while (agents->envs)
-		finish_env(agents, agents->envs);
+		agent_env_finish(agents, agents->envs);
 	uv_close((uv_handle_t *)&agents->sweep, on_sweep_closed);
 	agent_server_free(TAKE_PTR(agents->server));
 }
@@ -347,21 +340,4 @@ void agents_configure(struct agents *agents, const char *pod_uid, json_object *i
 	agent_reach_check(agents, pod_uid);
 	if (pod->reverse && json_object_array_length(pod->intercepts) == 0)
 		agent_peer_close(pod->reverse->peer, "nothing is intercepted");
-}
-
-void agents_env(struct agents *agents, const char *pod_uid,
-	void (*on_env)(void *user, json_object *env), void *user)
-{
-	struct agent_pod *pod = agents_find(agents, pod_uid);
-	struct agent_env *env = XNEW(struct agent_env);
-
-	env->pod = pod;
-	env->id = ++agents->last_id;
-	env->deadline_ms = uv_now(agents->loop) + AGENTS_ENV_MS;
-	env->on_env = on_env;
-	env->user = user;
-	DL_APPEND(agents->envs, env);
-	if (pod)
-		agent_send_env(pod, env->id);
-	agents_arm(agents);
 }

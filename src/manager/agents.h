@@ -20,8 +20,6 @@
 
 #define AGENTS_POD_ADDRESSES 4
 #define AGENTS_TOKEN_MS      60000
-/* An environment that was asked for and has not come by then. */
-#define AGENTS_ENV_MS 3000
 /* Without an intercept an agent ends itself after this. */
 #define AGENTS_IDLE_S 600
 
@@ -67,10 +65,6 @@ bool agents_connected(const struct agents *agents, const char *pod_uid);
  * nothing is sent. on_state follows. */
 void agents_configure(struct agents *agents, const char *pod_uid, json_object *intercepts,
 	json_object *node_addresses);
-/* The environment of the pod's app; env is borrowed, and NULL when none came in AGENTS_ENV_MS.
- * Called once, not from within; at the latest by agents_free(). */
-void agents_env(struct agents *agents, const char *pod_uid,
-	void (*on_env)(void *user, json_object *env), void *user);
 struct agents_reach_target {
 	uint16_t port; /* of the pod's 127.0.0.1 */
 	bool udp;

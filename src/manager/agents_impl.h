@@ -2,9 +2,9 @@
 /*
  * manager/agents_impl.h - the table behind agents.h, for the files that work on it
  *
- * agents.c owns pods and connections, agent_messages.h has the control lines,
- * agent_streams.c serves intercepted connections, agent_reach.c those into a pod, prober.c
- * announces probes. Internal to them.
+ * agents.c owns pods and connections, agent_messages.h has the control lines, agents_env.h asks
+ * for environments, agent_streams.c serves intercepted connections, agent_reach.c those into a pod,
+ * prober.c announces probes. Internal to them.
  */
 #ifndef MANAGER_AGENTS_IMPL_H
 #define MANAGER_AGENTS_IMPL_H
@@ -42,6 +42,7 @@ struct agent_expect {
 /* Somebody waits for an environment. */
 struct agent_env {
 	struct agent_pod *pod; /* NULL: it will not come */
+	char container[AGENT_NAME_BYTES]; /* whose */
 	uint32_t id;
 	uint64_t deadline_ms;
 	void (*on_env)(void *user, json_object *env);
@@ -104,6 +105,11 @@ void agents_release(struct agents *agents);
 void agent_conn_exit(struct agent_conn *conn, const char *reason);
 /* Every announced probe at the pod's agent is lost. */
 void agent_pod_lose_expects(struct agent_pod *pod);
+
+/* agents_env.c */
+void agent_env_hello(struct agent_conn *conn); /* is asked what is waited for */
+void agent_env_answer(const struct agent_conn *conn, int64_t id, json_object *values);
+void agent_env_finish(struct agents *agents, struct agent_env *env); /* without an answer */
 
 /* agent_streams.c */
 void agent_streams_serve(

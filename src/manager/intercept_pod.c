@@ -7,6 +7,7 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "manager/intercept_member.h"
+#include "manager/intercept_reader.h"
 #include "manager/intercept_seat.h"
 #include "manager/pods.h"
 
@@ -133,6 +134,7 @@ void seat_drop(struct seat *seat, bool all)
 	while (seat->members)
 		member_leave(seat->members, false);
 	placement_cancel(seat->placement);
+	readers_drop(seat);
 	kube_request_cancel(seat->node_asked);
 	asked_forget(&seat->asked);
 	HASH_DEL(set->seats, seat);

@@ -47,6 +47,17 @@ static void on_env_close(void *user, uint32_t code UNUSED)
 static const struct h2_stream_events env_events = {
 	.on_data = on_data, .on_end = on_end, .on_close = on_env_close};
 
+static void reply_why(struct h2_stream *stream, int status, const char *why)
+{
+	json_object *answer = json_object_new_object();
+	const char *text = NULL;
+
+	json_add_text(answer, "error", why);
+	text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	reply_body(stream, status, JSON_TYPE, text, strlen(text));
+	json_object_put(answer);
+}
+
 static void on_env(void *user, json_object *env)
 {
 	struct env_request *request = user;
@@ -57,7 +68,7 @@ static void on_env(void *user, json_object *env)
 	if (!stream)
 		return;
 	if (!env) {
-		reply_status(stream, 504);
+		reply_why(stream, 504, "no container of ours in the pod has said it in time");
 		return;
 	}
 	text = json_object_to_json_string_ext(
@@ -92,23 +103,12 @@ static int status_of(int r)
 	}
 }
 
-static void reply_no_env(struct h2_stream *stream, int r)
-{
-	static const char busy[] =
-		"{\"error\":\"the agents of its pods have the environment of another container, "
-		"which an earlier intercept of them wants: leave that one first\"}";
-
-	if (r == -EBUSY)
-		reply_body(stream, status_of(r), JSON_TYPE, busy, strlen(busy));
-	else
-		reply_status(stream, status_of(r));
-}
-
 void intercept_route_env(struct intercepts *set, const struct peer *peer, struct h2_stream *stream,
 	const struct h2_head *head)
 {
 	struct env_request *request = NULL;
 	char uid[UID_BYTES];
+	struct err err = ERR_INIT;
 	int r = parse_uid(head->path, uid);
 
 	if (r < 0 || !set) {
@@ -117,10 +117,13 @@ void intercept_route_env(struct intercepts *set, const struct peer *peer, struct
 	}
 	request = XNEW(struct env_request);
 	request->stream = stream;
-	r = intercepts_env(set, uid, peer->session_uid, on_env, request);
+	r = intercepts_env(set, uid, peer->session_uid, on_env, request, &err);
 	if (r < 0) {
 		free(request);
-		reply_no_env(stream, r);
+		if (r == -EBUSY)
+			reply_why(stream, status_of(r), err.msg);
+		else
+			reply_status(stream, status_of(r));
 		return;
 	}
 	h2_stream_set_events(stream, &env_events, request);

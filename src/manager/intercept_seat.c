@@ -120,11 +120,12 @@ static void on_placed(void *user, int r, const struct err *err)
 
 static void place(struct seat *seat, const struct pod_agent *agent)
 {
-	unsigned int number = asked_next(&seat->asked, agent->number);
+	auto_free char *name =
+		xasprintf("%s%u", POD_AGENT_PREFIX, asked_next(&seat->asked, agent->number));
 
 	wait_until(seat, SEAT_PLACING, 0);
 	seat->placement = placement_start(seat->set->placer, seat->pod,
-		member_container(seat->members), number, on_token, on_placed, seat);
+		member_container(seat->members), name, on_token, on_placed, seat);
 }
 
 static void place_when_due(struct seat *seat, const struct pod_agent *agent)
@@ -326,7 +327,7 @@ void seat_step(struct seat *seat)
 		return;
 	if (seat->state == SEAT_BACKOFF && intercepts_now(seat->set) < seat->deadline_ms)
 		return;
-	pod_agent(seat->pod, &agent);
+	pod_agent(seat->pod, POD_AGENT_PREFIX, &agent);
 	if (asked_seen(&seat->asked, agent.number))
 		await_agent(seat, true);
 	/* Not there, as far as is known: the watch may be as old as the API server's silence. */
@@ -359,7 +360,7 @@ void seat_unproven(struct seat *seat)
 	if (seat->unproven || seat->ours || seat->state != SEAT_EXPECTED || !wanted(seat))
 		return;
 	seat->unproven = true;
-	pod_agent(seat->pod, &agent);
+	pod_agent(seat->pod, POD_AGENT_PREFIX, &agent);
 	log_info("agent with the token of a former manager", "pod=%s agent=%s", pod_name(seat->pod),
 		agent.name);
 	place_when_due(seat, &agent);

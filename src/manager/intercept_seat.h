@@ -13,6 +13,7 @@
 #define SEAT_AGENT_BYTES 64
 
 struct placement;
+struct reader;
 
 enum seat_state {
 	SEAT_IDLE,
@@ -35,6 +36,7 @@ struct seat {
 	uint64_t connected_ms;
 	struct placement *placement;
 	struct asked asked;
+	struct reader *readers; /* own */
 	unsigned int ended; /* number of the last agent that did */
 	unsigned int told; /* agents that were told to end, by intercepts_shutdown() */
 	unsigned int deaths; /* in a row */

@@ -42,10 +42,10 @@ void intercepts_lead(struct intercepts *set, bool leader);
 
 typedef void (*intercepts_env_fn)(void *user, json_object *env);
 /* The environment of an intercept's app, for the Session that has it. -ENOENT, -EACCES, -EAGAIN (no
- * agent yet), -EBUSY (the agents have another container's), or 0: on_env follows, with NULL when
+ * agent yet), -EBUSY (err says why there is none to be had), or 0: on_env follows, with NULL when
  * none came in time. */
 NODISCARD int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
-	intercepts_env_fn on_env, void *user);
+	intercepts_env_fn on_env, void *user, struct err *err);
 /* A client's stream into a pod of an intercept that is ACTIVE, for the Session that has it; the
  * stream is answered, now or later. */
 void intercepts_reach(struct intercepts *set, const char *uid, const char *session_uid,

@@ -4,36 +4,53 @@
 #include <string.h>
 
 #include "cluster/json.h"
+#include "manager/agents_env.h"
 #include "manager/intercept_member.h"
+#include "manager/intercept_reader.h"
 #include "manager/intercept_seat.h"
 #include "manager/pods.h"
 #include "tunnel/reply.h"
 
+static bool is_before(const struct member *member, const struct member *other)
+{
+	return !other || strcmp(pod_name(member->seat->pod), pod_name(other->seat->pod)) < 0;
+}
+
+/* One whose agent has the environment that is wanted, if there is one; else always the same. */
+static const struct member *readable(const struct intercept *intercept)
+{
+	const struct member *member = NULL, *found = NULL;
+
+	DL_FOREACH (intercept->members, member) {
+		if (member->seat->state != SEAT_CONNECTED)
+			continue;
+		if (strcmp(member->seat->container, member_container(member)) == 0)
+			return member;
+		found = is_before(member, found) ? member : found;
+	}
+	return found;
+}
+
 int intercepts_env(struct intercepts *set, const char *uid, const char *session_uid,
-	intercepts_env_fn on_env, void *user)
+	intercepts_env_fn on_env, void *user, struct err *err)
 {
 	struct intercept *intercept = NULL;
 	const struct member *member = NULL;
-	int r = -EAGAIN;
+	const char *container = NULL;
+	int r;
 
 	HASH_FIND_STR(set->table, uid, intercept);
 	if (!intercept)
 		return -ENOENT;
 	if (strcmp(intercept->spec->session_uid, session_uid) != 0)
 		return -EACCES;
-	DL_FOREACH (intercept->members, member) {
-		if (member->seat->state != SEAT_CONNECTED)
-			continue;
-		/* Two intercepts of a pod may want two containers; its agent has one's. Of one
-		 * intercept it is replaced. */
-		if (strcmp(member->seat->container, member_container(member)) != 0) {
-			if (member->seat->members->seat_next)
-				r = -EBUSY;
-			continue;
-		}
-		agents_env(set->agents, member->seat->uid, on_env, user);
-		return 0;
-	}
+	member = readable(intercept);
+	if (!member)
+		return -EAGAIN;
+	container = member_container(member);
+	r = reader_want(member->seat, container, err);
+	if (r == 0)
+		agents_env(set->agents, member->seat->uid, container, on_env, user);
 	return r;
 }
 
@@ -45,8 +62,7 @@ static const struct member *reachable(const struct intercept *intercept)
 	DL_FOREACH (intercept->members, member) {
 		if (member->state != MEMBER_ACTIVE || member->seat->state != SEAT_CONNECTED)
 			continue;
-		if (!found || strcmp(pod_name(member->seat->pod), pod_name(found->seat->pod)) < 0)
-			found = member;
+		found = is_before(member, found) ? member : found;
 	}
 	return found;
 }
@@ -82,7 +98,7 @@ static unsigned int untold(const struct seat *seat)
 
 	if (!pod_alive(seat->pod))
 		return 0;
-	pod_agent(seat->pod, &agent);
+	pod_agent(seat->pod, POD_AGENT_PREFIX, &agent);
 	return agent.alive > seat->told ? agent.alive - seat->told : 0;
 }
 

@@ -25,8 +25,7 @@ enum fact { FACT_POD, FACT_SERVICE, FACT_COUNT };
 struct placement {
 	struct placer *placer;
 	json_object *pod;
-	char *container;
-	unsigned int number;
+	char *container, *name;
 	struct kube_request *request; /* NULL: waits for the placer */
 	void (*on_token)(void *user, uint8_t token[static AGENT_TOKEN_BYTES]);
 	void (*on_done)(void *user, int r, const struct err *err);
@@ -77,6 +76,7 @@ static void placement_free(struct placement *placement)
 	DL_DELETE(placement->placer->placements, placement);
 	json_object_put(placement->pod);
 	free(placement->container);
+	free(placement->name);
 	free(placement);
 }
 
@@ -98,9 +98,9 @@ static void on_placed(void *user, int r, int status, json_object *body, const st
 	if (r < 0)
 		r = placement_refusal(placement->pod, status, body, err, &why);
 	if (r == 0 || r == -EEXIST)
-		log_info("agent placed", "pod=%s/%s number=%u",
+		log_info("agent placed", "pod=%s/%s agent=%s",
 			json_text_or(placement->pod, "metadata.namespace", ""),
-			pod_name(placement->pod), placement->number);
+			pod_name(placement->pod), placement->name);
 	placement_free(placement);
 	on_done(owner, r, &why);
 }
@@ -114,7 +114,7 @@ static void send_patch(struct placement *placement)
 		.manager = placer->manager,
 		.manager_pod = placer->manager_pod,
 		.pin = placer->pin,
-		.number = placement->number,
+		.name = placement->name,
 		.container = placement->container,
 	};
 	auto_free char *pod = kube_path("v1", "pods",
@@ -246,7 +246,7 @@ void placer_free(struct placer *placer)
 }
 
 struct placement *placement_start(struct placer *placer, json_object *pod, const char *container,
-	unsigned int number, void (*on_token)(void *user, uint8_t token[static AGENT_TOKEN_BYTES]),
+	const char *name, void (*on_token)(void *user, uint8_t token[static AGENT_TOKEN_BYTES]),
 	void (*on_done)(void *user, int r, const struct err *err), void *user)
 {
 	struct placement *placement = XNEW(struct placement);
@@ -254,7 +254,7 @@ struct placement *placement_start(struct placer *placer, json_object *pod, const
 	placement->placer = placer;
 	placement->pod = json_object_get(pod);
 	placement->container = xstrdup(container);
-	placement->number = number;
+	placement->name = xstrdup(name);
 	placement->on_token = on_token;
 	placement->on_done = on_done;
 	placement->user = user;

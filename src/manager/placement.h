@@ -36,7 +36,7 @@ struct placer_config {
 struct placement_spec {
 	const char *image, *pull_policy, *manager, *pin; /* from the placer */
 	const char *manager_pod; /* likewise; "": none */
-	unsigned int number;
+	const char *name; /* of the new container */
 	const char *container; /* whose environment it has */
 	uint8_t token[AGENT_TOKEN_BYTES];
 };
@@ -49,10 +49,11 @@ const char *placer_image(const struct placer *placer);
 /* Whether the manager's own pod was there before this process. */
 bool placer_came_back(const struct placer *placer);
 
-/* on_done: 0 when the API server took it, else err names the cause for a person. Once, never from
- * within. `on_token` is asked for the token at the last moment. */
+/* An agent, or a reader, by its name. on_done: 0 when the API server took it, else err names the
+ * cause for a person. Once, never from within. `on_token` is asked for the token at the last
+ * moment. */
 struct placement *placement_start(struct placer *placer, json_object *pod, const char *container,
-	unsigned int number, void (*on_token)(void *user, uint8_t token[static AGENT_TOKEN_BYTES]),
+	const char *name, void (*on_token)(void *user, uint8_t token[static AGENT_TOKEN_BYTES]),
 	void (*on_done)(void *user, int r, const struct err *err), void *user);
 void placement_cancel(struct placement *placement); /* NULL-safe */
 

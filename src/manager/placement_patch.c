@@ -39,8 +39,8 @@ static void add_node_addresses(json_object *args, json_object *pod)
 	json_object_put(addresses);
 }
 
-static json_object *new_args(json_object *pod, const struct placement_spec *spec, const char *name,
-	const char *container)
+static json_object *new_args(
+	json_object *pod, const struct placement_spec *spec, const char *container)
 {
 	json_object *args = json_object_new_array();
 	char token[AGENT_TOKEN_BYTES * 2];
@@ -54,7 +54,7 @@ static json_object *new_args(json_object *pod, const struct placement_spec *spec
 	add_arg(args, "pod-uid", pod_uid(pod));
 	add_arg(args, "container", container);
 	add_node_addresses(args, pod);
-	add_arg(args, "name", name);
+	add_arg(args, "name", spec->name);
 	explicit_bzero(token, sizeof(token));
 	return args;
 }
@@ -90,17 +90,15 @@ char *placement_patch(json_object *pod, const struct placement_spec *spec)
 	json_object *patch = json_object_new_object(), *pod_spec = json_object_new_object();
 	json_object *command = json_object_new_array();
 	json_object *env = env_of(app), *env_from = copy_of(json_member(app, "envFrom"));
-	auto_free char *name = xasprintf("%s%u", POD_AGENT_PREFIX, spec->number);
 	char *text = NULL;
 
-	json_add_text(agent, "name", name);
+	json_add_text(agent, "name", spec->name);
 	json_add_text(agent, "image", spec->image);
 	if (*spec->pull_policy)
 		json_add_text(agent, "imagePullPolicy", spec->pull_policy);
 	(void)json_object_array_add(command, json_object_new_string("/traffic-agent"));
 	json_object_object_add(agent, "command", command);
-	json_object_object_add(
-		agent, "args", new_args(pod, spec, name, json_text_or(app, "name", "")));
+	json_object_object_add(agent, "args", new_args(pod, spec, json_text_or(app, "name", "")));
 	if (env)
 		json_object_object_add(agent, "env", env);
 	if (env_from)

@@ -225,17 +225,16 @@ json_object *pod_node_addresses(json_object *pod)
 	return array;
 }
 
-/* N of "telepresence-agent-N"; 0: no agent's name. */
-static unsigned int agent_number(const char *name)
+/* N of "PREFIX-N"; 0: another name. */
+static unsigned int agent_number(const char *name, const char *prefix)
 {
-	size_t prefix = strlen(POD_AGENT_PREFIX);
+	size_t len = strlen(prefix);
 	unsigned long number = 0;
 	char *end = NULL;
 
-	if (strncmp(name, POD_AGENT_PREFIX, prefix) != 0 || name[prefix] < '1' ||
-		name[prefix] > '9')
+	if (strncmp(name, prefix, len) != 0 || name[len] < '1' || name[len] > '9')
 		return 0;
-	number = strtoul(name + prefix, &end, 10);
+	number = strtoul(name + len, &end, 10);
 	return *end || number > AGENT_NUMBER_MAX ? 0 : (unsigned int)number;
 }
 
@@ -274,16 +273,22 @@ static void read_state(json_object *status, struct pod_agent *agent)
 	agent->exit_code = (int)json_int(terminated, "exitCode", 0);
 }
 
-void pod_agent(json_object *pod, struct pod_agent *ret_agent)
+static bool is_ours(const char *name)
+{
+	return agent_number(name, POD_AGENT_PREFIX) > 0 ||
+	       agent_number(name, POD_READER_PREFIX) > 0;
+}
+
+void pod_agent(json_object *pod, const char *prefix, struct pod_agent *ret_agent)
 {
 	*ret_agent = (struct pod_agent){.name = "", .image = "", .reason = "", .message = ""};
 	for (size_t i = 0; i < json_count(pod, "spec.ephemeralContainers"); i++) {
 		json_object *container = json_item(pod, "spec.ephemeralContainers", i);
 		const char *name = json_text_or(container, "name", "");
-		unsigned int number = agent_number(name);
+		unsigned int number = agent_number(name, prefix);
 		json_object *status = agent_status(pod, name);
 
-		if (number > 0 && !has_ended(json_member(status, "state")))
+		if (is_ours(name) && !has_ended(json_member(status, "state")))
 			ret_agent->alive++;
 		if (number <= ret_agent->number)
 			continue;

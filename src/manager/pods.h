@@ -16,7 +16,10 @@
 
 struct err;
 
-#define POD_AGENT_PREFIX "telepresence-agent-"
+/* Containers of ours: agents, and what only has another container's environment. A number follows.
+ */
+#define POD_AGENT_PREFIX  "telepresence-agent-"
+#define POD_READER_PREFIX "telepresence-environment-"
 
 enum pod_agent_state {
 	POD_AGENT_NONE,
@@ -27,14 +30,13 @@ enum pod_agent_state {
 	POD_AGENT_STATE_COUNT
 };
 
-/* The newest agent of a pod, and how many there are. Strings are "" where there is nothing to say.
- */
+/* The newest agent (or reader) of a pod. Strings are "" where there is nothing to say. */
 struct pod_agent {
 	unsigned int number; /* 0: none yet */
 	enum pod_agent_state state;
 	const char *name, *image, *reason, *message;
 	int exit_code;
-	unsigned int alive; /* all that run or will, as far as is known */
+	unsigned int alive; /* all of ours that run or will, as far as is known */
 };
 
 const char *pod_uid(json_object *pod);
@@ -53,6 +55,6 @@ const char *pod_probe(json_object *pod, uint16_t port, int protocol);
 size_t pod_addresses(json_object *pod, struct ip_addr *out, size_t max);
 /* The addresses of its node, from which the kubelet probes: an array of its own. */
 json_object *pod_node_addresses(json_object *pod);
-void pod_agent(json_object *pod, struct pod_agent *ret_agent);
+void pod_agent(json_object *pod, const char *prefix, struct pod_agent *ret_agent);
 
 #endif /* MANAGER_PODS_H */

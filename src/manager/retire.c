@@ -75,9 +75,8 @@ static void on_pod(struct retire *retire, json_object *item)
 {
 	struct pod_agent agent;
 
-	pod_agent(item, &agent);
-	if (agent.state == POD_AGENT_NONE || agent.state == POD_AGENT_TERMINATED ||
-		!pod_alive(item))
+	pod_agent(item, POD_AGENT_PREFIX, &agent);
+	if (agent.alive == 0 || !pod_alive(item))
 		return;
 	if (!retire->workloads || is_listed(retire->workloads, workload_of(retire, item)))
 		json_object_array_add(retire->pods, json_object_get(item));

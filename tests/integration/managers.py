@@ -57,5 +57,5 @@ def placed(cluster):
             if entry["msg"] == "agent placed":
                 fields = dict(field.split("=", 1) for field in entry["fields"].split())
                 moment = datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
-                found[fields["pod"].partition("/")[2], f"telepresence-agent-{fields['number']}"] = moment
+                found[fields["pod"].partition("/")[2], fields["agent"]] = moment
     return found

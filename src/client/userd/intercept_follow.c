@@ -26,7 +26,7 @@
 #define SILENCE_MS           60000
 #define ENVIRONMENT_MS       4000
 #define ENVIRONMENT_PAUSE_MS 300
-#define ENVIRONMENT_ASKS     3
+#define ENVIRONMENT_ASKS     4
 
 static void on_environment_pause(uv_timer_t *timer)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Scripted agents of one pod: join, control lines, environments, coming back, being told to go. */
+#include "manager/agents_env.h"
 #include "manager/scripted_agent.h"
 
 static void test_join(void **state)
@@ -194,7 +195,7 @@ static void test_environment(void **state)
 	(void)state;
 	rig->extra = values;
 	/* Asked before there is an agent: it is asked when it comes. */
-	agents_env(rig->agents, POD_UID, on_env, rig);
+	agents_env(rig->agents, POD_UID, "web", on_env, rig);
 	scripted_hello(&agent, rig);
 	line = heard(&agent, 0);
 	assert_string_equal(json_text(line, "type"), "env");
@@ -207,15 +208,15 @@ static void test_environment(void **state)
 	assert_int_equal(values[1], 2);
 	/* An answer is taken once. */
 	say(&agent, answer);
-	agents_env(rig->agents, POD_UID, on_env, rig);
+	agents_env(rig->agents, POD_UID, "web", on_env, rig);
 	rig->agents->envs->deadline_ms = uv_now(rig->loop);
 	run_until(rig->tunnel, &values[0], 2);
 	assert_int_equal(values[1], -1);
-	agents_env(rig->agents, OTHER_UID, on_env, rig);
+	agents_env(rig->agents, OTHER_UID, "web", on_env, rig);
 	assert_int_equal(values[0], 2);
 	run_until(rig->tunnel, &values[0], 3);
 	assert_int_equal(values[1], -1);
-	agents_env(rig->agents, POD_UID, on_env, rig);
+	agents_env(rig->agents, POD_UID, "web", on_env, rig);
 	scripted_done(&agent);
 	rig_free(rig);
 	assert_int_equal(values[0], 4);

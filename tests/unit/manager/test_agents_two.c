@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two agents in one pod: which of them stays. */
+/* Two agents in one pod: which of them stays, and one that only has an environment. */
+#include "manager/agents_env.h"
 #include "manager/scripted_agent.h"
 
 #define HELLO_AS(number) \
 	"{\"type\":\"hello\",\"name\":\"telepresence-agent-" number "\",\"container\":\"web\"}"
 #define SECOND HELLO_AS("2")
 #define THIRD  HELLO_AS("3")
+#define READER "{\"type\":\"hello\",\"name\":\"telepresence-environment-1\",\"container\":\"side\"}"
 #define STATE(generation, ok) \
 	"{\"type\":\"state\",\"generation\":" generation ",\"ok\":" ok ",\"message\":\"\"}"
 
@@ -114,12 +116,74 @@ static void test_both_connections_end(void **state)
 	rig_free(rig);
 }
 
+static void on_env(void *user, json_object *env)
+{
+	struct rig *rig = user;
+
+	(void)snprintf(rig->last_state, sizeof(rig->last_state), "%s",
+		env ? json_text_or(env, "OF", "?") : "none");
+	rig->states++;
+}
+
+/* Says whose it is when it is asked. */
+static void answer(struct scripted *agent, int line, const char *container)
+{
+	json_object *asked = heard(agent, line);
+	auto_free char *text = NULL;
+
+	assert_string_equal(json_text(asked, "type"), "env");
+	text = xasprintf("{\"type\":\"env\",\"id\":%d,\"env\":{\"OF\":\"%s\"}}",
+		(int)json_int(asked, "id", -1), container);
+	json_object_put(asked);
+	say(agent, text);
+}
+
+/* The agent goes on beside a container that has the other one's environment, whichever is asked. */
+static void test_reader_is_no_agent(void **state)
+{
+	struct rig *rig = rig_new();
+	struct scripted agent, reader;
+	json_object *line;
+
+	(void)state;
+	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
+	scripted_hello(&agent, rig);
+	json_object_put(heard(&agent, 0));
+	assert_true(agents_has_env(rig->agents, POD_UID, "web"));
+	agents_env(rig->agents, POD_UID, "side", on_env, rig);
+	scripted_join(&reader, rig);
+	assert_false(agents_has_env(rig->agents, POD_UID, "side"));
+	say(&reader, READER);
+	line = heard(&reader, 0);
+	assert_string_equal(json_text(line, "type"), "config");
+	assert_int_equal(json_count(line, "intercepts"), 0);
+	json_object_put(line);
+	answer(&reader, 1, "side");
+	run_until(rig->tunnel, &rig->states, 1);
+	assert_string_equal(rig->last_state, "side");
+	agents_env(rig->agents, POD_UID, "web", on_env, rig);
+	answer(&agent, 1, "web");
+	run_until(rig->tunnel, &rig->states, 2);
+	assert_string_equal(rig->last_state, "web");
+	/* It is neither the pod's agent nor missed. */
+	assert_int_equal(rig->connected, 1);
+	scripted_done(&reader);
+	agents_configure(rig->agents, POD_UID, one_intercept(), NULL);
+	json_object_put(heard(&agent, 2));
+	assert_true(agents_connected(rig->agents, POD_UID));
+	assert_int_equal(rig->lost, 0);
+	assert_false(agents_has_env(rig->agents, POD_UID, "side"));
+	scripted_done(&agent);
+	rig_free(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_newer_agent_wins),
 		cmocka_unit_test(test_agent_with_rules_stays),
 		cmocka_unit_test(test_both_connections_end),
+		cmocka_unit_test(test_reader_is_no_agent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

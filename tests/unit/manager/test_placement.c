@@ -57,7 +57,7 @@ static void test_patch(void **state UNUSED)
 		.manager = "10.0.0.9:8082",
 		.manager_pod = "10.1.0.9:8082",
 		.pin = "PIN=",
-		.number = 3,
+		.name = "telepresence-agent-3",
 		.container = "web"};
 	json_object *pod = parse(pod_text);
 	auto_free char *patch = NULL;

@@ -103,7 +103,8 @@ static bool place(int age_s, int restarts)
 	config.server = rig.api.url;
 	assert_int_equal(kube_client_new(&rig.loop, &config, &rig.client, NULL), 0);
 	placer = placer_new(&rig.loop, rig.client, &own);
-	(void)placement_start(placer, pod, "web", 1, on_token, on_placed, &rig);
+	(void)placement_start(
+		placer, pod, "web", "telepresence-agent-1", on_token, on_placed, &rig);
 	uv_timer_init(&rig.loop, &timer);
 	timer.data = &rig;
 	uv_timer_start(&timer, on_expired, DEADLINE_MS, 0);

@@ -229,6 +229,8 @@ static void test_the_newest_agent(void **state UNUSED)
 		{AGENTS(AGENT("telepresence-agent-99999999999999999999")) "}", 0, POD_AGENT_NONE,
 			"", 0},
 		{AGENTS(AGENT("telepresence-agent-1")) "}", 1, POD_AGENT_UNSEEN, "", 0},
+		{AGENTS(AGENT("telepresence-agent-1") "," AGENT("telepresence-environment-2")) "}",
+			1, POD_AGENT_UNSEEN, "", 0},
 		{AGENTS(AGENT("telepresence-agent-10") "," AGENT("telepresence-agent-9"))
 				SAID("telepresence-agent-9", "\"running\":{}"),
 			10, POD_AGENT_UNSEEN, "", 0},
@@ -251,7 +253,7 @@ static void test_the_newest_agent(void **state UNUSED)
 		json_object *pod = parse(cases[i].pod);
 		struct pod_agent agent;
 
-		pod_agent(pod, &agent);
+		pod_agent(pod, POD_AGENT_PREFIX, &agent);
 		if (agent.number != cases[i].number || agent.state != cases[i].state ||
 			strcmp(agent.reason, cases[i].reason) != 0 ||
 			agent.exit_code != cases[i].exit_code)
