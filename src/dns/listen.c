@@ -328,26 +328,22 @@ static int start_family(struct dns_listener *listener, struct dns_sockets *socke
 	return r < 0 ? r : uv_listen((uv_stream_t *)tcp, CONNS, on_connection);
 }
 
-int dns_listener_new(uv_loop_t *loop, dns_message_fn on_message, void *user,
-	struct dns_listener **ret_listener, struct err *err)
+int dns_listener_new(uv_loop_t *loop, struct dns_sockets *sockets, dns_message_fn on_message,
+	void *user, struct dns_listener **ret_listener, struct err *err)
 {
-	struct dns_listener *listener;
-	struct dns_sockets sockets;
-	int r = dns_sockets_open(&sockets);
+	struct dns_listener *listener = XNEW(struct dns_listener);
+	int r = 0;
 
-	if (r < 0)
-		return err_set_errno(err, r, "listen for DNS on the loopback addresses");
-	listener = XNEW(struct dns_listener);
 	listener->loop = loop;
 	listener->on_message = on_message;
 	listener->user = user;
-	listener->port = sockets.port;
-	for (unsigned int i = 0; i < sockets.families && r >= 0; i++)
-		r = start_family(listener, &sockets, i);
-	dns_sockets_close(&sockets);
+	listener->port = sockets->port;
+	for (unsigned int i = 0; i < sockets->families && r >= 0; i++)
+		r = start_family(listener, sockets, i);
+	dns_sockets_close(sockets);
 	if (r < 0) {
 		dns_listener_free(listener);
-		return err_set_errno(err, r, "listen for DNS on port %u", sockets.port);
+		return err_set_errno(err, r, "listen for DNS on port %u", sockets->port);
 	}
 	*ret_listener = listener;
 	return 0;

@@ -17,13 +17,15 @@
 
 struct dns_listener;
 struct dns_peer;
+struct dns_sockets;
 struct err;
 
 /* Each peer is given back by dns_peer_reply(), from within or later. */
 typedef void (*dns_message_fn)(void *user, struct dns_peer *peer, const uint8_t *msg, size_t len);
 
-NODISCARD int dns_listener_new(uv_loop_t *loop, dns_message_fn on_message, void *user,
-	struct dns_listener **ret_listener, struct err *err);
+/* Takes the sockets, also when it fails. */
+NODISCARD int dns_listener_new(uv_loop_t *loop, struct dns_sockets *sockets,
+	dns_message_fn on_message, void *user, struct dns_listener **ret_listener, struct err *err);
 /* Deferred. Every peer must have been given back. */
 void dns_listener_free(struct dns_listener *listener);
 uint16_t dns_listener_port(const struct dns_listener *listener);

@@ -12,6 +12,7 @@
 #include "core/limits.h"
 #include "core/log.h"
 #include "dns/forward.h"
+#include "dns/lines.h"
 #include "dns/listen.h"
 #include "dns/lookup.h"
 #include "dns/message.h"
@@ -22,6 +23,7 @@
 struct request {
 	struct request *prev, *next;
 	struct dns_resolver *resolver;
+	struct dns_forwarder *forwarder; /* where it goes on to; borrowed */
 	struct dns_peer *peer;
 	struct dns_judgement judgement;
 	bool retried; /* what it stands for was asked again, by TCP */
@@ -36,8 +38,7 @@ struct dns_resolver {
 	struct dns_events events;
 	void *user;
 	struct dns_names *names;
-	struct dns_listener *listener;
-	struct dns_forwarder *forwarder;
+	struct dns_lines *lines;
 	struct dns_lookups *lookups;
 	struct request *requests;
 	unsigned int request_count;
@@ -159,7 +160,7 @@ static void forward(struct request *request)
 		own = dns_cluster_query(alias, request->search.type, &len);
 		msg = own;
 	}
-	r = msg ? dns_forward(resolver->forwarder, msg, len,
+	r = msg ? dns_forward(request->forwarder, msg, len,
 			  dns_peer_is_tcp(request->peer) || request->retried, on_forwarded, request,
 			  &request->forward)
 		: -EINVAL;
@@ -252,7 +253,8 @@ static void judge(struct request *request)
 	}
 }
 
-static void on_message(void *user, struct dns_peer *peer, const uint8_t *msg, size_t len)
+static void on_message(void *user, struct dns_forwarder *forwarder, struct dns_peer *peer,
+	const uint8_t *msg, size_t len)
 {
 	struct dns_resolver *resolver = user;
 	struct request *request;
@@ -264,6 +266,7 @@ static void on_message(void *user, struct dns_peer *peer, const uint8_t *msg, si
 	resolver->counters.queries++;
 	request = XNEW(struct request);
 	request->resolver = resolver;
+	request->forwarder = forwarder;
 	request->peer = peer;
 	request->msg = xcalloc(1, len);
 	memcpy(request->msg, msg, len);
@@ -297,22 +300,16 @@ int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 	static const struct dns_settings defaults;
 	const struct dns_settings *settings = config->settings ? config->settings : &defaults;
 	struct dns_resolver *resolver = XNEW(struct dns_resolver);
-	struct dns_forwarder_config upstream = {
-		.servers = config->nameservers,
-		.server_count = config->nameserver_count,
+	const struct dns_lines_config lines = {.upstream = &config->upstream,
+		.on_message = on_message,
 		.socket = upstream_socket,
-		.user = resolver,
-		.pass_truncated = true,
-	};
+		.user = resolver};
 	int r;
 
 	resolver->events = *events;
 	resolver->user = user;
-	r = dns_forwarder_new(loop, &upstream, &resolver->forwarder, err);
-	if (r == 0)
-		r = dns_listener_new(loop, on_message, resolver, &resolver->listener, err);
+	r = dns_lines_new(loop, &lines, &resolver->lines, err);
 	if (r < 0) {
-		dns_forwarder_free(resolver->forwarder);
 		free(resolver);
 		return r;
 	}
@@ -337,9 +334,8 @@ void dns_resolver_free(struct dns_resolver *resolver)
 			dns_forward_cancel(request->forward);
 		reply(request, NULL, 0);
 	}
-	dns_listener_free(resolver->listener);
+	dns_lines_free(resolver->lines);
 	dns_lookups_free(resolver->lookups);
-	dns_forwarder_free(resolver->forwarder);
 	dns_names_free(resolver->names);
 	free(resolver);
 }
@@ -362,14 +358,14 @@ void dns_resolver_check_loop(struct dns_resolver *resolver)
 	(void)snprintf(resolver->probe, sizeof(resolver->probe),
 		"telepresence-loop-check-%016" PRIx64 ".kube-system", random);
 	msg = dns_cluster_query(resolver->probe, DNS_TYPE_A, &len);
-	if (!msg || dns_forward(resolver->forwarder, msg, len, false, on_probed, resolver,
-			    &resolver->probing) < 0)
+	if (!msg || dns_forward(dns_lines_forwarder(resolver->lines), msg, len, false, on_probed,
+			    resolver, &resolver->probing) < 0)
 		log_debug("no check for DNS loops", "reason=%s", "not sent");
 }
 
 uint16_t dns_resolver_port(const struct dns_resolver *resolver)
 {
-	return dns_listener_port(resolver->listener);
+	return dns_lines_port(resolver->lines);
 }
 
 struct dns_names *dns_resolver_names(const struct dns_resolver *resolver)
@@ -377,10 +373,9 @@ struct dns_names *dns_resolver_names(const struct dns_resolver *resolver)
 	return resolver->names;
 }
 
-void dns_resolver_set_upstream(
-	struct dns_resolver *resolver, const struct ip_endpoint *nameservers, unsigned int count)
+void dns_resolver_set_upstream(struct dns_resolver *resolver, const struct dns_upstream *upstream)
 {
-	dns_forwarder_set_servers(resolver->forwarder, nameservers, count);
+	dns_lines_set_upstream(resolver->lines, upstream);
 }
 
 void dns_resolver_forget(struct dns_resolver *resolver, const char *name)

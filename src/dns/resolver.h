@@ -3,11 +3,12 @@
  * dns/resolver.h - answers the laptop's DNS queries: the cluster's names from the cluster, the rest
  * from where it was
  *
- * Listens (UDP and TCP, 127.0.0.1 and ::1, one port) behind the root daemon's nftables redirect of
- * the first nameserver. A name that is the cluster's (rules: docs/dns.md) is rewritten to its full
- * form and asked through the tunnel by `query`; the answer comes back under the name that was
- * asked. Everything else is forwarded byte for byte to the original nameserver by sockets from
- * `upstream_socket` (which the redirect leaves alone), with its answer unchanged.
+ * Listens (UDP and TCP, 127.0.0.1 and ::1) behind the root daemon's nftables redirect of the
+ * nameservers, for each on a port of its own. A name that is the cluster's (rules: docs/dns.md) is
+ * rewritten to its full form and asked through the tunnel by `query`; the answer comes back under
+ * the name that was asked. Everything else is forwarded byte for byte to the nameserver that was
+ * asked by sockets from `upstream_socket` (which the redirect leaves alone), with its answer
+ * unchanged.
  */
 #ifndef DNS_RESOLVER_H
 #define DNS_RESOLVER_H
@@ -17,6 +18,7 @@
 #include <uv.h>
 
 #include "core/attr.h"
+#include "dns/lines.h"
 #include "dns/names.h"
 #include "net/addr.h"
 
@@ -37,9 +39,7 @@ struct dns_events {
 };
 
 struct dns_config {
-	/* Asked for what is not the cluster's, the next when one does not answer. Copied. */
-	const struct ip_endpoint *nameservers;
-	unsigned int nameserver_count; /* 1..3 */
+	struct dns_upstream upstream;
 	const char *cluster_domain; /* "cluster.local"; until dns_names_set_cluster() */
 	const char *namespace; /* single labels are looked up here */
 	const struct dns_settings *settings; /* NULL: the defaults; copied */
@@ -53,12 +53,11 @@ NODISCARD int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
 	const struct dns_events *events, void *user, struct dns_resolver **ret_resolver,
 	struct err *err);
 void dns_resolver_free(struct dns_resolver *resolver); /* deferred; no callback follows */
+/* Of the first nameserver; those of the others follow. */
 uint16_t dns_resolver_port(const struct dns_resolver *resolver);
 /* Its rules: which names are the cluster's. */
 struct dns_names *dns_resolver_names(const struct dns_resolver *resolver);
-/* Others to forward to; 1 to 16. Copied. */
-void dns_resolver_set_upstream(
-	struct dns_resolver *resolver, const struct ip_endpoint *nameservers, unsigned int count);
+void dns_resolver_set_upstream(struct dns_resolver *resolver, const struct dns_upstream *upstream);
 /* What the cluster said about the full name, and names below it, is asked anew from now on; NULL:
  * about every name. */
 void dns_resolver_forget(struct dns_resolver *resolver, const char *name);

@@ -47,12 +47,9 @@ void dns_sockets_close(struct dns_sockets *sockets)
 	}
 }
 
-/* All with one port. -EADDRINUSE: another port may do. */
-static int open_once(struct dns_sockets *sockets)
+/* All with one port; 0: any. -EADDRINUSE: another port may do. */
+static int open_once(struct dns_sockets *sockets, uint16_t port)
 {
-	uint16_t port = 0;
-
-	*sockets = (struct dns_sockets){.udp = {-1, -1}, .tcp = {-1, -1}};
 	for (unsigned int i = 0; i < DNS_FAMILIES; i++) {
 		sockets->udp[i] = bind_socket(i, SOCK_DGRAM, &port);
 		/* A machine without IPv6 has no nameserver there either. */
@@ -70,14 +67,27 @@ static int open_once(struct dns_sockets *sockets)
 	return 0;
 }
 
-int dns_sockets_open(struct dns_sockets *ret_sockets)
+static int open_row(struct dns_sockets *sockets, unsigned int count)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		sockets[i] = (struct dns_sockets){.udp = {-1, -1}, .tcp = {-1, -1}};
+	for (unsigned int i = 0; r == 0 && i < count; i++) {
+		uint32_t port = i == 0 ? 0 : (uint32_t)sockets[0].port + i;
+
+		r = port > UINT16_MAX ? -EADDRINUSE : open_once(&sockets[i], (uint16_t)port);
+	}
+	for (unsigned int i = 0; r < 0 && i < count; i++)
+		dns_sockets_close(&sockets[i]);
+	return r;
+}
+
+int dns_sockets_open(struct dns_sockets *ret_sockets, unsigned int count)
 {
 	int r = -EADDRINUSE;
 
-	for (unsigned int i = 0; i < BIND_TRIES && r == -EADDRINUSE; i++) {
-		r = open_once(ret_sockets);
-		if (r < 0)
-			dns_sockets_close(ret_sockets);
-	}
+	for (unsigned int i = 0; i < BIND_TRIES && r == -EADDRINUSE; i++)
+		r = open_row(ret_sockets, count);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns/sockets.h - the four sockets of the resolver: UDP and TCP on 127.0.0.1 and ::1, one port
+ * dns/sockets.h - four sockets each of the resolver's ports: UDP and TCP on 127.0.0.1 and ::1
  */
 #ifndef DNS_SOCKETS_H
 #define DNS_SOCKETS_H
@@ -17,8 +17,8 @@ struct dns_sockets {
 	uint16_t port;
 };
 
-/* Bound and non-blocking; not listening yet. */
-NODISCARD int dns_sockets_open(struct dns_sockets *ret_sockets);
+/* Of `count` ports that follow each other. Bound and non-blocking; not listening yet. */
+NODISCARD int dns_sockets_open(struct dns_sockets *ret_sockets, unsigned int count);
 void dns_sockets_close(struct dns_sockets *sockets);
 
 #endif /* DNS_SOCKETS_H */

@@ -8,6 +8,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/err.h"
 #include "netfilter/nft.h"
@@ -54,10 +55,11 @@ static void put_elements(struct dns_redirect *redirect, uint8_t family, const st
 {
 	uint8_t af = family == NFPROTO_IPV4 ? AF_INET : AF_INET6;
 	struct nftnl_set *map = new_map(redirect, family);
-	uint16_t port_be = htons(port);
 	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
+		uint16_t port_be = htons((uint16_t)(port + i));
+
 		if (addrs[i].family != af)
 			continue;
 		nft_set_add(map, addrs[i].bytes, ip_addr_len(&addrs[i]), &port_be,
@@ -166,31 +168,30 @@ void dns_redirect_init(struct dns_redirect *redirect, struct nft *nft, uint32_t 
 int dns_redirect_set(struct dns_redirect *redirect, const struct ip_addr *nameservers, size_t count,
 	uint16_t port, struct err *err)
 {
-	struct ip_addr unique[LIMIT_ROOT_NAMESERVERS];
-	size_t unique_count = 0;
+	struct ip_addr unique[LIMIT_ROOT_NAMESERVERS] = {{.family = 0}};
 	bool has_table[2];
 	int r = 0;
 
 	if (count > LIMIT_ROOT_NAMESERVERS)
 		return err_set(err, -E2BIG, ERR_INTERNAL, "%zu nameservers", count);
+	/* Each keeps its place, which decides its port. */
 	for (size_t i = 0; i < count; i++) {
 		bool known = false;
 
-		for (size_t j = 0; j < unique_count; j++)
+		for (size_t j = 0; j < i; j++)
 			known = known || ip_addr_equal(&unique[j], &nameservers[i]);
 		if (!known)
-			unique[unique_count++] = nameservers[i];
+			unique[i] = nameservers[i];
 	}
 	nft_begin(redirect->nft);
-	has_table[0] = put_family(redirect, false, unique, unique_count, port);
-	has_table[1] = put_family(redirect, true, unique, unique_count, port);
-	if (unique_count > 0 || redirect->count > 0)
+	has_table[0] = put_family(redirect, false, unique, count, port);
+	has_table[1] = put_family(redirect, true, unique, count, port);
+	if (count > 0 || redirect->count > 0)
 		r = nft_commit(redirect->nft, err);
 	if (r < 0)
 		return err_wrap(err, r, "redirecting DNS");
-	for (size_t i = 0; i < unique_count; i++)
-		redirect->current[i] = unique[i];
-	redirect->count = unique_count;
+	memcpy(redirect->current, unique, sizeof(unique));
+	redirect->count = count;
 	redirect->has_table[0] = has_table[0];
 	redirect->has_table[1] = has_table[1];
 	return 0;

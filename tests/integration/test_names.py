@@ -221,6 +221,50 @@ def test_speed_of_cluster_names(laptop, names, clients):
     assert after["queries"] - before["queries"] == 2
 
 
+# A nameserver ADDRESS that knows one name and says of all others that they do not exist.
+SECOND = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind((sys.argv[1], 53))
+print("up", flush=True)
+while True:
+    query, peer = sock.recvfrom(512)
+    end = query.index(0, 12) + 5
+    known = query[12:end] == b"\\6second\\7example\\0\\0\\1\\0\\1"
+    head = query[:2] + (b"\\x81\\x80" if known else b"\\x81\\x83") + bytes([0, 1, 0, known, 0, 0, 0, 0])
+    sock.sendto(head + query[12:end] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4\\xc0\\0\\2\\x63" * known, peer)
+"""
+
+
+@pytest.fixture
+def second(laptop):
+    """Of the laptop's own; it answers before anybody else does."""
+    server = laptop.popen("/usr/bin/python3", "-c", SECOND, "127.0.0.9", stdout=subprocess.PIPE)
+    assert server.stdout.readline() == "up\n"
+    yield "127.0.0.9"
+    server.kill()
+    server.wait()
+    server.stdout.close()
+
+
+def test_a_second_nameserver_hides_no_name(laptop, cluster, names, clients, second, tmp_path):
+    """musl asks all at once and believes the first answer; with `rotate` every other question begins with the second.
+
+    What that one says of other names is what it said before.
+    """
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text(f"{laptop.run('cat', '/etc/resolv.conf').stdout}\nnameserver {second}\noptions rotate\n")
+    asks = [f"{' '.join(argv)} 0 api.names.svc api.names.svc.cluster.local db-0.db.names" for argv in clients.values()]
+    asks += [f"dig +short @{second} second.example", f"dig +noall +comments @{second} www.example.com"]
+    begin = f"mount --bind {resolv} /etc/resolv.conf; telepresence connect --namespace {names} >&2"
+    done = laptop.run("unshare", "--mount", "sh", "-ec", "; ".join([begin, *asks, "telepresence quit -s >&2"]))
+    lines = [line for line in done.stdout.splitlines() if line]
+    ip = cluster.cluster_ip(names, "api")
+    found = [f"api.names.svc {ip}", f"api.names.svc.cluster.local {ip}", "db-0.db.names 10.99.0.1"]
+    assert lines[: 3 * len(clients)] == found * len(clients)
+    assert lines[3 * len(clients)] == "192.0.2.99" and "NXDOMAIN" in "".join(lines[3 * len(clients) :])
+
+
 def test_resolver_that_does_not_ask(laptop, tmp_path):
     """An nsswitch.conf without dns: connect fails, says that, and what to do."""
     broken = tmp_path / "nsswitch.conf"

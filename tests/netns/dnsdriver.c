@@ -130,8 +130,7 @@ static int start(char **args, int count)
 	const struct dns_events events = {.query = on_query, .upstream_socket = on_socket};
 	struct ip_endpoint upstream = {.port = 53}, cluster = {.port = 53};
 	struct dns_config config = {
-		.nameservers = &upstream,
-		.nameserver_count = 1,
+		.upstream = {.servers = &upstream, .count = 1},
 		.cluster_domain = "cluster.local",
 		.namespace = args[2],
 		.settings = &settings,

@@ -49,8 +49,10 @@ class Lan:
         for addr in ("192.0.2.1", "192.0.2.2", "2001:db8::53"):
             self.serve(self.lan, "lan", addr, 53)
         self.serve(self.lan, "other", "192.0.2.1", 54)
-        self.serve(self.host, "ours", "127.0.0.1", 5353)
-        self.serve(self.host, "ours", "::1", 5353)
+        # A port for each nameserver.
+        for port, name in ((5353, "ours"), (5354, "ours2"), (5355, "ours3")):
+            self.serve(self.host, name, "127.0.0.1", port)
+            self.serve(self.host, name, "::1", port)
         self.serve(self.host, "stub", "127.0.0.53", 53)
         self.log = tmp_path / "rootd.log"
         self.connect()
@@ -79,8 +81,8 @@ def test_redirect(lan, kind):
         assert lan.ask(kind, nameserver) == "lan:q"
     assert lan.ask(kind, "127.0.0.53") == "stub:q"
     lan.client.ok("dns 5353 192.0.2.1 2001:db8::53 127.0.0.53")
-    for nameserver in ("192.0.2.1", "2001:db8::53", "127.0.0.53"):
-        assert lan.ask(kind, nameserver) == "ours:q"
+    for nameserver, whose in (("192.0.2.1", "ours"), ("2001:db8::53", "ours2"), ("127.0.0.53", "ours3")):
+        assert lan.ask(kind, nameserver) == f"{whose}:q"
     # Only that port of only those.
     assert lan.ask(kind, "192.0.2.1", 54) == "other:q"
     assert lan.ask(kind, "192.0.2.2") == "lan:q"
@@ -103,8 +105,27 @@ def test_our_own_sockets_pass(lan):
 def test_a_source_port_may_be_used_again(lan, nameserver):
     """conntrack still knows the port's last flow, which was of the other kind."""
     lan.client.ok("dns 5353 192.0.2.1 2001:db8::53")
+    ours = {"192.0.2.1": "ours:q", "2001:db8::53": "ours2:q"}[nameserver]
     answers = lan.host.run("/usr/bin/python3", "-c", TAKE_TURNS, nameserver, "0x1074").stdout.split()
-    assert answers == ["lan:q", "ours:q"] * 3
+    assert answers == ["lan:q", ours] * 3
+
+
+# As musl does: one socket asks all nameservers.
+ASK_ALL = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+for host in sys.argv[1:]:
+    s.sendto(b"q", (host, 53))
+answers = dict(s.recvfrom(100)[::-1] for _ in sys.argv[1:])
+print(*(answers[host, 53].decode() for host in sys.argv[1:]))
+"""
+
+
+def test_one_socket_for_all_nameservers(lan):
+    """Each answer comes from the nameserver that was asked, and one that is there twice is the first one."""
+    lan.client.ok("dns 5353 192.0.2.1 192.0.2.2 192.0.2.1")
+    assert lan.host.run("/usr/bin/python3", "-c", ASK_ALL, "192.0.2.1", "192.0.2.2").stdout.split() == ["ours:q", "ours2:q"]
 
 
 def test_queries_under_way_are_redirected_at_once(lan):

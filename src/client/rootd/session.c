@@ -120,8 +120,7 @@ static int on_routes(struct session *session, const struct root_message *request
 static int on_dns(struct session *session, const struct root_message *request,
 	struct root_message *reply, int *ret_fd, struct err *err)
 {
-	struct ip_addr usable[LIMIT_ROOT_NAMESERVERS];
-	size_t count = 0;
+	struct ip_addr usable[LIMIT_ROOT_NAMESERVERS] = {{.family = 0}};
 	int r;
 
 	(void)reply;
@@ -129,6 +128,9 @@ static int on_dns(struct session *session, const struct root_message *request,
 	if (request->dns.count > 0 && request->dns.port < PORT_MIN)
 		return err_set(err, -EPERM, ERR_PERMISSION,
 			"port %u: redirects lead to %d or above", request->dns.port, PORT_MIN);
+	if (request->dns.port > UINT16_MAX - LIMIT_ROOT_NAMESERVERS + 1)
+		return err_set(err, -EINVAL, ERR_INTERNAL,
+			"port %u: there are none for all nameservers", request->dns.port);
 	for (unsigned int i = 0; i < request->dns.count; i++) {
 		const struct ip_addr *addr = &request->dns.nameservers[i];
 
@@ -137,11 +139,13 @@ static int on_dns(struct session *session, const struct root_message *request,
 			return r;
 		/* Without IPv6 nobody can ask this one, and nftables may not know the family. */
 		if (addr->family == AF_INET || session->ipv6)
-			usable[count++] = *addr;
+			usable[i] = *addr;
 	}
-	r = dns_redirect_set(&session->redirect, usable, count, request->dns.port, err);
+	r = dns_redirect_set(
+		&session->redirect, usable, request->dns.count, request->dns.port, err);
 	if (r == 0)
-		log_info("dns redirect set", "nameservers=%zu port=%u", count, request->dns.port);
+		log_info("dns redirect set", "nameservers=%u port=%u", request->dns.count,
+			request->dns.port);
 	return r;
 }
 

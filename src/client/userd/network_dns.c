@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the laptop's queries come to the resolver: systemd-resolved hands over those below the
- * cluster's domains where it is the system's resolver, else the first nameserver's are redirected.
+ * cluster's domains where it is the system's resolver, else those to the nameservers are
+ * redirected.
  * Both, where glibc's programs ask systemd-resolved and the others the nameserver of resolv.conf.
  */
 #include <ctype.h>
@@ -93,19 +94,16 @@ static int tell_resolved(struct network *network, const struct cluster_info *inf
 	return 0;
 }
 
-static void take_servers(
-	const struct resolv_conf *conf, unsigned int max, struct upstream *upstream)
+static void take_servers(const struct resolv_conf *conf, struct upstream *upstream)
 {
-	*upstream = (struct upstream){.count = MIN(conf->nameserver_count, max)};
+	*upstream = (struct upstream){.count = conf->nameserver_count};
 	for (unsigned int i = 0; i < upstream->count; i++)
 		upstream->servers[i] =
 			(struct ip_endpoint){.addr = conf->nameservers[i], .port = DNS_PORT};
 }
 
-/*
- * The first nameserver alone: programs ask the others themselves. In place of systemd-resolved's
- * stub, which would send cluster names back here, all servers that it asks.
- */
+/* In place of systemd-resolved's stub, which would send cluster names back here, the servers that
+ * it asks. */
 static int read_servers(struct nameservers *ret_servers, struct err *err)
 {
 	struct nameservers servers = {.stub = false};
@@ -114,11 +112,11 @@ static int read_servers(struct nameservers *ret_servers, struct err *err)
 
 	if (r < 0)
 		return r;
-	take_servers(&servers.resolv, 1, &servers.upstream);
+	take_servers(&servers.resolv, &servers.upstream);
 	servers.stub = resolv_conf_is_stub(&servers.resolv) && access(RESOLV_UPLINKS, R_OK) == 0 &&
 		       resolv_conf_read(RESOLV_UPLINKS, &uplinks, NULL) == 0;
 	if (servers.stub)
-		take_servers(&uplinks, RESOLV_NAMESERVERS, &servers.upstream);
+		take_servers(&uplinks, &servers.upstream);
 	*ret_servers = servers;
 	return 0;
 }
@@ -140,13 +138,19 @@ static bool same_servers(const struct nameservers *a, const struct nameservers *
 	return true;
 }
 
+static struct dns_upstream upstream_of(const struct nameservers *servers)
+{
+	return (struct dns_upstream){.servers = servers->upstream.servers,
+		.count = servers->upstream.count,
+		.in_turn = servers->stub};
+}
+
 static int open_resolver(struct network *network, const struct cluster_info *info, struct err *err)
 {
 	static const struct dns_events events = {
 		.query = on_query, .upstream_socket = on_upstream_socket};
 	const struct dns_config config = {
-		.nameservers = network->servers.upstream.servers,
-		.nameserver_count = network->servers.upstream.count,
+		.upstream = upstream_of(&network->servers),
 		.cluster_domain = info->domain,
 		.namespace = network->namespace,
 		.settings = network->config.dns,
@@ -173,11 +177,18 @@ static bool open_by_resolved(struct network *network, const struct cluster_info 
 	return false;
 }
 
+/* All of them: there are resolvers that ask all at once and take the first answer (musl), and some
+ * that begin with another one each time (options rotate). */
 static int redirect(struct network *network, struct err *err)
 {
-	int r = root_client_dns(network->config.root, network->servers.resolv.nameservers, 1,
-		dns_resolver_port(network->resolver), err);
+	const struct resolv_conf *resolv = &network->servers.resolv;
+	uint16_t port = dns_resolver_port(network->resolver);
+	int r = root_client_dns(
+		network->config.root, resolv->nameservers, resolv->nameserver_count, port, err);
 
+	/* One of the others may be no address that can be redirected. */
+	if (r == -EPERM && resolv->nameserver_count > 1)
+		r = root_client_dns(network->config.root, resolv->nameservers, 1, port, err);
 	if (r == 0)
 		network->redirected = true;
 	return r;
@@ -233,6 +244,7 @@ int network_dns_open(struct network *network, const struct cluster_info *info, s
 void network_dns_follow(struct network *network, const struct cluster_info *info)
 {
 	struct nameservers now;
+	struct dns_upstream upstream;
 	struct err err = ERR_INIT;
 	char text[ADDR_TEXT_BYTES];
 	int r = read_servers(&now, &err);
@@ -241,8 +253,8 @@ void network_dns_follow(struct network *network, const struct cluster_info *info
 		return;
 	if (r == 0) {
 		network->servers = now;
-		dns_resolver_set_upstream(
-			network->resolver, now.upstream.servers, now.upstream.count);
+		upstream = upstream_of(&now);
+		dns_resolver_set_upstream(network->resolver, &upstream);
 		r = direct_queries(network, info, &err);
 	}
 	if (r < 0)
