@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -58,13 +59,25 @@ static bool word_copy(struct word word, char *out, size_t size)
 
 static void parse_nameserver(struct word line, struct resolv_conf *conf)
 {
-	char text[INET6_ADDRSTRLEN];
+	static const struct ip_addr any = {.family = AF_INET}, here = {AF_INET, {127, 0, 0, 1}};
+	char text[INET6_ADDRSTRLEN + IFNAMSIZ];
 	struct ip_addr addr;
+	char *zone;
 
 	if (conf->nameserver_count == RESOLV_NAMESERVERS ||
-		!word_copy(next_word(&line), text, sizeof(text)) || ip_addr_parse(text, &addr) < 0)
+		!word_copy(next_word(&line), text, sizeof(text)))
 		return;
-	conf->nameservers[conf->nameserver_count++] = addr;
+	zone = strchr(text, '%');
+	if (zone)
+		*zone = '\0';
+	if (ip_addr_parse(text, &addr) < 0)
+		return;
+	if (zone) {
+		conf->zoned = true;
+		return;
+	}
+	/* Where the kernel sends what goes there (ip(7)). */
+	conf->nameservers[conf->nameserver_count++] = ip_addr_equal(&addr, &any) ? here : addr;
 }
 
 static void parse_search(struct word line, unsigned int max, struct resolv_conf *conf)

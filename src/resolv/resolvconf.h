@@ -4,7 +4,7 @@
  *
  * As glibc's resolver does: the first three nameservers, the last "search" or "domain" line,
  * options ndots capped at 15. A missing file is an empty one. Nameservers with a zone
- * (fe80::1%eth0) are left out: struct ip_addr has no zone.
+ * (fe80::1%eth0) are left out, and noted: struct ip_addr has no zone. 0.0.0.0 is this machine.
  */
 #ifndef RESOLV_RESOLVCONF_H
 #define RESOLV_RESOLVCONF_H
@@ -26,6 +26,7 @@ struct resolv_conf {
 	char search[RESOLV_SEARCH][256];
 	unsigned int search_count;
 	unsigned int ndots;
+	bool zoned; /* a nameserver was left out for its zone */
 };
 
 /* Of a file; a resolver's own configuration is a few hundred bytes. */

@@ -165,6 +165,26 @@ void session_network(struct session *session)
 	session_enter(session, SESSION_TEST);
 }
 
+/* Nothing came to our resolver: whom did this system ask? */
+static const char *name_unasked(struct err *err)
+{
+	struct resolv_conf conf;
+
+	if (resolv_conf_read(NULL, &conf, NULL) == 0 && conf.zoned) {
+		err_set(err, -ENOENT, ERR_UNSUPPORTED,
+			"/etc/resolv.conf has a link-local nameserver with a zone "
+			"(fe80::...%%...), "
+			"whose queries cannot be redirected");
+		return "Let resolv.conf name it by another address, or another one before it, or "
+		       "use systemd-resolved";
+	}
+	err_set(err, -ENOENT, ERR_UNSUPPORTED,
+		"this system's resolver did not ask the nameserver of /etc/resolv.conf "
+		"for " TEST_NAME);
+	return "Look at the hosts line of /etc/nsswitch.conf, and for a local cache (nscd) or "
+	       "another resolver";
+}
+
 /* Why the name was not found, by what came to our resolver, or not reached. */
 static void fail_test(struct session *session, int r)
 {
@@ -184,11 +204,7 @@ static void fail_test(struct session *session, int r)
 		err_set_errno(&err, r, "the DNS self-test could not be run");
 		hint = NULL;
 	} else if (queries == 0) {
-		err_set(&err, r, ERR_UNSUPPORTED,
-			"this system's resolver did not ask the nameserver of /etc/resolv.conf "
-			"for " TEST_NAME);
-		hint = "Look at the hosts line of /etc/nsswitch.conf, and for a local cache (nscd) "
-		       "or another resolver";
+		hint = name_unasked(&err);
 	} else {
 		err_set(&err, r, ERR_UNREACHABLE,
 			"the cluster's DNS %s for " TEST_NAME " (%llu queries, %llu failed)",

@@ -45,6 +45,7 @@ static void parses_as_the_resolver_does(void **state)
 		{"nameserver 1.0.0.1\nnameserver 1.0.0.2\nnameserver 1.0.0.3\nnameserver 1.0.0.4\n",
 			"1.0.0.1,1.0.0.2,1.0.0.3||1"},
 		{"nameserver 999.0.0.1\nnameserver fe80::1%eth0\nnameserver\n", "127.0.0.1||1"},
+		{"nameserver 0.0.0.0\n", "127.0.0.1||1"},
 		{"# nameserver 1.0.0.1\n;nameserver 1.0.0.2\n nameserver 1.0.0.3\n",
 			"127.0.0.1||1"},
 		{"nameservers 1.0.0.1\nNAMESERVER 1.0.0.2\n", "127.0.0.1||1"},
@@ -66,6 +67,26 @@ static void parses_as_the_resolver_does(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		resolv_conf_parse(cases[i].text, strlen(cases[i].text), &conf);
 		assert_string_equal(summary(&conf, text, sizeof(text)), cases[i].wanted);
+	}
+}
+
+static void a_nameserver_with_a_zone_is_noted(void **state)
+{
+	static const struct {
+		const char *text;
+		bool zoned;
+	} cases[] = {
+		{"nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", true},
+		{"nameserver fe80::1234:5678:9abc:def0%wlp0s20f3u1u4\n", true},
+		{"nameserver fe80::1\n# nameserver fe80::1%eth0\n", false},
+		{"nameserver %eth0\nnameserver nonsense%eth0\n", false},
+	};
+	struct resolv_conf conf;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		resolv_conf_parse(cases[i].text, strlen(cases[i].text), &conf);
+		assert_int_equal(conf.zoned, cases[i].zoned);
 	}
 }
 
@@ -173,6 +194,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_as_the_resolver_does),
+		cmocka_unit_test(a_nameserver_with_a_zone_is_noted),
 		cmocka_unit_test(overlong_names_are_left_out),
 		cmocka_unit_test(nul_bytes_are_no_end),
 		cmocka_unit_test(reads_files),
