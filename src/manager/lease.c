@@ -15,18 +15,20 @@ struct lease {
 	struct kube_client *client;
 	char *path, *identity;
 	struct kube_request *request; /* one at a time */
-	uv_timer_t timer; /* the next look or renewal */
+	uv_timer_t timer; /* the next look or renewal; while a request is in flight, its deadline */
 	json_object *held; /* as last written by us; NULL: read it first */
 	struct lease_view view;
 	uint64_t renewed_ms; /* when the last claim that was granted was sent */
 	uint64_t claimed_ms; /* when the one in flight was sent */
 	bool leader, releasing, complained;
+	bool unanswered; /* the last request */
 	void (*on_change)(void *user, bool is_leader);
 	void (*on_released)(void *user);
 	void *user, *release_user;
 };
 
 static void on_timer(uv_timer_t *timer);
+static void on_overdue(uv_timer_t *timer);
 
 static void set_leader(struct lease *lease, bool leader)
 {
@@ -42,7 +44,12 @@ static void later(struct lease *lease, uint64_t delay_ms)
 	(void)uv_timer_start(&lease->timer, on_timer, delay_ms, 0);
 }
 
-/* Without an answer for the whole time another one may have taken it. */
+/* Another one may have taken it meanwhile. */
+static bool has_run_out(const struct lease *lease)
+{
+	return uv_now(lease->loop) - lease->renewed_ms >= LEASE_MS;
+}
+
 static void failed(struct lease *lease, const struct err *err)
 {
 	uv_update_time(lease->loop);
@@ -54,10 +61,35 @@ static void failed(struct lease *lease, const struct err *err)
 	}
 	if (!lease->complained)
 		log_warn("lease not renewed", "error=%s", err->msg);
-	lease->complained = true;
-	if (uv_now(lease->loop) - lease->renewed_ms >= LEASE_MS)
+	lease->complained = lease->unanswered = true;
+	if (has_run_out(lease))
 		set_leader(lease, false);
 	later(lease, LEASE_POLL_MS);
+}
+
+/* A request without an answer does not make the Lease last longer. What has just failed is tried on
+ * a connection of its own: the one before may be dead without a word. */
+static void request(
+	struct lease *lease, const struct kube_request_config *config, kube_done_fn on_done)
+{
+	struct kube_request_config fresh = *config;
+	uint64_t age_ms = uv_now(lease->loop) - lease->renewed_ms;
+
+	fresh.fresh = lease->unanswered;
+	kube_request(lease->client, &fresh, on_done, lease, &lease->request);
+	if (!lease->releasing)
+		(void)uv_timer_start(&lease->timer, on_overdue,
+			lease->leader && age_ms < LEASE_MS ? LEASE_MS - age_ms : LEASE_MS, 0);
+}
+
+static void on_overdue(uv_timer_t *timer)
+{
+	struct lease *lease = timer->data;
+	struct err err = ERR_INIT;
+
+	kube_request_cancel(TAKE_PTR(lease->request));
+	(void)err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "the API server does not answer");
+	failed(lease, &err);
 }
 
 static void on_claimed(
@@ -70,7 +102,7 @@ static void on_claimed(
 		failed(lease, err);
 		return;
 	}
-	lease->complained = false;
+	lease->complained = lease->unanswered = false;
 	json_object_put(lease->held);
 	lease->held = json_object_get(body);
 	lease->renewed_ms = lease->claimed_ms;
@@ -89,7 +121,7 @@ static void put(
 	body = lease_claim(object, identity, &now);
 	config.body = body;
 	lease->claimed_ms = uv_now(lease->loop);
-	kube_request(lease->client, &config, on_done, lease, &lease->request);
+	request(lease, &config, on_done);
 }
 
 static void on_read(void *user, int r, int status UNUSED, json_object *body, const struct err *err)
@@ -99,7 +131,10 @@ static void on_read(void *user, int r, int status UNUSED, json_object *body, con
 	lease->request = NULL;
 	if (r < 0) {
 		failed(lease, err);
-	} else if (lease_available(&lease->view, body, lease->identity, uv_now(lease->loop))) {
+		return;
+	}
+	lease->unanswered = false;
+	if (lease_available(&lease->view, body, lease->identity, uv_now(lease->loop))) {
 		put(lease, body, lease->identity, on_claimed);
 	} else {
 		set_leader(lease, false);
@@ -112,10 +147,13 @@ static void on_timer(uv_timer_t *timer)
 	struct lease *lease = timer->data;
 	struct kube_request_config config = {.method = "GET", .path = lease->path};
 
+	/* This process was stopped. */
+	if (has_run_out(lease))
+		set_leader(lease, false);
 	if (lease->held)
 		put(lease, lease->held, lease->identity, on_claimed);
 	else
-		kube_request(lease->client, &config, on_read, lease, &lease->request);
+		request(lease, &config, on_read);
 }
 
 struct lease *lease_new(uv_loop_t *loop, struct kube_client *client, const char *namespace,
@@ -152,7 +190,7 @@ static void on_released(void *user, int r, int status UNUSED, json_object *body 
 	lease->request = NULL;
 	if (r == -EAGAIN && lease->held) {
 		json_object_put(TAKE_PTR(lease->held));
-		kube_request(lease->client, &config, on_reread, lease, &lease->request);
+		request(lease, &config, on_reread);
 		return;
 	}
 	lease->on_released(lease->release_user);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How long a replica leads whose API server falls silent, and one that was stopped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster/client.h"
+#include "cluster/fake_api.h"
+#include "cluster/fake_clock.h"
+#include "manager/lease.h"
+
+#define FREE "{\"metadata\":{\"name\":\"traffic-manager\",\"resourceVersion\":\"1\"}}"
+#define OURS \
+	"{\"metadata\":{\"name\":\"traffic-manager\",\"resourceVersion\":\"2\"}," \
+	"\"spec\":{\"holderIdentity\":\"me\"}}"
+#define CONFLICT "{\"kind\":\"Status\",\"code\":409,\"reason\":\"Conflict\",\"message\":\"x\"}"
+/* A request answered at once takes far less, on any machine. */
+#define SLACK_MS 2000
+
+struct rig {
+	uv_loop_t loop;
+	struct fake_api api;
+	struct kube_client *client;
+	struct lease *lease;
+	bool silent, taken;
+	uint64_t granted_ms; /* the last claim was, not later than this */
+	int begun, ended; /* so often it led */
+	int requests_at_end; /* had come when it ended last */
+};
+
+static char *answer(struct fake_api *api, const char *head)
+{
+	struct rig *rig = container_of(api, struct rig, api);
+
+	if (rig->silent)
+		return NULL;
+	if (strncmp(head, "GET ", 4) == 0)
+		return fake_json(200, FREE);
+	if (rig->taken)
+		return fake_json(409, CONFLICT);
+	rig->granted_ms = uv_now(&rig->loop);
+	return fake_json(200, OURS);
+}
+
+static void on_change(void *user, bool is_leader)
+{
+	struct rig *rig = user;
+
+	rig->begun += is_leader;
+	rig->ended += !is_leader;
+	rig->requests_at_end = rig->api.requests;
+}
+
+static void start(struct rig *rig)
+{
+	struct kube_config config = {.context = (char[]){"ctx"}};
+
+	assert_int_equal(uv_loop_init(&rig->loop), 0);
+	rig->api.answer = answer;
+	fake_start(&rig->api, &rig->loop);
+	config.server = rig->api.url;
+	assert_int_equal(kube_client_new(&rig->loop, &config, &rig->client, NULL), 0);
+	rig->lease = lease_new(&rig->loop, rig->client, "ambassador", "me", on_change, rig);
+	while (rig->begun == 0)
+		fake_clock_turn(&rig->loop);
+}
+
+static void stop(struct rig *rig)
+{
+	lease_free(rig->lease);
+	kube_client_free(rig->client);
+	fake_stop(&rig->api);
+	uv_run(&rig->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&rig->loop), 0);
+}
+
+/* Another one may take it LEASE_MS after the last renewal. */
+static void test_no_answer_is_no_renewal(void **state UNUSED)
+{
+	struct rig rig = {.silent = false};
+	uint64_t silent_ms = 0;
+
+	start(&rig);
+	rig.silent = true;
+	while (rig.ended == 0)
+		fake_clock_turn(&rig.loop);
+	silent_ms = uv_now(&rig.loop) - rig.granted_ms;
+	assert_in_range(silent_ms, LEASE_MS / 2, LEASE_MS + SLACK_MS);
+	assert_false(lease_is_leader(rig.lease));
+	/* The request that hangs does not delay what follows either. */
+	rig.silent = false;
+	silent_ms = uv_now(&rig.loop);
+	while (rig.begun == 1)
+		fake_clock_turn(&rig.loop);
+	assert_true(uv_now(&rig.loop) - silent_ms < LEASE_POLL_MS + SLACK_MS);
+	stop(&rig);
+}
+
+static void test_stopped_meanwhile(void **state UNUSED)
+{
+	struct rig rig = {.silent = false};
+	int before = 0;
+
+	start(&rig);
+	while (rig.api.requests < 3)
+		fake_clock_turn(&rig.loop);
+	before = rig.api.requests;
+	rig.taken = true;
+	fake_clock_skipped_ms += 60000;
+	while (rig.ended == 0)
+		fake_clock_turn(&rig.loop);
+	assert_int_equal(rig.requests_at_end, before);
+	stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_answer_is_no_renewal),
+		cmocka_unit_test(test_stopped_meanwhile),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
