@@ -23,7 +23,7 @@ STRAIGHT_SECONDS, STRAIGHT_MAX = 2, 20
 ASSOCIATIONS = 1000
 PORTS, FEW = "net.ipv4.ip_local_port_range", 30
 # ASSOC_IDLE_MS and the sweep that looks for it.
-IDLE_S = 60 + 15
+IDLE_S = 120 + 30
 
 
 @pytest.fixture(scope="module")

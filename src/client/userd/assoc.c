@@ -6,11 +6,13 @@
 /* uthash's own choice falls through between cases, which clang cannot be told is meant. */
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
+#include <utlist.h>
 
 #include "client/userd/dial.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
 #include "core/buf.h"
+#include "core/limits.h"
 #include "core/wire.h"
 #include "flow/flow.h"
 #include "tunnel/capsule.h"
@@ -35,10 +37,13 @@ struct assoc_key {
 struct assoc {
 	struct assoc_table *table;
 	struct assoc_key key;
+	const struct h2_session *h2; /* the tunnel it was opened on; to be compared only */
 	struct h2_stream *stream;
 	struct capsule_parser parser;
 	struct buf out;
 	uint64_t active_ms;
+	uint64_t heard_ms; /* the last datagram of the target, or the beginning */
+	struct assoc *prev, *next;
 	UT_hash_handle hh;
 };
 
@@ -47,7 +52,8 @@ struct assoc_table {
 	uv_timer_t timer;
 	const struct uplink *uplink;
 	struct flow_engine *engine;
-	struct assoc *assocs;
+	struct assoc *assocs; /* by key */
+	struct assoc *by_age; /* the same; the one that is idle for longest first */
 	struct assoc_counters counters;
 };
 
@@ -68,6 +74,7 @@ static struct assoc_key make_key(
 static void free_assoc(struct assoc *assoc)
 {
 	HASH_DEL(assoc->table->assocs, assoc);
+	DL_DELETE(assoc->table->by_age, assoc);
 	assoc->table->counters.active--;
 	capsule_parser_done(&assoc->parser);
 	buf_done(&assoc->out);
@@ -88,6 +95,15 @@ static void end_assoc(struct assoc *assoc, uint32_t code)
 static void drop_assoc(struct assoc *assoc)
 {
 	end_assoc(assoc, UPLINK_CANCEL);
+}
+
+static void touch(struct assoc *assoc)
+{
+	struct assoc_table *table = assoc->table;
+
+	assoc->active_ms = uv_now(table->loop);
+	DL_DELETE(table->by_age, assoc);
+	DL_APPEND(table->by_age, assoc);
 }
 
 static void fail(const struct assoc *assoc, enum flow_verdict verdict)
@@ -123,7 +139,8 @@ static void on_datagram(void *user, const uint8_t *payload, size_t len)
 {
 	struct assoc *assoc = user;
 
-	assoc->active_ms = uv_now(assoc->table->loop);
+	touch(assoc);
+	assoc->heard_ms = assoc->active_ms;
 	if (assoc->key.kind == ASSOC_ECHO)
 		deliver_echo(assoc, payload, len);
 	else
@@ -210,19 +227,31 @@ static int open_stream(struct assoc *assoc)
 	return h2_request(assoc->table->uplink->h2, &head, &events, assoc, &assoc->stream);
 }
 
-/* The association of this key, made when there is none. NULL: not now. */
-static struct assoc *get(struct assoc_table *table, const struct assoc_key *key)
+/* The tunnel that it is on has been replaced and may be dead: unlike TCP's bytes its datagrams need
+ * not wait until that is known. */
+static bool is_stranded(const struct assoc *assoc)
 {
-	struct assoc *assoc = NULL;
+	const struct assoc_table *table = assoc->table;
 
-	HASH_FIND(hh, table->assocs, key, sizeof(*key), assoc);
-	if (assoc)
-		return assoc;
-	if (!table->uplink->h2 || table->counters.active >= ASSOC_MAX)
+	return table->uplink->h2 && assoc->h2 != table->uplink->h2 &&
+	       uv_now(table->loop) - assoc->heard_ms >= LIMIT_CARRIER_SILENCE_MS;
+}
+
+/* NULL: not now. */
+static struct assoc *make(struct assoc_table *table, const struct assoc_key *key)
+{
+	struct assoc *assoc;
+
+	if (!table->uplink->h2)
 		return NULL;
+	/* A program that asks each time from another port needs none of those before any more. */
+	if (table->counters.active >= ASSOC_MAX)
+		drop_assoc(table->by_age);
 	assoc = XNEW(struct assoc);
 	assoc->table = table;
 	assoc->key = *key;
+	assoc->h2 = table->uplink->h2;
+	assoc->heard_ms = uv_now(table->loop);
 	if (open_stream(assoc) < 0) {
 		free(assoc);
 		return NULL;
@@ -230,9 +259,23 @@ static struct assoc *get(struct assoc_table *table, const struct assoc_key *key)
 	capsule_parser_init(&assoc->parser);
 	buf_init(&assoc->out, ASSOC_QUEUE_BYTES);
 	HASH_ADD(hh, table->assocs, key, sizeof(assoc->key), assoc);
+	DL_APPEND(table->by_age, assoc);
 	table->counters.opened++;
 	table->counters.active++;
 	return assoc;
+}
+
+/* The association of this key, made when there is none. NULL: not now. */
+static struct assoc *get(struct assoc_table *table, const struct assoc_key *key)
+{
+	struct assoc *assoc = NULL;
+
+	HASH_FIND(hh, table->assocs, key, sizeof(*key), assoc);
+	if (assoc && is_stranded(assoc)) {
+		drop_assoc(assoc);
+		assoc = NULL;
+	}
+	return assoc ? assoc : make(table, key);
 }
 
 /* Queues one datagram made of two parts, whole or not at all. */
@@ -250,7 +293,7 @@ static void enqueue(struct assoc_table *table, const struct assoc_key *key, cons
 		table->counters.dropped++;
 		return;
 	}
-	assoc->active_ms = uv_now(table->loop);
+	touch(assoc);
 	h2_stream_resume(assoc->stream);
 }
 
@@ -291,12 +334,9 @@ static void on_sweep(uv_timer_t *timer)
 {
 	struct assoc_table *table = timer->data;
 	uint64_t now = uv_now(table->loop);
-	struct assoc *assoc, *next;
 
-	HASH_ITER (hh, table->assocs, assoc, next) {
-		if (now - assoc->active_ms >= ASSOC_IDLE_MS)
-			drop_assoc(assoc);
-	}
+	while (table->by_age && now - table->by_age->active_ms >= ASSOC_IDLE_MS)
+		drop_assoc(table->by_age);
 }
 
 struct assoc_table *assoc_table_new(uv_loop_t *loop, const struct uplink *uplink)
@@ -328,11 +368,9 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void assoc_table_free(struct assoc_table *table)
 {
-	struct assoc *assoc, *next;
-
 	if (!table)
 		return;
-	HASH_ITER (hh, table->assocs, assoc, next)
-		drop_assoc(assoc);
+	while (table->by_age)
+		drop_assoc(table->by_age);
 	uv_close((uv_handle_t *)&table->timer, on_timer_closed);
 }
