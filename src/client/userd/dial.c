@@ -42,8 +42,12 @@ enum flow_verdict dial_verdict(const struct h2_head *head)
 {
 	const char *name = h2_head_get(head, REASON_HEADER);
 
-	switch (reason_parse(name ? name : "")) {
+	/* A status alone says nothing of the target. */
+	if (!name)
+		return FLOW_SILENT;
+	switch (reason_parse(name)) {
 	case REASON_REFUSED:
+	case REASON_INTERNAL:
 		return FLOW_REFUSED;
 	case REASON_HOST_UNREACHABLE:
 	case REASON_NAME_NOT_FOUND:
