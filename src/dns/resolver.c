@@ -77,7 +77,8 @@ static const char *alias_of(const struct request *request)
 }
 
 /* Another message than the client's: of the cluster, or about what the name stands for. */
-static void reply_rewritten(struct request *request, const uint8_t *msg, size_t len)
+static void reply_rewritten(
+	struct request *request, const uint8_t *msg, size_t len, enum dns_rcode otherwise)
 {
 	auto_free uint8_t *answer = NULL;
 	size_t answer_len = 0;
@@ -88,7 +89,7 @@ static void reply_rewritten(struct request *request, const uint8_t *msg, size_t 
 	if (answer)
 		reply(request, answer, answer_len);
 	else
-		reply_error(request, DNS_SERVFAIL);
+		reply_error(request, otherwise);
 }
 
 static void forward(struct request *request);
@@ -109,7 +110,7 @@ static void on_forwarded(void *user, int r, const uint8_t *msg, size_t len)
 		request->retried = true;
 		forward(request);
 	} else {
-		reply_rewritten(request, msg, len);
+		reply_rewritten(request, msg, len, DNS_SERVFAIL);
 	}
 }
 
@@ -183,7 +184,8 @@ static void on_looked_up(
 		forward(request);
 		return;
 	}
-	reply_rewritten(request, msg, len);
+	/* The cluster's message has been read already: then it is the client's that cannot be. */
+	reply_rewritten(request, msg, len, msg ? DNS_FORMERR : DNS_SERVFAIL);
 }
 
 static void ask_cluster(struct request *request)
@@ -248,7 +250,11 @@ static void judge(struct request *request)
 		break;
 	case DNS_CLUSTER:
 	case DNS_CLUSTER_FIRST:
-		ask_cluster(request);
+		/* RFC 6895 3.1: a type that no question has. */
+		if (request->search.type == 0)
+			reply_error(request, DNS_FORMERR);
+		else
+			ask_cluster(request);
 		break;
 	}
 }

@@ -173,6 +173,10 @@ def test_hostile_messages(world):
     assert rcode(world.ask(good[:4] + b"\0\2" + good[6:])) == 1
     assert rcode(world.ask(good[:-3])) == 1
     assert rcode(world.ask(good[:12] + b"\xc0\x0c\0\1\0\1")) == 1
+    # A record is announced and missing; a type that no question has, which answers none of another type either.
+    assert rcode(world.ask(good[:10] + b"\0\1" + good[12:])) == 1
+    assert rcode(world.ask(good[:-4] + b"\0\0\0\1")) == 1
+    assert world.short("web.shop", "TXT") == []
     with world.laptop.entered():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with sock:
