@@ -146,6 +146,12 @@ void dialer_open(struct dialer *dialer, flow_id_t id, const struct ip_endpoint *
 	struct dial *dial;
 	int r = -ENOTCONN;
 
+	/* Nobody can listen there. */
+	if (dst->port == 0) {
+		dialer->counters.failed++;
+		flow_tcp_answer(dialer->engine, id, FLOW_REFUSED);
+		return;
+	}
 	dial = XNEW(struct dial);
 	if (dialer->uplink->h2)
 		r = h2_request(dialer->uplink->h2, &head, &events, dial, &dial->stream);
