@@ -46,7 +46,7 @@ def _authority(folder, name, common_name):
 
 
 def certificate(folder, name, user, groups=(), alt_names=(), usage="clientAuth", ca="ca"):
-    """Makes folder/NAME.key and folder/NAME.crt."""
+    """Makes folder/NAME.key and folder/NAME.crt; the authority is in the folder, or elsewhere by its whole path."""
     for part in (user, *groups):
         if not SUBJECT_PART.fullmatch(part):
             raise Failure(f"{part!r} cannot be a user or group: letters, digits and : . _ @ - only")
@@ -87,12 +87,8 @@ def user_kubeconfig(plan, user, groups):
     """Makes (or makes again) a certificate user; returns the path of its kubeconfig."""
     folder = plan.dir / "users"
     folder.mkdir(mode=0o700, exist_ok=True)
-    # The authority's key lies in another folder; certificate() looks beside the new certificate.
-    for part in ("ca.crt", "ca.key"):
-        link = folder / part
-        if not link.is_symlink():
-            link.symlink_to(plan.dir / "pki" / part)
-    certificate(folder, user, user, groups)
+    # No file of the authority may lie in this folder: a user may have any name.
+    certificate(folder, user, user, groups, ca=plan.dir / "pki" / "ca")
     path = folder / f"{user}.conf"
     write_file(path, kubeconfig(plan, folder, user, user), 0o600)
     return path

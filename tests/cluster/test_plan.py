@@ -4,7 +4,7 @@
 import itertools
 
 import pytest
-from localcluster import plan
+from localcluster import pki, plan
 from localcluster.shell import Failure
 
 
@@ -98,3 +98,13 @@ def test_the_lock_leaves_no_file(own_run_dir):
     with plan.locked("a"):
         assert (own_run_dir / "run" / "a.lock").exists()
     assert not (own_run_dir / "run").exists()
+
+
+def test_a_user_may_be_called_like_the_authority(own_run_dir, monkeypatch):
+    """It once took the authority's key for the user's own, and made a new one in its place."""
+    one = plan.Plan("a", 0)
+    pki.make_all(one)
+    before = {path: path.read_bytes() for path in (one.dir / "pki").iterdir()}
+    for user in ("ca", "admin", "apiserver"):
+        assert pki.user_kubeconfig(one, user, ["devs"]).is_file()
+    assert {path: path.read_bytes() for path in (one.dir / "pki").iterdir()} == before
