@@ -4,6 +4,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 
 import pytest
@@ -47,8 +48,10 @@ def test_same_input_same_digest(archive, tmp_path):
     assert again.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize(("output", "said"), [("no/where.tar", "no such folder"), (".", "a folder")])
+@pytest.mark.parametrize(("output", "said"), [("no/where.tar", "no such folder"), (".", "a folder"), ("pipe", "not a file")])
 def test_an_output_that_cannot_be_is_refused_before_the_build(output, said, tmp_path):
+    # Putting the archive in its place would have replaced it, or /dev/null.
+    os.mkfifo(tmp_path / "pipe")
     done = run([ROOT / "scripts/image", "--output", tmp_path / output], check=False)
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
