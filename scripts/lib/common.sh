@@ -37,6 +37,8 @@ step() {
 	local text=$1 start log elapsed
 	shift
 	log=$(mktemp)
+	# shellcheck disable=SC2064 # the name of this very file
+	trap "rm -f '$log'; trap - INT; kill -INT \$\$" INT
 	start=$(now_ms)
 	printf '%s==>%s %s\n' "$BOLD" "$RESET" "$text" >&2
 	if ! "$@" >"$log" 2>&1; then
@@ -48,6 +50,7 @@ step() {
 	elapsed=$(($(now_ms) - start))
 	printf '    done in %d.%d s\n' $((elapsed / 1000)) $((elapsed % 1000 / 100)) >&2
 	rm -f "$log"
+	trap - INT
 }
 
 need_root() {

@@ -5,14 +5,15 @@ Exit codes: 0 success; 1 a failure that was explained; 2 wrong usage; kubectl an
 """
 
 import argparse
+import errno
 import os
 import pathlib
 import stat
 import sys
 
 from . import binaries, components, lifecycle, network, pki
-from .plan import get
-from .shell import Failure, read_text, say
+from .plan import cache_root, get, state_root
+from .shell import Failure, become, forget_proxies, read_text, say
 
 DEFAULT = "dev"
 
@@ -22,6 +23,7 @@ def running(name):
     plan = get(name)
     if not lifecycle.is_running(plan):
         raise Failure(f"cluster {name} does not run; make it anew with: scripts/cluster up {name}")
+    forget_proxies()
     return plan
 
 
@@ -75,8 +77,7 @@ def cmd_list(_):
 
 def cmd_kubectl(args):
     plan = running(args.cluster)
-    argv = network.kubectl(plan, lifecycle.bin_dir(plan), *args.words)
-    os.execvp(argv[0], argv)
+    become(network.kubectl(plan, lifecycle.bin_dir(plan), *args.words))
 
 
 def _write_private(path, data):
@@ -126,7 +127,7 @@ def cmd_logs(args):
                 *follow,
                 lifecycle.log_path(node, args.component),
             ]
-            os.execvp(argv[0], argv)
+            become(argv)
     names = ", ".join(sorted({name for logs in there.values() for name in logs})) or "none yet"
     raise Failure(f"no log of {args.component!r}; there are: {names}")
 
@@ -136,18 +137,19 @@ def cmd_deps(_):
     print(binaries.ensure())
 
 
-def _count(text):
-    value = int(text)
-    if not 1 <= value <= 8:
-        raise argparse.ArgumentTypeError("1 to 8 nodes")
-    return value
+def _number(kind, least, most, unit):
+    """A type for argparse, which would name the function where a number cannot be read."""
 
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: {least} to {most} {unit}")
+        return value
 
-def _seconds(text):
-    value = float(text)
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError("0 to 3600 seconds")
-    return value
+    return parse
 
 
 def parser():
@@ -171,9 +173,10 @@ def parser():
         return one
 
     one = named(add("up", cmd_up, "Make a cluster, or say that it runs already."))
-    one.add_argument("--nodes", type=_count, default=1, help="how many nodes (default 1)")
+    one.add_argument("--nodes", type=_number(int, 1, 8, "nodes"), default=1, help="how many nodes (default 1)")
     one.add_argument("--dual-stack", action="store_true", help="IPv4 and IPv6")
-    one.add_argument("--restart-delay", type=_seconds, help="before an ended component comes back")
+    seconds = _number(float, 0, 3600, "seconds")
+    one.add_argument("--restart-delay", type=seconds, help="before an ended component comes back")
     one = named(add("down", cmd_down, "Remove a cluster and everything that belongs to it."))
     one.add_argument("--all", action="store_true", help="every cluster")
     named(add("status", cmd_status, "Show a cluster; exit 1 if it does not run."))
@@ -218,10 +221,13 @@ def main():
         say(f"scripts/cluster {args.command}: {failure}")
         return 1
     except OSError as error:
-        if error.filename is None:
-            raise
         # A file that was named, or the disk: no defect of these programs.
-        say(f"scripts/cluster {args.command}: {error.filename}: {error.strerror}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            say(f"scripts/cluster {args.command}: {error.strerror} in {state_root()} or {cache_root()}")
+        elif error.filename is None:
+            raise
+        else:
+            say(f"scripts/cluster {args.command}: {error.filename}: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         say("interrupted; scripts/cluster down removes what is there")

@@ -21,6 +21,7 @@ from .laptop import NETNS_ETC, Laptop, remove_netns
 from .plan import Plan, check_name, check_owner, locked, release_slot, reserve_slot, state_root
 from .shell import (
     Failure,
+    forget_proxies,
     held_locks,
     process_start_time,
     read_text,
@@ -271,6 +272,7 @@ def up(name, node_count, dual_stack, restart_delay):
         start = time.monotonic()
         binaries.install_packages()
         programs = binaries.ensure()
+        forget_proxies()
         with step("images"):
             archives = stock.archives(programs)
         if _has_remains(name):

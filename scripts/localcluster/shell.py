@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,21 @@ class Failure(Exception):
 # Descriptors of held locks. Short commands inherit them: when an `up` is killed, the next `down`
 # waits until the command that was at work has ended, and so finds everything it made.
 held_locks = []
+# Ways out of the machine's own network: nothing in a cluster's network namespaces reaches them.
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def forget_proxies():
+    """For what is started from now on."""
+    for name in PROXIES:
+        os.environ.pop(name, None)
+
+
+def become(argv):
+    """This process is argv from now on, with the signals as a shell would give them: Python ignores some."""
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(ignored, signal.SIG_DFL)
+    os.execvp(argv[0], [str(arg) for arg in argv])
 
 
 def run(argv, stdin=None, env=None):

@@ -126,7 +126,9 @@ def test_options_after_kubectl_are_those_of_kubectl(state, name):
 
 
 def test_wrong_usage(state):
-    assert cluster("up", "--nodes", "99", check=False).returncode == 2
+    for words in (["--nodes", "99"], ["--nodes", "x"], ["--restart-delay", "x"], ["--restart-delay", "nan"]):
+        done = cluster("up", *words, check=False)
+        assert done.returncode == 2 and f"argument {words[0]}: {words[1]!r}: " in done.stderr, done.stderr
     assert cluster("nonsense", check=False).returncode == 2
     for bad in ("A", "a_b", "x" * 25, "a/../b", "a-", ""):
         done = cluster("up", bad, check=False)

@@ -80,7 +80,14 @@ def running(state):
     """A cluster that is up; afterwards the machine has to be as it was."""
     name = f"t{os.getpid()}"
     before = machine(name)
-    cluster("up", name, "--nodes", "2", "--dual-stack")
+    cluster("deps")
+    # A company's way to the internet is none into the cluster.
+    os.environ["HTTPS_PROXY"] = os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"
+    try:
+        cluster("up", name, "--nodes", "2", "--dual-stack")
+        cluster("kubectl", "--cluster", name, "get", "nodes")
+    finally:
+        del os.environ["HTTPS_PROXY"], os.environ["HTTP_PROXY"]
     yield plan.get(name)
 
     def down():

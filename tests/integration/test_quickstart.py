@@ -49,7 +49,9 @@ def test_quickstart_with_a_kubeconfig_of_ones_own(laptop, cluster):
 def second_run_on_the_local_cluster(laptop, cluster):
     """Everything is there by now: cluster, image and connection. Nothing of the demonstration stays but the demonstration."""
     try:
-        done = run([QUICKSTART, "--cluster", cluster.name], timeout=300)
+        # Somebody else's cluster in this person's own settings is not the one that is meant.
+        elsewhere = {**os.environ, "KUBECONFIG": "/nonexistent"}
+        done = run([QUICKSTART, "--cluster", cluster.name], timeout=300, env=elsewhere)
         assert "It works" in done.stdout
         answers = [line for line in done.stdout.splitlines() if line.startswith("web asked hello: ")]
         assert answers == [f"web asked hello: hello from the {place}" for place in ("cluster", "laptop", "cluster")]
@@ -63,8 +65,10 @@ def second_run_on_the_local_cluster(laptop, cluster):
 def down_leaves_nothing(laptop, cluster, kubeconfig, how):
     """Of a cluster of one's own: the connection goes, and what was installed there if it was installed by this."""
     mark = plan.get(cluster.name).dir / "laptop/telepresence/quickstart"
-    assert mark.read_text() == f"{kubeconfig}\n{how}\n"
-    mark.write_text(f"{kubeconfig}\ninstalled\n")
+    assert mark.read_text().splitlines()[:2] == [str(kubeconfig), how]
+    # As a connect leaves it that has just begun to install, and was interrupted.
+    mark.write_text(f"{kubeconfig}\nfound\nkept\n")
+    mark.with_name("quickstart.said").write_text("Installing the traffic-manager in namespace ambassador\n")
     laptop.run(QUICKSTART, "--down", "--kubeconfig", kubeconfig)
     assert not laptop.daemons() and not installed(cluster) and not mark.exists()
 
@@ -116,13 +120,25 @@ def test_laptop_takes_options_before_the_command_only(laptop, cluster):
     assert run(words).stdout == "--cluster x -- y\n"
     done = run([*script(cluster), "--nonsense", "true"], check=False)
     assert done.returncode == 2 and "usage: scripts/laptop" in done.stderr
-    assert run([*script(cluster), "sh", "-c", "exit 9"], check=False).returncode == 9
+    for words, code in ((["sh", "-c", "exit 9"], 9), (["sh", "-c", "kill -TERM $$"], -15), (["no-such"], 127), (["/etc"], 126)):
+        assert run([*script(cluster), *words], check=False).returncode == code, words
+
+
+def test_laptop_hands_on_signals_and_words_as_they_are(laptop, cluster):
+    """Python ignores SIGPIPE: `yes | head` would not end there as it does elsewhere."""
+    ignored = [line for line in run(["cat", "/proc/self/status"]).stdout.splitlines() if line.startswith("SigIgn")]
+    assert ignored[0] in run([*script(cluster), "cat", "/proc/self/status"]).stdout.splitlines()
+    words = ["a b", "", "$HOME", "*", "'", '"', "\\", "two\nlines", "ä"]
+    assert run([*script(cluster), "printf", "%s|", *words]).stdout == "".join(f"{word}|" for word in words)
+    done = subprocess.run([*script(cluster), "cat"], input=b"\0\xff\n", capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"\0\xff\n")
 
 
 def test_laptop_takes_a_kubeconfig_that_is_set(laptop, cluster):
     said = subprocess.run(
-        [*script(cluster), "sh", "-c", "echo $KUBECONFIG"],
-        env={**os.environ, "KUBECONFIG": "/some/where"},
+        # A proxy, on the other hand, is not to be reached from there.
+        [*script(cluster), "sh", "-c", "echo $KUBECONFIG$HTTPS_PROXY$http_proxy"],
+        env={**os.environ, "KUBECONFIG": "/some/where", "HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:1"},
         capture_output=True,
         text=True,
     ).stdout
