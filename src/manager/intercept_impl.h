@@ -22,6 +22,7 @@
 #include <netinet/in.h>
 
 #include "core/err.h"
+#include "core/utc.h"
 #include "manager/agents.h"
 #include "manager/intercept.h"
 #include "manager/intercepts.h"
@@ -66,7 +67,7 @@ struct intercept {
 	enum intercept_state state;
 	const char *reason; /* static text */
 	char message[ERR_MSG_BYTES];
-	char since[24]; /* RFC 3339 */
+	char since[UTC_TEXT_BYTES];
 	bool dirty, foreign; /* foreign: another manager's */
 	bool activated; /* was ACTIVE since it was wanted */
 	bool session_seen;

@@ -15,6 +15,7 @@
 
 #include "core/alloc.h"
 #include "core/log.h"
+#include "core/utc.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
@@ -296,13 +297,8 @@ static void judge_failure(struct intercept *intercept, struct verdict *verdict)
 
 static void take(struct intercept *intercept, const struct verdict *verdict)
 {
-	struct tm tm;
-	time_t now = time(NULL);
-
 	if (intercept->state != verdict->state || !intercept->since[0]) {
-		(void)gmtime_r(&now, &tm);
-		(void)strftime(
-			intercept->since, sizeof(intercept->since), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		(void)utc_format(time(NULL), intercept->since);
 		log_info("intercept", "name=%s/%s owner=%s state=%s reason=%s message=%s",
 			intercept->spec->namespace, intercept->spec->object, intercept->spec->owner,
 			intercept_state_name(verdict->state), verdict->reason, verdict->why.msg);
