@@ -214,6 +214,12 @@ void cluster_info_free(struct cluster_info *info)
 	uv_close((uv_handle_t *)&info->coalesce, on_closed);
 }
 
+void cluster_info_set_agent_image(struct cluster_info *info, const char *image)
+{
+	cluster_state_set_agent_image(info->state, image);
+	changed(info, INFO_COALESCE_MS);
+}
+
 static void subscriber_on_data(void *user, const uint8_t *data UNUSED, size_t len)
 {
 	struct subscriber *subscriber = user;

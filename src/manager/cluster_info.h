@@ -26,6 +26,8 @@ void cluster_info_free(struct cluster_info *info);
 /* Whether each needed list is complete (or the API server will not give it), so that the first line
  * is whole. */
 bool cluster_info_ready(const struct cluster_info *info);
+/* What agents are made of: told with the rest. */
+void cluster_info_set_agent_image(struct cluster_info *info, const char *image);
 /* GET /v1/cluster: lines of JSON for as long as the stream lives. */
 void cluster_info_stream(struct cluster_info *info, struct h2_stream *stream);
 

@@ -31,10 +31,17 @@ struct named {
 
 struct cluster_state {
 	char *domain;
+	char *agent_image; /* NULL: not known */
 	struct cluster_state_config config;
 	struct named *service_cidrs, *nodes, *namespaces, *api_endpoints;
 	struct podcidr pods, services;
 };
+
+void cluster_state_set_agent_image(struct cluster_state *state, const char *image)
+{
+	free(state->agent_image);
+	state->agent_image = xstrdup(image);
+}
 
 /* A string in the array at a dotted path, or NULL. */
 static const char *item_text(json_object *object, const char *path, size_t i)
@@ -127,6 +134,7 @@ void cluster_state_free(struct cluster_state *state)
 	table_free(&state->namespaces);
 	table_free(&state->api_endpoints);
 	free(state->domain);
+	free(state->agent_image);
 	free(state);
 }
 
@@ -341,6 +349,8 @@ char *cluster_state_format(const struct cluster_state *state)
 	json_object_object_add(object, "dnsServer", json_object_new_string(dns));
 	json_object_object_add(object, "namespaces", format_names(state->namespaces));
 	json_object_object_add(object, "managerVersion", json_object_new_string(TP_VERSION));
+	if (state->agent_image)
+		json_add_text(object, "agentImage", state->agent_image);
 	json_object_object_add(object, "apiServer", format_api_server(state));
 	text = xasprintf("%s\n", json_object_to_json_string_ext(object,
 					 JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));

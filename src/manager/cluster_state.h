@@ -41,6 +41,8 @@ void cluster_state_api_endpoints(
 void cluster_state_pod(struct cluster_state *state, enum kube_event event, json_object *object);
 void cluster_state_service(struct cluster_state *state, enum kube_event event, json_object *object);
 
+/* What agents are made of; copied. */
+void cluster_state_set_agent_image(struct cluster_state *state, const char *image);
 /* Whether the nodes' podCIDRs say where the pods are; else the pods have to be watched. */
 bool cluster_state_pods_known(const struct cluster_state *state);
 bool cluster_state_services_known(const struct cluster_state *state);

@@ -280,7 +280,9 @@ int intercepts_new(uv_loop_t *loop, struct kube_client *client, struct sessions 
 		.pod = config->pod,
 		.own = config->own_count ? config->own[0] : (struct ip_addr){.family = 0},
 		.agent_port = config->agent_port,
-		.pin = pin};
+		.pin = pin,
+		.on_image = config->on_image,
+		.user = config->user};
 	int r = agents_new(loop, config->agent_port, identity, sessions, &agents_events, set,
 		&set->agents, err);
 

@@ -31,6 +31,8 @@ struct intercepts_config {
 	uint32_t agent_idle_s;
 	const struct ip_addr *own; /* the manager's addresses: families that can be probed */
 	size_t own_count;
+	void (*on_image)(void *user, const char *image); /* once: what agents are made of */
+	void *user;
 };
 
 /* Opens the agents' listener as well; the identity is borrowed. */

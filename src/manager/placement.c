@@ -42,6 +42,8 @@ struct placer {
 	char manager_pod[ADDRESS_MAX]; /* "": not known */
 	struct kube_request *facts[FACT_COUNT];
 	bool came_back;
+	void (*on_image)(void *user, const char *image);
+	void *user;
 	uv_timer_t timer; /* asks again; starts what waits */
 	struct placement *placements; /* own */
 };
@@ -166,6 +168,8 @@ static void on_pod(void *user, int r, int status UNUSED, json_object *body, cons
 		placer->image = xstrdup(json_text(own, "image"));
 		placer->pull_policy = xstrdup(json_text_or(own, "imagePullPolicy", ""));
 		placer->came_back = is_old(body);
+		if (placer->on_image)
+			placer->on_image(placer->user, placer->image);
 	} else {
 		log_warn("own pod not read", "pod=%s error=%s", placer->pod, err->msg);
 	}
@@ -214,6 +218,8 @@ struct placer *placer_new(
 	placer->pod = xstrdup(config->pod);
 	placer->pin = xstrdup(config->pin);
 	placer->port = config->agent_port;
+	placer->on_image = config->on_image;
+	placer->user = config->user;
 	if (own.addr.family)
 		(void)snprintf(placer->manager_pod, sizeof(placer->manager_pod), "%s",
 			ip_endpoint_format(&own, text));

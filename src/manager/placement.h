@@ -30,6 +30,8 @@ struct placer_config {
 	struct ip_addr own; /* the pod's address; family 0: not known */
 	uint16_t agent_port; /* of the pod and of its Service */
 	const char *pin; /* IDENTITY_PIN_TEXT; copied */
+	void (*on_image)(void *user, const char *image); /* once; may be NULL */
+	void *user;
 };
 
 /* What one agent is given. */

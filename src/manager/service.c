@@ -154,6 +154,13 @@ static void on_lead(void *user, bool leader)
 		intercepts_lead(service->routes.intercepts, leader);
 }
 
+static void on_agent_image(void *user, const char *image)
+{
+	struct service *service = user;
+
+	cluster_info_set_agent_image(service->routes.info, image);
+}
+
 /* Intercepts are served from here on; the tunnels did not wait for it. */
 static void on_identity(void *user, struct identity *identity)
 {
@@ -164,7 +171,9 @@ static void on_identity(void *user, struct identity *identity)
 		.agent_port = service->options->agent_port,
 		.agent_idle_s = service->options->agent_idle_s,
 		.own = policy->own,
-		.own_count = policy->own_count};
+		.own_count = policy->own_count,
+		.on_image = on_agent_image,
+		.user = service};
 	struct err err = ERR_INIT;
 	int r;
 

@@ -90,11 +90,16 @@ def test_status_tells_what_is_connected(online, cluster):
     assert status["root_daemon"]["traffic"]["connections"] > 0
     assert status["traffic_manager"]["carrier"] in ("services/proxy", "port-forward")
     assert status["traffic_manager"]["version"] == status["user_daemon"]["version"]
+    # A manager that has just started reads its own pod first.
+    wait_for("the agents' image", lambda: "traffic_agent" in online.status()["traffic_manager"])
     versions = online.telepresence("version").stdout.splitlines()
     assert [line.split(":")[0].strip() for line in versions] == [
-        "Client", "Root Daemon", "User Daemon", "Traffic Manager",
+        "Client", "Root Daemon", "User Daemon", "Traffic Manager", "Traffic Agent",
     ]
-    assert len({line.split(": ")[1] for line in versions}) == 1
+    assert len({line.split(": ")[1] for line in versions[:-1]}) == 1
+    image = cluster.pods("ambassador", "traffic-manager")[0]["spec"]["containers"][0]["image"]
+    assert versions[-1] == f"Traffic Agent  : {image}"
+    assert f"\n  Traffic Agent     : {image}\n" in online.telepresence("status").stdout
 
 
 def test_list_shows_workloads_and_hides_the_manager(online):

@@ -253,7 +253,7 @@ def test_description_of_the_cluster(sessions, cluster):
     cluster.kubectl("create", "namespace", "probe-new")
     try:
         probe.wait(lambda: "probe-new" in stream.lines[-1]["namespaces"])
-        assert "probe-new" not in stream.lines[-2]["namespaces"]
+        assert "probe-new" not in first["namespaces"]
     finally:
         cluster.kubectl("delete", "namespace", "probe-new", timeout=60)
     probe.wait(lambda: "probe-new" not in stream.lines[-1]["namespaces"])

@@ -202,7 +202,8 @@ static void print_unused(struct cli *cli, json_object *carriers)
 
 static void print_manager(struct cli *cli, json_object *manager)
 {
-	static const struct row rows[] = {{"Version", "version"}, {"Tunnel", "carrier"}};
+	static const struct row rows[] = {
+		{"Version", "version"}, {"Traffic Agent", "traffic_agent"}, {"Tunnel", "carrier"}};
 	int64_t rtt_us = json_get_int(manager, "rtt_us", 0);
 
 	cli_print(cli, "Traffic Manager: %s\n",

@@ -14,7 +14,8 @@ static void print_version(
 /* Works whatever the kubeconfig or the daemons are like. */
 static int run(struct cli *cli, struct err *err UNUSED)
 {
-	json_object *status = NULL;
+	json_object *status = NULL, *manager;
+	const char *image;
 	struct err unused = ERR_INIT;
 
 	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &unused) < 0)
@@ -24,8 +25,12 @@ static int run(struct cli *cli, struct err *err UNUSED)
 		"not running");
 	print_version(cli, "User Daemon", json_get(status, "user_daemon", json_type_object),
 		"not running");
-	print_version(cli, "Traffic Manager", json_get(status, "traffic_manager", json_type_object),
-		"not connected");
+	manager = json_get(status, "traffic_manager", json_type_object);
+	print_version(cli, "Traffic Manager", manager, "not connected");
+	image = json_get_string(manager, "traffic_agent");
+	if (json_get_bool(manager, "connected"))
+		cli_print(cli, "%-15s: %s\n", "Traffic Agent",
+			image ? image : "not reported by traffic-manager");
 	json_object_put(status);
 	return 0;
 }

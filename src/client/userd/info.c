@@ -71,6 +71,7 @@ int cluster_info_parse(const char *line, size_t len, struct cluster_info *ret_in
 	json_object *object = parse_line(line, len);
 	const char *domain = json_get_string(object, "clusterDomain");
 	const char *version = json_get_string(object, "managerVersion");
+	const char *image = json_get_string(object, "agentImage");
 	int r = 0;
 
 	if (!domain || !*domain || strlen(domain) > 253)
@@ -85,6 +86,7 @@ int cluster_info_parse(const char *line, size_t len, struct cluster_info *ret_in
 	if (r == 0) {
 		info->domain = xstrdup(domain);
 		info->manager_version = xstrdup(version ? version : "unknown");
+		info->agent_image = image ? xstrdup(image) : NULL;
 		read_namespaces(json_get(object, "namespaces", json_type_array), info);
 		*ret_info = *info;
 	}
@@ -99,6 +101,7 @@ void cluster_info_copy(const struct cluster_info *info, struct cluster_info *ret
 
 	copy.domain = xstrdup(info->domain);
 	copy.manager_version = xstrdup(info->manager_version);
+	copy.agent_image = info->agent_image ? xstrdup(info->agent_image) : NULL;
 	copy.namespaces = xcalloc(info->namespace_count + 1, sizeof(char *));
 	for (size_t i = 0; i < info->namespace_count; i++)
 		copy.namespaces[i] = xstrdup(info->namespaces[i]);
@@ -112,6 +115,7 @@ void cluster_info_done(struct cluster_info *info)
 	free(info->namespaces);
 	free(info->domain);
 	free(info->manager_version);
+	free(info->agent_image);
 	memset(info, 0, sizeof(*info));
 }
 

@@ -22,6 +22,7 @@ struct info_watch;
 struct cluster_info {
 	struct prefix_set services, pods;
 	char *domain, *manager_version;
+	char *agent_image; /* NULL: not said */
 	char **namespaces;
 	size_t namespace_count;
 };

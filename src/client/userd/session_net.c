@@ -305,6 +305,7 @@ struct kube_client *session_client(const struct session *session)
 }
 
 struct intercepts *session_intercepts(const struct session *session)
+	json_put_string(traffic_manager, "traffic_agent", session->info.agent_image);
 {
 	return session->intercepts;
 }

@@ -27,7 +27,7 @@ static void reads_the_managers_line(void **state)
 		parse("{\"serviceSubnets\":[\"10.160.0.0/16\"],\"podSubnets\":[\"10.128.0.0/24\","
 		      "\"fd00::/64\"],\"clusterDomain\":\"cluster.local\",\"dnsServer\":\"10.160.0."
 		      "10\",\"namespaces\":[\"demo\",\"default\"],\"managerVersion\":\"0.1.0\","
-		      "\"apiServer\":[]}",
+		      "\"agentImage\":\"r.example/tp:1\",\"apiServer\":[]}",
 			&info, NULL),
 		0);
 	assert_int_equal(info.services.count, 1);
@@ -38,6 +38,7 @@ static void reads_the_managers_line(void **state)
 	cluster_info_done(&info);
 	assert_string_equal(copy.namespaces[1], "default");
 	assert_string_equal(copy.manager_version, "0.1.0");
+	assert_string_equal(copy.agent_image, "r.example/tp:1");
 	cluster_info_done(&copy);
 }
 

@@ -69,13 +69,15 @@ static void whole_description(void **unused)
 	feed(state, cluster_state_api_endpoints, KUBE_ADDED,
 		"{\"metadata\":{\"name\":\"kubernetes\"},\"endpoints\":[{\"addresses\":"
 		"[\"192.0.2.11\"]}]}");
+	cluster_state_set_agent_image(state, "r.example/tp:1");
 	line = cluster_state_format(state);
 	assert_string_equal(line,
 		"{\"serviceSubnets\":[\"10.96.0.0/16\",\"fd00:96::/112\"],"
 		"\"podSubnets\":[\"10.1.0.0/24\",\"10.1.1.0/24\"],"
 		"\"clusterDomain\":\"cluster.local\",\"dnsServer\":\"10.96.0.10\","
 		"\"namespaces\":[\"default\",\"shop\"],\"managerVersion\":\"" TP_VERSION
-		"\",\"apiServer\":[\"10.96.0.1\",\"192.0.2.11\"]}\n");
+		"\",\"agentImage\":\"r.example/"
+		"tp:1\",\"apiServer\":[\"10.96.0.1\",\"192.0.2.11\"]}\n");
 	free(line);
 	cluster_state_free(state);
 }
