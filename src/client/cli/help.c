@@ -7,6 +7,10 @@
 #include "client/cli/command.h"
 #include "core/alloc.h"
 
+#define TEXT_WIDTH   80
+#define TABLE_WIDTH  100
+#define OPTION_WIDTH 34
+
 static const struct argp_option common_options[] = {
 	{"output", KEY_OUTPUT, "FORMAT", 0, "default, or one document on stdout: json, yaml", 1},
 	{"help", KEY_HELP, NULL, 0, "Show this help", 1},
@@ -57,21 +61,22 @@ struct argp_option *help_options(const struct command *command)
 	return options;
 }
 
-/* Words of text, wrapped, each line after `indent` spaces. */
-static void print_wrapped(struct cli *cli, const char *text, int indent)
+/* Words of text, wrapped; each line but the first, which may have begun, after `indent` spaces. */
+static void print_wrapped(struct cli *cli, const char *text, int indent, int width)
 {
-	const int width = 80;
-	int column = 0;
+	int column = indent;
 
 	while (*text) {
 		int len = (int)strcspn(text, " ");
+		bool begins = column == indent;
 
-		if (column > 0 && column + 1 + len > width) {
-			cli_print(cli, "\n");
-			column = 0;
+		if (!begins && column + 1 + len > width) {
+			cli_print(cli, "\n%*s", indent, "");
+			column = indent;
+			begins = true;
 		}
-		cli_print(cli, "%*s%.*s", column ? 1 : indent, "", len, text);
-		column += len + (column ? 1 : indent);
+		cli_print(cli, "%s%.*s", begins ? "" : " ", len, text);
+		column += len + !begins;
 		text += len + (text[len] == ' ');
 	}
 	cli_print(cli, "\n");
@@ -94,7 +99,7 @@ static void format_option(const struct argp_option *option, char *out, size_t si
 void help_overview(struct cli *cli)
 {
 	cli_print(cli, "Usage: telepresence COMMAND [OPTION...]\n\n");
-	print_wrapped(cli, description, 0);
+	print_wrapped(cli, description, 0, TEXT_WIDTH);
 	cli_print(cli, "\nCommands:\n");
 	for (size_t i = 0; i < command_count; i++) {
 		if (!commands[i]->hidden)
@@ -114,7 +119,8 @@ void help_command(struct cli *cli, const struct command *command)
 	cli_print(cli, "Usage: telepresence %s [OPTION...]%s%s%s\n\n", command->name,
 		command->operand ? " " : "", command->operand ? command->operand : "",
 		command->runs_child ? " [-- CMD ARGS...]" : "");
-	print_wrapped(cli, command->description ? command->description : command->summary, 0);
+	print_wrapped(
+		cli, command->description ? command->description : command->summary, 0, TEXT_WIDTH);
 	cli_print(cli, "\nOptions:\n");
 	for (const struct argp_option *option = options; option->name; option++) {
 		char text[64];
@@ -122,7 +128,8 @@ void help_command(struct cli *cli, const struct command *command)
 		if (option->flags & OPTION_HIDDEN)
 			continue;
 		format_option(option, text, sizeof(text));
-		cli_print(cli, "  %-34s %s\n", text, option->doc);
+		cli_print(cli, "  %-*s ", OPTION_WIDTH, text);
+		print_wrapped(cli, option->doc, OPTION_WIDTH + 3, TABLE_WIDTH);
 	}
 }
 
