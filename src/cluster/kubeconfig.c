@@ -46,6 +46,17 @@ static int replace_by_file(char **text, const char *path, struct err *err)
 	return 0;
 }
 
+static char **split_lines(const char *text)
+{
+	auto_free char *copy = xstrdup(text);
+	char **lines = xcalloc(strlen(text) + 2, sizeof(*lines));
+	char *rest = copy, *line = NULL;
+
+	for (size_t i = 0; (line = strsep(&rest, "\n")); i++)
+		lines[i] = xstrdup(line);
+	return lines;
+}
+
 static int apply_overrides(
 	struct kube_config *config, const struct kube_overrides *over, struct err *err)
 {
@@ -60,10 +71,9 @@ static int apply_overrides(
 		free(TAKE_PTR(config->token_file));
 		kube_exec_free(TAKE_PTR(config->exec));
 	}
-	if (over->as_group) {
+	if (over->as_groups) {
 		strings_free(config->as_groups);
-		config->as_groups = xcalloc(2, sizeof(*config->as_groups));
-		config->as_groups[0] = xstrdup(over->as_group);
+		config->as_groups = split_lines(over->as_groups);
 	}
 	if (over->insecure_skip_tls_verify) {
 		config->insecure_skip_tls_verify = true;

@@ -16,10 +16,11 @@
 
 struct err;
 
-/* Overrides from the command line; NULL members are absent. All borrowed. */
+/* Overrides from the command line; NULL members are absent. All borrowed. Of as_groups each line is
+ * one. */
 struct kube_overrides {
 	const char *kubeconfig, *context, *cluster, *user, *namespace, *server, *token;
-	const char *as, *as_group, *certificate_authority, *client_certificate, *client_key;
+	const char *as, *as_groups, *certificate_authority, *client_certificate, *client_key;
 	const char *tls_server_name;
 	bool insecure_skip_tls_verify;
 };
@@ -44,6 +45,7 @@ struct kube_config {
 	 */
 	char **also_proxy, **never_proxy, **allow_conflicting;
 	char *carrier; /* of the same extension: the only one to use, or NULL */
+	char *manager_namespace; /* likewise; NULL: not said */
 };
 
 NODISCARD int kube_config_load(

@@ -76,6 +76,7 @@ void kube_config_copy(struct kube_config *copy, const struct kube_config *config
 		.never_proxy = copy_list(config->never_proxy),
 		.allow_conflicting = copy_list(config->allow_conflicting),
 		.carrier = copy_text(config->carrier),
+		.manager_namespace = copy_text(config->manager_namespace),
 	};
 	dns_settings_copy(&copy->dns, &config->dns);
 }
@@ -103,5 +104,6 @@ void kube_config_done(struct kube_config *config)
 	strings_free(config->never_proxy);
 	strings_free(config->allow_conflicting);
 	free(config->carrier);
+	free(config->manager_namespace);
 	*config = (struct kube_config){.context = NULL};
 }

@@ -188,6 +188,9 @@ int kube_config_add_extension(struct kube_config *config, struct kubefile *file,
 	if (r == 0)
 		r = read_carrier(file, extension, &config->carrier, err);
 	if (r == 0)
+		r = kubefile_string(file, kubefile_get(file, extension, "manager"), "namespace",
+			&config->manager_namespace, err);
+	if (r == 0)
 		r = read_dns(file, kubefile_get(file, extension, "dns"), &config->dns, err);
 	return r;
 }

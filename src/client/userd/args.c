@@ -24,7 +24,7 @@ const struct connect_field connect_fields[] = {
 	FIELD("server", 's', FIELD_STRING, server, "URL", "Address of the API server"),
 	FIELD("token", 260, FIELD_STRING, token, "TOKEN", "Bearer token for the API server"),
 	FIELD("as", 261, FIELD_STRING, as, "USER", "User to impersonate"),
-	FIELD("as-group", 262, FIELD_STRING, as_group, "GROUP", "Group to impersonate"),
+	FIELD("as-group", 262, FIELD_LINES, as_group, "GROUP", "Group to impersonate (repeatable)"),
 	FIELD("certificate-authority", 263, FIELD_PATH, certificate_authority, "FILE",
 		"Certificate authority of the API server"),
 	FIELD("client-certificate", 264, FIELD_PATH, client_certificate, "FILE",
@@ -46,7 +46,8 @@ const struct connect_field connect_fields[] = {
 	FIELD("carrier", 281, FIELD_STRING, carrier, "NAME",
 		"Reach the traffic-manager this way only: services/proxy or port-forward (default: "
 		"whichever opens first)"),
-	FIELD("image", 271, FIELD_STRING, image, "IMAGE", NULL),
+	FIELD("image", 271, FIELD_STRING, image, "IMAGE",
+		"Image of the traffic-manager and its agents, where this installs them"),
 };
 const size_t connect_field_count = ARRAY_SIZE(connect_fields);
 
@@ -70,7 +71,7 @@ void connect_args_done(struct connect_args *args)
 	if (args->token)
 		explicit_bzero(args->token, strlen(args->token));
 	for (size_t i = 0; i < connect_field_count; i++) {
-		if (connect_fields[i].type == FIELD_STRING || connect_fields[i].type == FIELD_PATH)
+		if (connect_fields[i].type <= FIELD_LINES)
 			free(*string_at(args, &connect_fields[i]));
 	}
 	memset(args, 0, sizeof(*args));
@@ -120,7 +121,7 @@ char *connect_absolute_paths(const char *list)
 int connect_args_set(struct connect_args *args, const struct connect_field *field, const char *text,
 	struct err *err)
 {
-	char **string = string_at(args, field);
+	char **string = string_at(args, field), *longer;
 
 	if (field->type == FIELD_BOOL) {
 		*(bool *)member_at(args, field) = true;
@@ -130,8 +131,11 @@ int connect_args_set(struct connect_args *args, const struct connect_field *fiel
 		return add_prefix(member_at(args, field), field, text, err);
 	if (!*text)
 		return err_set(err, -EINVAL, ERR_USAGE, "--%s: a value is needed", field->name);
+	longer = field->type == FIELD_PATH               ? absolute(text)
+		 : field->type == FIELD_LINES && *string ? xasprintf("%s\n%s", *string, text)
+							 : xstrdup(text);
 	free(*string);
-	*string = field->type == FIELD_PATH ? absolute(text) : xstrdup(text);
+	*string = longer;
 	return 0;
 }
 
@@ -193,6 +197,7 @@ static int set_member(
 	static const json_type types[] = {
 		[FIELD_STRING] = json_type_string,
 		[FIELD_PATH] = json_type_string,
+		[FIELD_LINES] = json_type_string,
 		[FIELD_BOOL] = json_type_boolean,
 		[FIELD_PREFIXES] = json_type_array,
 	};
@@ -240,7 +245,7 @@ struct kube_overrides connect_args_overrides(const struct connect_args *args)
 		.server = args->server,
 		.token = args->token,
 		.as = args->as,
-		.as_group = args->as_group,
+		.as_groups = args->as_group,
 		.certificate_authority = args->certificate_authority,
 		.client_certificate = args->client_certificate,
 		.client_key = args->client_key,
@@ -249,13 +254,16 @@ struct kube_overrides connect_args_overrides(const struct connect_args *args)
 	};
 }
 
-const char *connect_args_manager_namespace(const struct connect_args *args)
+const char *connect_args_manager_namespace(
+	const struct connect_args *args, const struct kube_config *kube)
 {
 	const char *env = getenv("TELEPRESENCE_MANAGER_NAMESPACE");
 
 	if (args->manager_namespace)
 		return args->manager_namespace;
-	return env && *env ? env : "ambassador";
+	if (env && *env)
+		return env;
+	return kube->manager_namespace ? kube->manager_namespace : "ambassador";
 }
 
 const char *connect_args_carrier(const struct connect_args *args, const struct kube_config *kube)

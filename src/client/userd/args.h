@@ -26,6 +26,7 @@ struct prefix_list {
 
 struct connect_args {
 	char *kubeconfig, *context, *cluster, *user, *namespace, *server, *token, *as, *as_group;
+	/* as_group: one a line */
 	char *certificate_authority, *client_certificate, *client_key, *tls_server_name;
 	char *manager_namespace, *image, *carrier;
 	bool insecure_skip_tls_verify;
@@ -35,6 +36,7 @@ struct connect_args {
 enum connect_field_type {
 	FIELD_STRING,
 	FIELD_PATH, /* made absolute: the daemon has another working directory */
+	FIELD_LINES, /* repeatable; one a line */
 	FIELD_BOOL,
 	FIELD_PREFIXES
 };
@@ -63,8 +65,10 @@ NODISCARD int connect_args_from_json(
 NODISCARD char *connect_absolute_paths(const char *list);
 /* Borrowed views for kube_config_load(). */
 struct kube_overrides connect_args_overrides(const struct connect_args *args);
-/* --manager-namespace, $TELEPRESENCE_MANAGER_NAMESPACE, "ambassador". Borrowed. */
-const char *connect_args_manager_namespace(const struct connect_args *args);
+/* --manager-namespace, $TELEPRESENCE_MANAGER_NAMESPACE, what the cluster's entry says,
+ * "ambassador". Borrowed. */
+const char *connect_args_manager_namespace(
+	const struct connect_args *args, const struct kube_config *kube);
 /* --carrier, or what the cluster's entry says; NULL: any. Borrowed. */
 const char *connect_args_carrier(const struct connect_args *args, const struct kube_config *kube);
 

@@ -93,6 +93,7 @@ static json_object *describe_dns(const struct network *network)
 	json_object *dns = json_object_new_object();
 	char text[ADDR_TEXT_BYTES];
 
+	json_put_string(dns, "local_ip", "127.0.0.1");
 	json_put_string(
 		dns, "remote_ip", ip_addr_format(&network->servers.upstream.servers[0].addr, text));
 	json_put_string(dns, "by",

@@ -32,13 +32,17 @@ static void on_status(struct userd *userd, struct userd_peer *peer, json_object 
 	auto_free char *path = own_path();
 
 	json_object_object_add(user_daemon, "running", json_object_new_boolean(true));
+	json_object_object_add(user_daemon, "in_docker", json_object_new_boolean(false));
+	json_put_string(user_daemon, "name", "User Daemon");
 	json_put_string(user_daemon, "version", TP_VERSION);
 	json_put_string(user_daemon, "executable", path);
 	json_object_object_add(
 		root_daemon, "running", json_object_new_boolean(userd->root != NULL));
-	if (userd->root)
+	if (userd->root) {
+		json_put_string(root_daemon, "name", "Root Daemon");
 		json_put_string(
 			root_daemon, "version", root_client_version(root_link_client(userd->root)));
+	}
 	if (userd->session)
 		session_describe(userd->session, user_daemon, root_daemon, manager);
 	else

@@ -277,7 +277,7 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 	session->client = client;
 	session->carrier_kind = carrier_kind;
 	session->former = former_new(loop, NULL, NULL);
-	session->manager_namespace = xstrdup(connect_args_manager_namespace(args));
+	session->manager_namespace = xstrdup(connect_args_manager_namespace(args, session->kube));
 	session->intercepts = intercepts_new(&(struct intercepts_config){.loop = loop,
 		.client = client,
 		.manager_namespace = session->manager_namespace,

@@ -243,6 +243,18 @@ static bool same(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+/* Each ends with NULL; one that is not there is empty. */
+static bool same_list(char *const *a, char *const *b)
+{
+	static char *const none[] = {NULL};
+
+	a = a ? a : none;
+	b = b ? b : none;
+	for (; *a && *b && strcmp(*a, *b) == 0; a++, b++)
+		;
+	return !*a && !*b;
+}
+
 int session_compare(const struct session *session, const struct connect_args *args, bool *ret_same,
 	struct err *err)
 {
@@ -261,8 +273,10 @@ int session_compare(const struct session *session, const struct connect_args *ar
 	*ret_same = same(kube->server, session->kube->server) &&
 		    same(kube->context, session->kube->context) &&
 		    same(kube->namespace, session->kube->namespace) &&
-		    same(kube->as, session->kube->as) && carrier == session->carrier_kind &&
-		    same(connect_args_manager_namespace(args), session->manager_namespace) &&
+		    same(kube->as, session->kube->as) &&
+		    same_list(kube->as_groups, session->kube->as_groups) &&
+		    same(args->user, session->args.user) && carrier == session->carrier_kind &&
+		    same(connect_args_manager_namespace(args, kube), session->manager_namespace) &&
 		    dns_settings_equal(&kube->dns, &session->kube->dns) &&
 		    proxy_lists_equal(&lists, &session->lists);
 	return 0;
@@ -291,6 +305,7 @@ void session_describe(const struct session *session, json_object *user_daemon,
 		return;
 	json_put_string(traffic_manager, "name", "traffic-manager");
 	json_put_string(traffic_manager, "version", session->info.manager_version);
+	json_put_string(traffic_manager, "traffic_agent", session->info.agent_image);
 	json_put_string(traffic_manager, "cluster_domain", session->info.domain);
 }
 
@@ -305,7 +320,6 @@ struct kube_client *session_client(const struct session *session)
 }
 
 struct intercepts *session_intercepts(const struct session *session)
-	json_put_string(traffic_manager, "traffic_agent", session->info.agent_image);
 {
 	return session->intercepts;
 }
@@ -318,6 +332,11 @@ const struct uplink *session_uplink(const struct session *session)
 const char *session_namespace(const struct session *session)
 {
 	return session->kube->namespace;
+}
+
+const char *session_manager_namespace(const struct session *session)
+{
+	return session->manager_namespace;
 }
 
 const struct cluster_info *session_info(const struct session *session)

@@ -91,7 +91,7 @@ static struct workloads *list_workloads(
 
 	return workloads_list(session_client(userd->session),
 		namespace ? namespace : session_namespace(userd->session),
-		connect_args_manager_namespace(session_args(userd->session)), on_done, wait);
+		session_manager_namespace(userd->session), on_done, wait);
 }
 
 void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request)

@@ -25,6 +25,7 @@ void userd_names(struct userd *userd, struct userd_peer *peer, json_object *requ
 NODISCARD int session_explain_name(
 	const struct session *session, const char *name, json_object **ret_object);
 
+const char *session_manager_namespace(const struct session *session);
 /* What the manager says of the cluster; its domain is NULL before it has said anything. Borrowed.
  */
 const struct cluster_info *session_info(const struct session *session);

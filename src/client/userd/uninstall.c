@@ -66,7 +66,7 @@ static int new_client(struct userd *userd, const struct connect_args *args, stru
 
 	if (r < 0)
 		return r;
-	userd->uninstall.manager_namespace = xstrdup(connect_args_manager_namespace(args));
+	userd->uninstall.manager_namespace = xstrdup(connect_args_manager_namespace(args, kube));
 	return kube_client_new(&userd->loop, kube, &userd->uninstall.client, err);
 }
 

@@ -68,6 +68,22 @@ static void absent_ones_stay_absent(void **state)
 	connect_args_done(&back);
 }
 
+static void groups_are_several(void **state)
+{
+	struct connect_args args = {0}, back = {0};
+	json_object *object;
+
+	(void)state;
+	assert_int_equal(set(&args, "as-group", "office"), 0);
+	assert_int_equal(set(&args, "as-group", "staff"), 0);
+	object = connect_args_to_json(&args);
+	assert_int_equal(connect_args_from_json(object, &back, NULL), 0);
+	assert_string_equal(back.as_group, "office\nstaff");
+	json_object_put(object);
+	connect_args_done(&back);
+	connect_args_done(&args);
+}
+
 static void paths_become_absolute(void **state)
 {
 	struct connect_args args = {0};
@@ -155,15 +171,18 @@ static void unknown_members_are_refused(void **state)
 
 static void the_manager_namespace_has_an_order(void **state)
 {
+	const struct kube_config plain = {.context = NULL};
+	const struct kube_config named = {.manager_namespace = (char[]){"from-file"}};
 	struct connect_args args = {0};
 
 	(void)state;
 	unsetenv("TELEPRESENCE_MANAGER_NAMESPACE");
-	assert_string_equal(connect_args_manager_namespace(&args), "ambassador");
+	assert_string_equal(connect_args_manager_namespace(&args, &plain), "ambassador");
+	assert_string_equal(connect_args_manager_namespace(&args, &named), "from-file");
 	setenv("TELEPRESENCE_MANAGER_NAMESPACE", "from-env", 1);
-	assert_string_equal(connect_args_manager_namespace(&args), "from-env");
+	assert_string_equal(connect_args_manager_namespace(&args, &named), "from-env");
 	assert_int_equal(set(&args, "manager-namespace", "from-flag"), 0);
-	assert_string_equal(connect_args_manager_namespace(&args), "from-flag");
+	assert_string_equal(connect_args_manager_namespace(&args, &named), "from-flag");
 	unsetenv("TELEPRESENCE_MANAGER_NAMESPACE");
 	connect_args_done(&args);
 }
@@ -173,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(survive_the_way_to_the_daemon),
 		cmocka_unit_test(absent_ones_stay_absent),
+		cmocka_unit_test(groups_are_several),
 		cmocka_unit_test(paths_become_absolute),
 		cmocka_unit_test(lists_of_paths_become_absolute),
 		cmocka_unit_test(bad_subnets_are_usage_errors),

@@ -41,6 +41,7 @@ static const char main_file[] =
 	"        never-proxy: [10.3.0.0/16]\n"
 	"        allow-conflicting-subnets: [10.4.0.0/16]\n"
 	"        carrier: port-forward\n"
+	"        manager: {namespace: tools}\n"
 	"- name: two\n"
 	"  cluster: {server: 'https://two.example', certificate-authority-data: Q0EgVFdP}\n"
 	"users:\n"
@@ -136,6 +137,8 @@ static void test_extension(void **state UNUSED)
 	assert_string_equal(config->never_proxy[0], "10.3.0.0/16");
 	assert_string_equal(config->allow_conflicting[0], "10.4.0.0/16");
 	assert_string_equal(config->carrier, "port-forward");
+	assert_string_equal(config->manager_namespace, "tools");
+	assert_null(without->manager_namespace);
 	assert_null(without->carrier);
 	assert_null(without->also_proxy);
 }
@@ -167,14 +170,15 @@ static void test_overrides(void **state UNUSED)
 		.namespace = "mine",
 		.token = "secret",
 		.as = "clerk",
-		.as_group = "office"});
+		.as_groups = "office\nstaff"});
 
 	assert_string_equal(config->server, "https://one.example:6443/base");
 	assert_string_equal(config->namespace, "mine");
 	assert_string_equal(config->token, "secret");
 	assert_string_equal(config->as, "clerk");
 	assert_string_equal(config->as_groups[0], "office");
-	assert_null(config->as_groups[1]);
+	assert_string_equal(config->as_groups[1], "staff");
+	assert_null(config->as_groups[2]);
 	assert_string_equal(config->cert_pem, "CERT");
 }
 
