@@ -136,10 +136,13 @@ static bool window_used(const struct flight *flight)
 	return flight->round_peak + SLACK_BYTES >= flight->window;
 }
 
-/* Bytes a second of the round that ends. */
+/* Bytes a second of the round that ends. What was acknowledged had been under way for a round trip:
+ * ACKs that are read together, because this process waited for the processor, end a round within
+ * microseconds, and a path that carries terabytes would have been allowed a queue of megabytes. */
 static uint64_t round_rate(const struct flight *flight, uint64_t now_us)
 {
-	uint64_t took_us = MAX(now_us - flight->round_us, 1U);
+	uint64_t rtt = flight->round_rtt_us[0] == UINT64_MAX ? 0 : flight->round_rtt_us[0];
+	uint64_t took_us = MAX(MAX(now_us - flight->round_us, rtt / 2), 1U);
 
 	return (flight->acked - flight->round_acked) * 1000000 / took_us;
 }

@@ -149,6 +149,30 @@ static void test_cold(void **state)
 	assert_true((double)path.delivered >= 0.75 * MBIT(1000) * MS(400));
 }
 
+/* A busy machine gives this process the processor now and then, and all ACKs that came meanwhile
+ * are read together: a round that begins and ends with them took no time, but says nothing of the
+ * path. */
+static void test_acks_together(void **state)
+{
+	static struct path path;
+	uint64_t most = 0;
+	uint32_t random = 1;
+
+	(void)state;
+	path_init(&path, MBIT(2400), 100);
+	for (uint64_t end_us = path.now_us + (uint64_t)20 * SECOND; path.now_us < end_us;) {
+		random = random * 1664525 + 1013904223;
+		path.now_us += MS(1) + (random >> 16) % MS(7);
+		while (path.head != path.tail && path.due_us[path.head % ON_WAY] <= path.now_us)
+			flight_acked(&path.flight, path.offsets[path.head++ % ON_WAY], path.now_us);
+		send_all(&path);
+		most = MAX(most, path.flight.sent - path.flight.acked);
+	}
+	print_message("%u KiB under way at most\n", (unsigned int)(most / 1024));
+	/* What the path carries while this process waits, and as much as may queue. */
+	assert_true(most <= 8 * 1024 * 1024);
+}
+
 /* The path gets longer: the base that was seen before is forgotten, not kept for ever. */
 static void test_longer_path(void **state)
 {
@@ -239,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_cold),
+		cmocka_unit_test(test_acks_together),
 		cmocka_unit_test(test_longer_path),
 		cmocka_unit_test(test_sparse_use),
 		cmocka_unit_test(test_last_ack),
