@@ -196,8 +196,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 			conn->queue.len <= LIMIT_CARRIER_QUEUE_BYTES / 2)
 			conn->events.on_writable(conn->user);
 	}
-	/* An error shows as the result of reading. */
-	if (status < 0 || events & UV_READABLE)
+	/* An error shows as the result of reading. With the idle handle a budget is due already:
+	 * two in a turn of the loop are more than the TUN has, and what comes would queue there. */
+	if ((status < 0 || events & UV_READABLE) && !uv_is_active((uv_handle_t *)&conn->more))
 		wsconn_pump(conn);
 }
 

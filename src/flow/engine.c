@@ -21,6 +21,10 @@
 #define BUFFER_SKEW  (16 - VNET_BYTES)
 #define BUFFER_BYTES (VNET_BYTES + LIMIT_TUN_PACKET_BYTES)
 #define TICK_MS      2000
+/* Bytes read per wake-up. A download's go into the device when they are written to its socket and
+ * come out of it here: with no more than what carriers bring in a turn of the loop they would queue
+ * in the device, and every small packet behind them. */
+#define WAKE_BYTES (2 * LIMIT_PUMP_BYTES)
 
 void flow_engine_write(struct flow_engine *engine, const struct virtio_net_hdr *vnet,
 	const void *head, size_t head_len, const void *data, size_t data_len)
@@ -181,7 +185,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		tun_lost(engine, status);
 		return;
 	}
-	for (unsigned int i = 0; i < LIMIT_TUN_BATCH && bytes < LIMIT_PUMP_BYTES; i++) {
+	for (unsigned int i = 0; i < LIMIT_TUN_BATCH && bytes < WAKE_BYTES; i++) {
 		if (flow_engine_closed(engine))
 			return;
 		n = read(engine->tun_fd, data, BUFFER_BYTES);
