@@ -10,9 +10,11 @@
  */
 #include "tunnel/dial.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <utlist.h>
 
@@ -277,6 +279,24 @@ static struct dial *dial_new(const struct dial_env *env, struct dials *dials,
 	return dial;
 }
 
+static void add_address(struct dial *dial, const struct ip_addr *addr)
+{
+	dial->addresses[dial->address_count++] =
+		(struct ip_endpoint){.addr = *addr, .port = dial->target.port};
+}
+
+/* Both, whatever the machine's files say (RFC 6761, 6.3): many know it as 127.0.0.1 only, and a
+ * program may listen on ::1 only. */
+static void add_loopbacks(struct dial *dial)
+{
+	static const struct ip_addr both[] = {{.family = AF_INET, .bytes = {127, 0, 0, 1}},
+		{.family = AF_INET6, .bytes = {[15] = 1}}};
+
+	static_assert(DIAL_MAX_ADDRESSES >= ARRAY_SIZE(both), "room for both");
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		add_address(dial, &both[i]);
+}
+
 static void start(const struct dial_env *env, struct dials *dials, struct h2_stream *stream,
 	const struct target *target, bool trusted)
 {
@@ -286,14 +306,16 @@ static void start(const struct dial_env *env, struct dials *dials, struct h2_str
 		dial_fail(dials->oldest, REASON_TIMED_OUT);
 	dial = dial_new(env, dials, stream, target);
 	dial->trusted = trusted;
-	if (target->addr.family == 0) {
+	if (target->addr.family)
+		add_address(dial, &target->addr);
+	else if (trusted && strcasecmp(target->host, "localhost") == 0)
+		add_loopbacks(dial);
+	if (dial->address_count == 0) {
 		dial->state = DIAL_RESOLVING;
 		resolve(dial);
 		return;
 	}
 	dial->state = DIAL_CONNECTING;
-	dial->addresses[0] = (struct ip_endpoint){.addr = target->addr, .port = target->port};
-	dial->address_count = 1;
 	try_next(dial, REASON_INTERNAL);
 }
 

@@ -129,6 +129,26 @@ static void test_own_choice(void **state)
 	rig_free(rig);
 }
 
+/* A program may listen on ::1 only, and a machine's files know one address of the name only. */
+static void test_localhost_is_both(void **state)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct rig *rig = rig_new();
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	rig->port = ntohs(address.sin6_port);
+	rig->host = "localhost";
+	ask(rig, "10.9.8.7:1", NULL);
+	assert_int_equal(rig->near.status, 200);
+	close(listener);
+	rig_free(rig);
+}
+
 static void test_refused(void **state)
 {
 	struct rig *rig = rig_new();
@@ -190,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_choice),
+		cmocka_unit_test(test_localhost_is_both),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_udp),
 	};
