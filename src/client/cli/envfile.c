@@ -252,6 +252,8 @@ int env_check(const char *path, struct err *err)
 
 	if (!path)
 		return 0;
+	if (!*path)
+		return err_set(err, -EINVAL, ERR_USAGE, "an environment file needs a name");
 	real = realpath(path, NULL);
 	folder = xstrdup(real ? real : path);
 	slash = strrchr(folder, '/');

@@ -10,6 +10,7 @@
 #include "client/userd/proto.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "net/addr.h"
 
 #define DEFAULT_PORT    8080
 #define DEFAULT_ADDRESS "127.0.0.1"
@@ -75,19 +76,61 @@ int intercept_port_parse(const char *text, struct intercept_port_arg *ret_port, 
 	return 0;
 }
 
-static bool is_object_name(const char *text)
+/* Labels with dots between, of what `is_inner` takes, and letters or digits at both ends. */
+static bool is_labels(const char *text, bool (*is_inner)(unsigned char c))
 {
 	size_t len = strlen(text);
 
 	if (len == 0 || len > NAME_MAX_BYTES)
 		return false;
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (!islower(c) && !isdigit(c) && c != '-' && c != '.')
+	for (const char *end = NULL;; text = end + 1) {
+		end = text + strcspn(text, ".");
+		if (end == text || !isalnum((unsigned char)text[0]) ||
+			!isalnum((unsigned char)end[-1]))
 			return false;
+		for (const char *at = text; at < end; at++) {
+			if (!is_inner((unsigned char)*at))
+				return false;
+		}
+		if (!*end)
+			return true;
 	}
-	return isalnum((unsigned char)text[0]) && isalnum((unsigned char)text[len - 1]);
+}
+
+static bool is_of_object(unsigned char c)
+{
+	return islower(c) || isdigit(c) || c == '-';
+}
+
+static bool is_of_host(unsigned char c)
+{
+	return isalnum(c) || c == '-' || c == '_';
+}
+
+static bool is_object_name(const char *text)
+{
+	return is_labels(text, is_of_object);
+}
+
+/* What ends in a number is an address, or nothing (RFC 1123, 2.1). A dot at the end says that the
+ * name is whole. */
+static bool is_host(const char *text)
+{
+	auto_free char *name = xstrdup(text);
+	size_t len = strlen(name);
+	char *zone = strchr(name, '%');
+	const char *last = NULL;
+	struct ip_addr addr;
+
+	if (zone && zone[1])
+		*zone = '\0';
+	if (ip_addr_parse(name, &addr) == 0)
+		return true;
+	if (len > 1 && name[len - 1] == '.')
+		name[len - 1] = '\0';
+	last = strrchr(name, '.');
+	last = last ? last + 1 : name;
+	return is_labels(name, is_of_host) && last[strspn(last, "0123456789")];
 }
 
 /* A member of the request that names an object; 0 and NULL when it is absent. */
@@ -131,7 +174,7 @@ static int take_address(json_object *request, struct intercept_args *args, struc
 
 	if (!address)
 		address = DEFAULT_ADDRESS;
-	if (!*address || strlen(address) > NAME_MAX_BYTES || strpbrk(address, " /[]"))
+	if (!is_host(address))
 		return err_set(err, -EINVAL, ERR_USAGE,
 			"--address %.80s is neither an IP address nor a host's name", address);
 	args->address = xstrdup(address);

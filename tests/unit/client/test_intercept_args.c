@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "client/userd/intercept_args.h"
+#include "core/alloc.h"
 #include "core/err.h"
 
 static int parse(const char *text, struct intercept_args *args, struct err *err)
@@ -112,6 +113,23 @@ static void everything_given_is_taken(void **state)
 	intercept_args_done(&args);
 }
 
+static void hosts_are_addresses_or_names(void **state)
+{
+	static const char *const right[] = {"10.0.0.1", "fe80::1", "fe80::1%eth0", "localhost", "h",
+		"my_host.example.", "1and1.example", "a-b.c"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(right); i++) {
+		auto_free char *request =
+			xasprintf("{\"name\":\"a\",\"address\":\"%s\"}", right[i]);
+		struct intercept_args args;
+
+		assert_int_equal(parse(request, &args, NULL), 0);
+		assert_string_equal(args.address, right[i]);
+		intercept_args_done(&args);
+	}
+}
+
 static void ports_of_the_pod_are_taken(void **state)
 {
 	struct intercept_args args;
@@ -167,6 +185,16 @@ static void wrong_requests_are_refused(void **state)
 		"{\"name\":\"a\",\"ports\":[\"x\"]}",
 		"{\"name\":\"a\",\"ports\":[8080,null]}",
 		"{\"name\":\"a\",\"address\":\"\"}",
+		"{\"name\":\"a..b\"}",
+		"{\"name\":\"a.-b\"}",
+		"{\"name\":\"a-.b\"}",
+		"{\"name\":\"a\",\"address\":\"127.0.0.1:80\"}",
+		"{\"name\":\"a\",\"address\":\"999.1.1.1\"}",
+		"{\"name\":\"a\",\"address\":\"1.2.3\"}",
+		"{\"name\":\"a\",\"address\":\"8080\"}",
+		"{\"name\":\"a\",\"address\":\".\"}",
+		"{\"name\":\"a\",\"address\":\"a..b\"}",
+		"{\"name\":\"a\",\"address\":\"h\\u00f6st\"}",
 		"{\"name\":\"a\",\"address\":\"1.2.3.4/8\"}",
 		"{\"name\":\"a\",\"on-refuse\":\"maybe\"}",
 		"{\"name\":\"a\",\"to-pod\":[\"0\"]}",
@@ -190,6 +218,7 @@ int main(void)
 		cmocka_unit_test(local_only_has_a_name_and_a_namespace),
 		cmocka_unit_test(defaults_are_8080_on_this_machine),
 		cmocka_unit_test(everything_given_is_taken),
+		cmocka_unit_test(hosts_are_addresses_or_names),
 		cmocka_unit_test(ports_of_the_pod_are_taken),
 		cmocka_unit_test(ports_are_parsed_strictly),
 		cmocka_unit_test(wrong_requests_are_refused),
