@@ -188,16 +188,25 @@ static void count_members(const struct intercept *intercept, struct tally *tally
 	}
 }
 
+static void say_no_pods(const struct intercept *intercept, struct verdict *verdict)
+{
+	const char *workload = intercept->spec->workload;
+	char kind[24];
+
+	if (strcmp(intercept->spec->kind, "Pod") == 0)
+		say(verdict, INTERCEPT_WAITING, "NoPods", "pod %s is not ready", workload);
+	else
+		say(verdict, INTERCEPT_WAITING, "NoPods", "no pod of %s %s is ready",
+			kind_text(intercept, kind), workload);
+}
+
 static void judge_first(
 	struct intercept *intercept, const struct tally *tally, struct verdict *verdict)
 {
-	char kind[24];
-
 	if (tally->failure) {
 		say(verdict, INTERCEPT_ERROR, "AgentFailed", "%s", tally->failure);
 	} else if (tally->ready == 0) {
-		say(verdict, INTERCEPT_WAITING, "NoPods", "no pod of %s %s is ready",
-			kind_text(intercept, kind), intercept->spec->workload);
+		say_no_pods(intercept, verdict);
 	} else if (tally->active < tally->ready) {
 		say(verdict, INTERCEPT_WAITING, "Agents", "Waiting for agents: %u of %u pods%s%s",
 			tally->active, tally->ready, tally->excuse ? ": " : "",
@@ -218,8 +227,6 @@ static void judge_first(
 static void judge_later(
 	struct intercept *intercept, const struct tally *tally, struct verdict *verdict)
 {
-	char kind[24];
-
 	if (tally->active > 0 && tally->failure)
 		say(verdict, INTERCEPT_ACTIVE, "Active", "%u of %u pods: %.400s", tally->active,
 			tally->ready, tally->failure);
@@ -228,8 +235,7 @@ static void judge_later(
 	else if (intercepts_now(intercept->set) < intercept->hold_ms)
 		say(verdict, INTERCEPT_ACTIVE, "Active", "%s", intercept->message);
 	else if (tally->ready == 0)
-		say(verdict, INTERCEPT_WAITING, "NoPods", "no pod of %s %s is ready",
-			kind_text(intercept, kind), intercept->spec->workload);
+		say_no_pods(intercept, verdict);
 	else
 		say(verdict, INTERCEPT_WAITING, "Agents",
 			"Waiting for agents: 0 of %u pods%s%.400s", tally->ready,
