@@ -12,6 +12,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "manager/agents_env.h"
 #include "manager/agents_impl.h"
 #include "manager/pods.h"
 
@@ -166,9 +167,8 @@ bool agent_pod_has(const struct agent_pod *pod, const char *intercept, uint16_t 
 uint16_t agent_pod_known_as(
 	const struct agent_pod *pod, const char *intercept, uint16_t port, int protocol)
 {
-	json_object *item = find_port(find_intercept(pod, intercept), port, protocol);
-
-	return (uint16_t)json_int(item, "as", port);
+	return (uint16_t)json_int(
+		find_port(find_intercept(pod, intercept), port, protocol), "as", port);
 }
 
 static int malformed(const char *type, struct err *err)

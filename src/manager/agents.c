@@ -10,6 +10,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "manager/agent_messages.h"
+#include "manager/agents_env.h"
 #include "manager/agents_impl.h"
 
 /* Deadlines here are of seconds. */

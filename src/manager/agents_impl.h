@@ -106,11 +106,6 @@ void agent_conn_exit(struct agent_conn *conn, const char *reason);
 /* Every announced probe at the pod's agent is lost. */
 void agent_pod_lose_expects(struct agent_pod *pod);
 
-/* agents_env.c */
-void agent_env_hello(struct agent_conn *conn); /* is asked what is waited for */
-void agent_env_answer(const struct agent_conn *conn, int64_t id, json_object *values);
-void agent_env_finish(struct agents *agents, struct agent_env *env); /* without an answer */
-
 /* agent_streams.c */
 void agent_streams_serve(
 	struct agent_conn *conn, struct h2_stream *stream, const struct h2_head *head);
