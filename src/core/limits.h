@@ -82,6 +82,8 @@
 /* Names of domains one after the other: most of a message. */
 #define LIMIT_ROOT_DOMAIN_BYTES  (12 * 1024)
 #define LIMIT_USER_MESSAGE_BYTES (1024 * 1024)
-#define LIMIT_IPC_TIMEOUT_MS     10000
+/* The root daemon's answer, for which the user daemon stands still: less than what a command waits
+ * for the user daemon's (client/cli/daemon.h). */
+#define LIMIT_IPC_TIMEOUT_MS 4000
 
 #endif /* CORE_LIMITS_H */

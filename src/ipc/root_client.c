@@ -15,6 +15,7 @@
 
 struct root_client {
 	int sock;
+	pid_t pid; /* of the root daemon; 0: of another pid namespace */
 	uint32_t last_id;
 	char version[ROOT_VERSION_BYTES];
 };
@@ -27,6 +28,16 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A root daemon that stands still is not the user's to end. */
+static int no_answer(const struct root_client *client, struct err *err)
+{
+	if (client->pid <= 0)
+		return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE, "the root daemon does not answer");
+	return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE,
+		"the root daemon does not answer: sudo kill -9 %d ends it, then connect again",
+		(int)client->pid);
 }
 
 /* Waits for a frame until the deadline; its length. */
@@ -46,8 +57,7 @@ static int receive_until(struct root_client *client, int64_t deadline, void *dat
 		if (r != -EAGAIN)
 			return r;
 		if (left <= 0)
-			return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE,
-				"the root daemon does not answer");
+			return no_answer(client, err);
 		if (poll(&wait, 1, (int)left) < 0 && errno != EINTR)
 			return err_set_errno(err, -errno, "poll");
 	}
@@ -136,6 +146,7 @@ int root_client_connect(uid_t uid, struct root_client **ret_client, struct err *
 	if (cred.uid != 0)
 		return err_set(err, -EPERM, ERR_PERMISSION,
 			"@%s belongs to uid %u, not to a root daemon", name, cred.uid);
+	client->pid = cred.pid;
 	r = hello(client, err);
 	if (r < 0)
 		return r;

@@ -98,15 +98,19 @@ int connection_open(struct cli *cli, json_object **ret_result, struct err *err)
 	return r;
 }
 
-bool connection_is_open(struct cli *cli)
+int connection_is_open(struct cli *cli, struct err *err)
 {
 	json_object *status = NULL, *daemon;
-	struct err err = ERR_INIT;
 	const char *text;
 	bool connected;
+	int r = daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, err);
 
-	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &err) < 0)
-		return false;
+	if (r == -ETIMEDOUT)
+		return r;
+	if (r < 0) {
+		*err = (struct err)ERR_INIT;
+		return 0;
+	}
 	daemon = json_get(status, "user_daemon", json_type_object);
 	text = json_get_string(daemon, "status");
 	connected = text && (strcmp(text, "Connected") == 0 || strcmp(text, "Reconnecting") == 0);
@@ -130,11 +134,11 @@ static bool names_cluster(const struct cli *cli)
 int connection_ensure(struct cli *cli, struct err *err)
 {
 	char *namespace = TAKE_PTR(cli->args.namespace);
-	bool was_connected = connection_is_open(cli);
+	int was_connected = connection_is_open(cli, err);
 	json_object *result = NULL;
-	int r = 0;
+	int r = MIN(was_connected, 0);
 
-	if (!was_connected || names_cluster(cli)) {
+	if (r == 0 && (!was_connected || names_cluster(cli))) {
 		r = connection_open(cli, &result, err);
 		if (r == 0 && !was_connected)
 			cli_say(cli, "Connected to context %s (%s)\n",

@@ -18,7 +18,8 @@ NODISCARD int connection_open(struct cli *cli, json_object **ret_result, struct 
 /* As connection_open() unless there is a connection. --namespace is the command's own here: the
  * connection keeps the context's. */
 NODISCARD int connection_ensure(struct cli *cli, struct err *err);
-bool connection_is_open(struct cli *cli);
+/* 1, 0, or -ETIMEDOUT: the user daemon stands still. */
+NODISCARD int connection_is_open(struct cli *cli, struct err *err);
 /* A user daemon that answers. */
 NODISCARD int connection_need_userd(struct cli *cli, json_object **ret_status, struct err *err);
 /* args and env of a request. */

@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "client/cli/command.h"
 #include "client/userd/proto.h"
@@ -23,16 +27,26 @@ json_object *daemon_request(const char *name)
 	return request;
 }
 
+static int no_answer(struct err *err)
+{
+	return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE,
+		"the user daemon does not answer: telepresence quit -s ends it, then try again");
+}
+
+/* A daemon that stands still takes no connection any more, once enough wait, and no bytes. */
 static int open_socket(struct err *err)
 {
+	const struct timeval patience = {.tv_sec = DAEMON_ANSWER_MS / 1000};
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
 	socklen_t len = userd_address(getuid(), &address);
 	int r;
 
-	if (fd < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		return err_set_errno(err, -errno, "socket");
 	r = connect(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
+	if (r == -EAGAIN)
+		return no_answer(err);
 	if (r == -ECONNREFUSED)
 		return err_set(err, r, ERR_UNREACHABLE,
 			"the telepresence daemon has not been started; try telepresence connect");
@@ -58,22 +72,46 @@ static int send_request(int fd, json_object *request, struct err *err)
 			r = -errno;
 	}
 	buf_done(&out);
+	if (r == -EAGAIN)
+		return no_answer(err);
 	return r < 0 ? err_set_errno(err, r, "sending to the user daemon") : 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Signals neither end the wait nor make it longer. */
+static int wait_readable(int fd, int timeout_ms, struct err *err)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	int64_t end = now_ms() + timeout_ms, left = timeout_ms;
+	int ready;
+
+	do {
+		ready = poll(&wait, 1, (int)MAX(left, 0));
+		left = end - now_ms();
+	} while (ready < 0 && errno == EINTR);
+	if (ready < 0)
+		return err_set_errno(err, -errno, "poll");
+	return ready == 0 ? no_answer(err) : 0;
 }
 
 /* One more piece of the answer. */
 static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
 {
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	uint8_t chunk[READ_BYTES];
-	int ready = poll(&wait, 1, timeout_ms);
+	int r = wait_readable(fd, timeout_ms, err);
 	ssize_t n;
 
-	if (ready == 0)
-		return err_set(err, -ETIMEDOUT, ERR_UNREACHABLE,
-			"the user daemon does not answer: telepresence quit -s, then try again");
-	n = recv(fd, chunk, sizeof(chunk), 0);
-	if (n < 0 && errno == EINTR)
+	if (r < 0)
+		return r;
+	n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0)
 		return err_set(err, -EPIPE, ERR_UNREACHABLE,
@@ -190,7 +228,19 @@ int daemon_connect(struct cli *cli, json_object *request, json_object **ret_resu
 	return -ERESTART;
 }
 
-int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
+/* One that stands still cannot end itself. It is the user's own, by its socket's word; what the
+ * root daemon did for it is undone when it is gone. */
+static int end_by_force(struct cli *cli, int pidfd, struct err *err)
+{
+	if (pidfd < 0 || syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		return no_answer(err);
+	cli_say(cli, "The user daemon does not answer: ended by force\n");
+	wait_for_exit(pidfd);
+	*err = (struct err)ERR_INIT;
+	return 0;
+}
+
+int daemon_stop(struct cli *cli, int timeout_ms, json_object **ret_result, struct err *err)
 {
 	auto_close int fd = open_socket(err);
 	json_object *request = daemon_request("stop");
@@ -201,7 +251,9 @@ int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err)
 		r = send_request(fd, request, err);
 	json_object_put(request);
 	if (r >= 0)
-		r = daemon_end(cli, fd, DAEMON_ANSWER_MS, ret_result, err);
+		r = daemon_end(cli, fd, timeout_ms, ret_result, err);
+	if (r == -ETIMEDOUT)
+		return end_by_force(cli, pidfd, err);
 	if (r == 0)
 		wait_for_exit(pidfd);
 	return r;

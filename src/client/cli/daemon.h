@@ -15,6 +15,8 @@ struct err;
 /* A daemon that is healthy answers this fast; connecting and installing say something meanwhile. */
 #define DAEMON_ANSWER_MS 10000
 #define DAEMON_WORK_MS   180000
+/* What ending a connection in order takes, many times over. */
+#define DAEMON_STOP_MS 5000
 
 /* {"protocol": 1, "request": name}. */
 json_object *daemon_request(const char *name);
@@ -34,7 +36,9 @@ NODISCARD int daemon_end(
  * itself, which is over now, and whatever else was looked at before is to be looked at again. */
 NODISCARD int daemon_connect(
 	struct cli *cli, json_object *request, json_object **ret_result, struct err *err);
-/* As daemon_call(), and then waits until the daemon's process has ended. */
-NODISCARD int daemon_stop(struct cli *cli, json_object **ret_result, struct err *err);
+/* As daemon_call(), and then waits until the daemon's process has ended. One that does not answer
+ * in time is ended by force: success, without a result. */
+NODISCARD int daemon_stop(
+	struct cli *cli, int timeout_ms, json_object **ret_result, struct err *err);
 
 #endif /* CLIENT_CLI_DAEMON_H */

@@ -18,9 +18,10 @@ static void disconnect(struct cli *cli)
 
 static int run(struct cli *cli, struct err *err)
 {
-	bool was_open = connection_is_open(cli), ended = false;
+	int was_open = cli->child ? connection_is_open(cli, err) : 0;
 	json_object *result = NULL;
-	int r = connection_open(cli, &result, err);
+	bool ended = false;
+	int r = was_open < 0 ? was_open : connection_open(cli, &result, err);
 
 	if (r < 0)
 		return r;

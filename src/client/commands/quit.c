@@ -17,6 +17,18 @@ static int parse(struct cli *cli, int key UNUSED, const char *arg UNUSED, struct
 	return 0;
 }
 
+/* What it holds (device, DNS) is not gone, and it is not the user's to end. */
+static void warn_of_rest(struct cli *cli, json_object *result)
+{
+	long long pid = json_get_int(result, "root_daemon_left", 0);
+
+	if (pid > 0)
+		cli_say(cli,
+			"Warning: the root daemon does not end, and what it did is not undone: "
+			"sudo kill -9 %lld ends it\n",
+			pid);
+}
+
 static int run(struct cli *cli, struct err *err)
 {
 	const struct flags *flags = cli->flags;
@@ -24,7 +36,7 @@ static int run(struct cli *cli, struct err *err)
 	int r;
 
 	if (flags->stop_daemons)
-		r = daemon_stop(cli, &result, err);
+		r = daemon_stop(cli, DAEMON_STOP_MS, &result, err);
 	else
 		r = daemon_call(cli, daemon_request("quit"), DAEMON_ANSWER_MS, &result, err);
 	if (r == -ECONNREFUSED) {
@@ -35,6 +47,7 @@ static int run(struct cli *cli, struct err *err)
 	}
 	if (r < 0)
 		return r;
+	warn_of_rest(cli, result);
 	if (flags->stop_daemons)
 		cli_print(cli, "Telepresence Daemons quitting...done\n");
 	else

@@ -108,7 +108,7 @@ static int remove_everything(struct cli *cli, struct err *err)
 	result = NULL;
 	if (r < 0)
 		return r;
-	r = daemon_stop(cli, &result, err);
+	r = daemon_stop(cli, DAEMON_STOP_MS, &result, err);
 	json_object_put(result);
 	if (r == 0)
 		cli_print(cli, "Everything of telepresence is removed from the cluster\n");

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "client/cli/daemon.h"
 #include "client/commands/commands.h"
 #include "client/userd/proto.h"
@@ -17,14 +19,12 @@ static int run(struct cli *cli, struct err *err UNUSED)
 	json_object *status = NULL, *manager;
 	const char *image;
 	struct err unused = ERR_INIT;
-
-	if (daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &unused) < 0)
-		status = NULL;
+	int r = daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &unused);
 	cli_print(cli, "%-15s: v%s\n", "Client", TP_VERSION);
 	print_version(cli, "Root Daemon", json_get(status, "root_daemon", json_type_object),
-		"not running");
+		r == -ETIMEDOUT ? "not known" : "not running");
 	print_version(cli, "User Daemon", json_get(status, "user_daemon", json_type_object),
-		"not running");
+		r == -ETIMEDOUT ? "does not answer" : "not running");
 	manager = json_get(status, "traffic_manager", json_type_object);
 	print_version(cli, "Traffic Manager", manager, "not connected");
 	image = json_get_string(manager, "traffic_agent");

@@ -74,7 +74,7 @@ void userd_drop_root(struct userd *userd)
 	if (root)
 		root_link_close(root, userd_disconnected, userd);
 	else
-		userd_disconnected(userd);
+		userd_disconnected(userd, 0);
 }
 
 void userd_tell_failure(struct userd *userd)

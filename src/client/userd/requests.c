@@ -71,11 +71,13 @@ static void on_dns_trace(struct userd *userd, struct userd_peer *peer, json_obje
 	}
 }
 
-static json_object *quit_result(bool was_connected)
+static json_object *quit_result(bool was_connected, pid_t root_left)
 {
 	json_object *result = json_object_new_object();
 
 	json_object_object_add(result, "disconnected", json_object_new_boolean(was_connected));
+	if (root_left > 0)
+		json_object_object_add(result, "root_daemon_left", json_object_new_int(root_left));
 	return result;
 }
 
@@ -104,7 +106,7 @@ static void on_quit(struct userd *userd, struct userd_peer *peer, json_object *r
 	if (userd->session)
 		wait_for_end(userd, peer);
 	else
-		userd_peer_done(peer, quit_result(false));
+		userd_peer_done(peer, quit_result(false, 0));
 }
 
 static void on_stop(struct userd *userd, struct userd_peer *peer, json_object *request UNUSED)
@@ -113,14 +115,14 @@ static void on_stop(struct userd *userd, struct userd_peer *peer, json_object *r
 	wait_for_end(userd, peer);
 }
 
-void userd_disconnected(void *user)
+void userd_disconnected(void *user, pid_t root_left)
 {
 	struct userd *userd = user;
 
 	userd->ending = false;
 	userd_tell_failure(userd);
 	for (size_t i = 0; i < userd->quitting.count; i++)
-		userd_peer_done(userd->quitting.peers[i], quit_result(true));
+		userd_peer_done(userd->quitting.peers[i], quit_result(true, root_left));
 	userd->quitting.count = 0;
 	userd_tell_late(userd);
 	if (userd->stopping) {

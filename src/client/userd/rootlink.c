@@ -12,11 +12,12 @@
 struct root_link {
 	struct root_client *client;
 	int pidfd; /* of the root daemon; negative: cannot be had */
+	pid_t pid;
 	uv_poll_t socket_poll, pid_poll;
 	uv_timer_t timer;
 	unsigned int open_handles;
 	void (*on_gone)(void *user);
-	void (*on_ended)(void *user);
+	void (*on_ended)(void *user, pid_t left);
 	void *user, *ended_user;
 };
 
@@ -61,6 +62,7 @@ int root_link_open(uv_loop_t *loop, void (*on_gone)(void *user), void *user,
 	struct root_link **ret_link, struct err *err)
 {
 	struct root_client *client = NULL;
+	struct ucred cred = {.pid = 0};
 	struct root_link *link;
 	int r = root_client_connect(getuid(), &client, err);
 
@@ -71,6 +73,7 @@ int root_link_open(uv_loop_t *loop, void (*on_gone)(void *user), void *user,
 	link->on_gone = on_gone;
 	link->user = user;
 	link->pidfd = ipc_peer_pidfd(root_client_fd(client));
+	link->pid = ipc_peer_cred(root_client_fd(client), &cred, NULL) == 0 ? cred.pid : 0;
 	(void)uv_timer_init(loop, &link->timer);
 	init_handle(link, (uv_handle_t *)&link->timer);
 	(void)uv_poll_init(loop, &link->socket_poll, root_client_fd(client));
@@ -87,29 +90,32 @@ struct root_client *root_link_client(const struct root_link *link)
 	return link->client;
 }
 
-static void end(struct root_link *link)
+static void end(struct root_link *link, pid_t left)
 {
-	void (*on_ended)(void *user) = link->on_ended;
+	void (*on_ended)(void *user, pid_t left) = link->on_ended;
 
 	link->on_ended = NULL;
 	if (link->pid_poll.data)
 		close_handle(link, (uv_handle_t *)&link->pid_poll);
 	close_handle(link, (uv_handle_t *)&link->timer);
 	if (on_ended)
-		on_ended(link->ended_user);
+		on_ended(link->ended_user, left);
 }
 
+/* Without a pidfd nothing is known of the process. */
 static void on_timer(uv_timer_t *timer)
 {
-	end(timer->data);
+	struct root_link *link = timer->data;
+
+	end(link, link->pidfd >= 0 ? link->pid : 0);
 }
 
 static void on_exit_event(uv_poll_t *poll, int status UNUSED, int events UNUSED)
 {
-	end(poll->data);
+	end(poll->data, 0);
 }
 
-void root_link_close(struct root_link *link, void (*on_ended)(void *user), void *user)
+void root_link_close(struct root_link *link, void (*on_ended)(void *user, pid_t left), void *user)
 {
 	bool waits;
 

@@ -12,8 +12,10 @@
 #include "core/log.h"
 
 /* Command lines at once; a person's scripts stay far below. */
-#define PEERS_MAX      64
-#define LISTEN_BACKLOG 64
+#define PEERS_MAX 64
+/* Commands that gave up on a daemon that stands still stay in the queue; the one that ends it needs
+ * a place in it all the same. */
+#define LISTEN_BACKLOG SOMAXCONN
 #define READ_BYTES     16384
 
 struct userd_peer {

@@ -57,8 +57,8 @@ void userd_peer_gone(void *user, struct userd_peer *peer);
 
 /* Disconnects, then the quitting peers are answered and, when stopping, the daemon ends. */
 void userd_disconnect(struct userd *userd);
-/* The session is down and the root daemon has ended. */
-void userd_disconnected(void *user);
+/* The session is down and the root daemon has ended, unless it is left as this pid. */
+void userd_disconnected(void *user, pid_t root_left);
 
 /* connecting.c */
 void userd_connect(struct userd *userd, struct userd_peer *peer, json_object *request);
