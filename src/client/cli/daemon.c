@@ -90,14 +90,15 @@ static int wait_readable(int fd, int timeout_ms, struct err *err)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	int64_t end = now_ms() + timeout_ms, left = timeout_ms;
-	int ready;
+	int ready, error;
 
 	do {
 		ready = poll(&wait, 1, (int)MAX(left, 0));
+		error = ready < 0 ? errno : 0;
 		left = end - now_ms();
-	} while (ready < 0 && errno == EINTR);
-	if (ready < 0)
-		return err_set_errno(err, -errno, "poll");
+	} while (error == EINTR);
+	if (error)
+		return err_set_errno(err, -error, "poll");
 	return ready == 0 ? no_answer(err) : 0;
 }
 
