@@ -25,7 +25,8 @@ FILES = [
 def packages(product, tmp_path_factory):
     """The paths of the tarball and the .deb."""
     folder = tmp_path_factory.mktemp("packages")
-    run(["cpack", "--config", product / "CPackConfig.cmake", "-B", folder], cwd=product)
+    # A careful person's umask is none of what is packed.
+    run(["cpack", "--config", product / "CPackConfig.cmake", "-B", folder], cwd=product, umask=0o077)
     (deb,), (tarball,) = folder.glob("*.deb"), folder.glob("*.tar.gz")
     return tarball, deb
 
@@ -41,6 +42,8 @@ def test_both_hold_the_same(packages, tmp_path):
         tar.extractall(tmp_path / "tar")
     (top,) = (tmp_path / "tar").iterdir()
     assert files_below(tmp_path / "deb/usr") == files_below(top) == sorted(FILES)
+    folders = [top, *(path for path in (*top.rglob("*"), *(tmp_path / "deb").rglob("*")) if path.is_dir())]
+    assert folders and all(path.stat().st_mode & 0o777 == 0o755 for path in folders)
 
 
 def test_the_programs_are_small_stripped_and_run(packages, tmp_path):
