@@ -53,6 +53,18 @@ void kube_auth_free(struct kube_auth *auth)
 	free(auth);
 }
 
+/* As kubectl: what is around the token is none of it. */
+static void trim(char *text)
+{
+	const char *begin = text + strspn(text, " \t\r\n");
+	size_t len = strlen(begin);
+
+	while (len > 0 && strchr(" \t\r\n", begin[len - 1]))
+		len--;
+	memmove(text, begin, len);
+	text[len] = '\0';
+}
+
 /* Kubernetes rotates a projected token by replacing the file. */
 static int refresh_file(struct kube_auth *auth, struct err *err)
 {
@@ -69,7 +81,11 @@ static int refresh_file(struct kube_auth *auth, struct err *err)
 	r = read_text_file(path, &text, NULL, err);
 	if (r < 0)
 		return r;
-	text[strcspn(text, "\r\n")] = 0;
+	trim(text);
+	if (!*text) {
+		free(text);
+		return err_set(err, -ENODATA, ERR_AUTH, "the token file %s is empty", path);
+	}
 	secret_free(auth->credential.token);
 	auth->credential.token = text;
 	auth->file_time = st.st_mtim;

@@ -16,6 +16,7 @@
 /* A token and two PEM texts. */
 #define EXEC_OUTPUT_BYTES (256 * 1024)
 #define EXEC_STDERR_BYTES (4 * 1024)
+#define SAID_BYTES        200 /* of it in an error */
 
 struct exec_plugin {
 	uv_process_t process;
@@ -57,10 +58,25 @@ static void close_all(struct exec_plugin *plugin)
 	uv_close((uv_handle_t *)&plugin->timer, on_handle_closed);
 }
 
+/* What it wrote to stderr, without the lines' ends around it. */
+static const char *diagnosis(struct exec_plugin *plugin, int *ret_len)
+{
+	const char *said = buf_cstr(&plugin->diagnosis);
+	size_t len;
+
+	said = said ? said + strspn(said, "\r\n") : "";
+	len = MIN(strlen(said), SAID_BYTES);
+	while (len > 0 && strchr("\r\n", said[len - 1]))
+		len--;
+	*ret_len = (int)len;
+	return said;
+}
+
 static int failure(struct exec_plugin *plugin, struct err *err)
 {
 	const struct kube_exec *exec = plugin->config->exec;
-	const char *said = buf_cstr(&plugin->diagnosis);
+	int said_len = 0;
+	const char *said = diagnosis(plugin, &said_len);
 	const char *hint = exec->install_hint ? exec->install_hint : "";
 
 	if (plugin->spawn_error < 0)
@@ -77,10 +93,9 @@ static int failure(struct exec_plugin *plugin, struct err *err)
 			exec->command);
 	if (plugin->exit_status != 0 || plugin->signal != 0)
 		return err_set(err, -EACCES, ERR_AUTH,
-			"the credential plugin %s failed (%s %d): %.200s", exec->command,
+			"the credential plugin %s failed (%s %d): %.*s", exec->command,
 			plugin->signal ? "signal" : "exit status",
-			plugin->signal ? plugin->signal : (int)plugin->exit_status,
-			said ? said : "");
+			plugin->signal ? plugin->signal : (int)plugin->exit_status, said_len, said);
 	return 0;
 }
 

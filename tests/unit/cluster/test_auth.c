@@ -59,9 +59,13 @@ static void test_token_file_is_read_again(void **state UNUSED)
 	write_token(path, "one\n", 1000);
 	kube_auth_get(auth, on_credential, &got, &wait);
 	assert_string_equal(got.token, "one");
-	write_token(path, "two", 2000);
+	write_token(path, " \t two\r\n\n", 2000);
 	kube_auth_get(auth, on_credential, &got, &wait);
 	assert_string_equal(got.token, "two");
+	write_token(path, "\n", 3000);
+	kube_auth_get(auth, on_credential, &got, &wait);
+	assert_int_equal(got.r, -ENODATA);
+	assert_non_null(strstr(got.msg, "is empty"));
 	assert_null(wait);
 	assert_int_equal(unlink(path), 0);
 	kube_auth_get(auth, on_credential, &got, &wait);
@@ -125,6 +129,7 @@ static void test_plugin_failures(void **state UNUSED)
 		const char *script, *message;
 	} cases[] = {
 		{"echo 'please log in' >&2; exit 3", "exit status 3): please log in"},
+		{"printf '\\nlog in\\r\\n' >&2; exit 3", "exit status 3): log in"},
 		{"kill -9 $$", "signal 9"},
 		{"echo nonsense", "no ExecCredential"},
 		{"echo '{\"kind\":\"ExecCredential\",\"status\":{}}'", "no credential"},
