@@ -13,6 +13,13 @@
 
 #include "core/attr.h"
 
+/* What is larger is a mapping of its own, whose pages are resident once they are used and go when
+ * it is freed. glibc raises its own threshold to the largest block that was ever freed
+ * (mallopt(3)): the tables and queues of the next connection are cleared within the heap then, and
+ * stay. */
+#define MAPPED_BYTES (256 * 1024)
+/* Free bytes at the heap's end that are kept; a burst of work does not move it with each block. */
+#define KEPT_BYTES (1024 * 1024)
 /* More than this in a tick is work, whose pages would be back at once: one percent. */
 #define BUSY_US (RESIDENT_TICK_MS * 1000 / 100)
 /* What an idle daemon needs is less. */
@@ -67,6 +74,17 @@ static uint64_t resident_bytes(void)
 	text[n] = '\0';
 	(void)strtoull(text, &end, 10);
 	return strtoull(end, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void resident_init(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
+void resident_begin(struct resident *resident)
+{
+	*resident = (struct resident){.cpu_us = cpu_us()};
 }
 
 void resident_tick(struct resident *resident)

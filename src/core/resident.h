@@ -21,7 +21,11 @@ struct resident {
 	unsigned int pause, left; /* ticks from one trim to the next, and of that to come */
 };
 
+/* Once, before anything large is freed. */
+void resident_init(void);
 void resident_trim(void);
+/* What was done until now is not of the first tick. */
+void resident_begin(struct resident *resident);
 /* To be called every RESIDENT_TICK_MS: trims when next to nothing was done since the last time and
  * the process is larger than an idle one has to be. What made it large need not be known: a watch
  * that could only now be opened, a connection that was made anew, sessions that went. */

@@ -62,6 +62,7 @@ static void on_connected(void *user)
 	for (size_t i = 0; i < userd->connecting.count; i++)
 		userd_peer_done(userd->connecting.peers[i], describe(userd->session));
 	userd->connecting.count = 0;
+	resident_begin(&userd->resident);
 	(void)uv_timer_start(&userd->idle, on_idle, RESIDENT_TICK_MS, RESIDENT_TICK_MS);
 }
 

@@ -77,8 +77,10 @@ int userd_run(int ready_fd, struct err *err)
 	static const struct userd_server_events events = {
 		.on_request = userd_request, .on_gone = userd_peer_gone};
 	static struct userd userd;
-	int r = uv_loop_init(&userd.loop);
+	int r;
 
+	resident_init();
+	r = uv_loop_init(&userd.loop);
 	if (r < 0)
 		return err_set_errno(err, r, "event loop");
 	ignore_signals();

@@ -50,6 +50,17 @@ static void test_not_while_it_works(void **state UNUSED)
 	assert_int_equal(resident.pause, 1);
 }
 
+static void test_what_was_done_before_does_not_count(void **state UNUSED)
+{
+	struct resident resident = {.cpu_us = 0};
+
+	memset(in_use, 1, sizeof(in_use));
+	work();
+	resident_begin(&resident);
+	resident_tick(&resident);
+	assert_int_equal(resident.pause, 1);
+}
+
 static void test_what_stays_large_is_left_in_peace_for_longer(void **state UNUSED)
 {
 	static const unsigned int pauses[] = {1, 2, 2, 4, 4, 4, 4, 4, 4, 4, 4};
@@ -70,6 +81,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_not_while_it_works),
+		cmocka_unit_test(test_what_was_done_before_does_not_count),
 		cmocka_unit_test(test_what_stays_large_is_left_in_peace_for_longer),
 	};
 
