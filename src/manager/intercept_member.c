@@ -48,11 +48,9 @@ void member_join(struct intercept *intercept, struct seat *seat)
 	member->seat = seat;
 	DL_APPEND(intercept->members, member);
 	DL_APPEND2(seat->members, member, seat_prev, seat_next);
-	/* An idle agent has the environment that somebody else wanted; it cannot get another one.
-	 */
-	if (first && seat->state == SEAT_CONNECTED &&
-		strcmp(seat->container, member_container(member)) != 0)
-		(void)agents_exit(seat->set->agents, seat->uid, "another container is intercepted");
+	/* What ended while nobody wanted it was told to. */
+	if (first)
+		seat->deaths = 0;
 	seat_configure(seat);
 	seat_step(seat);
 }

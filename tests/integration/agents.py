@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agents' processes in the pods of the stage, as seen from the machine that the cluster runs on."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -91,11 +92,19 @@ class Agent(Process):
 
 
 def agents_of(stage, app="web"):
-    """The running agents, one a pod."""
-    found = []
-    for pod in stage.pods(app):
-        found += [Agent(pod, pid) for pid in pids_of(pod["metadata"]["uid"], "/traffic-agent")]
-    return found
+    """The running agents, one a pod; without those that only have a container's environment."""
+    return [Agent(pod, pid) for pod in stage.pods(app) for pid in ours_of(pod) if is_agent(pid)]
+
+
+def ours_of(pod):
+    """The pids of all that runs our program in a pod."""
+    return pids_of(pod["metadata"]["uid"], "/traffic-agent")
+
+
+def is_agent(pid):
+    with contextlib.suppress(OSError):
+        return b"\0--name=telepresence-agent-" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def containers_of(stage, app="web"):
