@@ -20,6 +20,7 @@ static int run(struct cli *cli, struct err *err UNUSED)
 	const char *image;
 	struct err unused = ERR_INIT;
 	int r = daemon_call(cli, daemon_request("status"), DAEMON_ANSWER_MS, &status, &unused);
+
 	cli_print(cli, "%-15s: v%s\n", "Client", TP_VERSION);
 	print_version(cli, "Root Daemon", json_get(status, "root_daemon", json_type_object),
 		r == -ETIMEDOUT ? "not known" : "not running");
