@@ -1,6 +1,14 @@
 # Flags of what users run. Sanitizer builds leave out what does not combine with them.
 # No path of the machine that built it: the same sources give the same bytes.
-add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+# ccache with a base folder makes relative ones of them.
+file(RELATIVE_PATH source_from_build ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+string(REGEX REPLACE "/$" "" source_from_build "${source_from_build}")
+add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${source_from_build}=.)
+# With LTO gcc puts random names into each object. The image of the same sources must have the same digest, also
+# where all is compiled anew.
+if(CMAKE_INTERPROCEDURAL_OPTIMIZATION AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  string(REPLACE "-o <OBJECT>" "-frandom-seed=<OBJECT> -o <OBJECT>" CMAKE_C_COMPILE_OBJECT "${CMAKE_C_COMPILE_OBJECT}")
+endif()
 add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   # clang 14 wants a second switch for it that later versions refuse.

@@ -56,6 +56,13 @@ def test_an_output_that_cannot_be_is_refused_before_the_build(output, said, tmp_
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 
+def test_no_path_of_the_build_is_in_the_programs(product):
+    """The same sources give the same bytes, wherever they lie and whichever cache the compiler asks."""
+    for name in ("manager/traffic-manager", "agent/traffic-agent"):
+        data = (product / "src" / name).read_bytes()
+        assert b"./src/" in data and b"../src/" not in data and str(ROOT).encode() not in data, name
+
+
 def test_at_most_15_megabytes(archive):
     assert archive[0].stat().st_size <= 15_000_000
 
