@@ -40,6 +40,8 @@ LOG_TAIL_LINES = 15
 # Of a node with the control plane, and of another one: counted on a cluster, and a few for its pods.
 INOTIFY_CONTROL_PLANE = 24
 INOTIFY_NODE = 12
+# A node has some 270 MB after its start; with less than this not even certificates and etcd's first files fit.
+LEAST_DISK_MB = 100
 INOTIFY_LIMIT = "fs.inotify.max_user_instances"
 NETNS_PARTS = r"(wan|laptop\d{0,2}|node\d)"
 
@@ -97,6 +99,13 @@ def check_inotify(node_count):
     free = linux.free_inotify_instances(needed)
     if free < needed:
         raise Failure(f"{node_count} nodes need {needed} inotify instances, {free} are left: {_inotify_advice()}")
+
+
+def check_disk():
+    """On a full disk each component ends with words of its own."""
+    free_mb = shutil.disk_usage(state_root()).free >> 20
+    if free_mb < LEAST_DISK_MB:
+        raise Failure(f"{state_root()}: {free_mb} MB are left, a node needs about 270; TELEPRESENCE_STATE names another folder")
 
 
 def explained(failure):
@@ -280,6 +289,7 @@ def up(name, node_count, dual_stack, restart_delay):
                 _remove(name)
         check_inotify(node_count)
         state_root().mkdir(parents=True, exist_ok=True)
+        check_disk()
         (state_root() / name).mkdir(mode=0o700)
         plan = Plan(name, reserve_slot(name), node_count, dual_stack)
         plan.save()

@@ -2,6 +2,7 @@
 """A broken component is named with what it said; a killed `up` leaves nothing after `down`."""
 
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -64,6 +65,18 @@ def test_too_few_inotify_instances_are_named_before_anything_is_made():
     assert done.returncode != 0
     assert "2 nodes need 36 inotify instances, 5 are left" in done.stderr
     assert "sysctl -w fs.inotify.max_user_instances=" in done.stderr
+
+
+def test_a_full_disk_is_named_before_anything_is_made(state, name):
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", state], check=True)
+    try:
+        said = refused("up", name)
+        assert list(state.iterdir()) == []
+    finally:
+        subprocess.run(["umount", state], check=True)
+        state.rmdir()
+    assert re.search(rf"{state}: [01] MB are left, a node needs about 270", said), said
 
 
 GOS = {"": "Go is missing", "go1.19.8": "is go1.19.8", "go2.0": ""}
