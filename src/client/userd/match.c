@@ -6,25 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/candidates.h"
 #include "client/userd/kinds.h"
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/err.h"
 
-/* Service ports and container ports of one workload; what is beyond cannot be named. */
-#define CANDIDATES_MAX 1024
-#define MOUNTS_BYTES   65536
-
-struct candidates {
-	struct intercept_port *items;
-	size_t count;
-};
-
-static void copy_label(char out[static INTERCEPT_LABEL_BYTES], const char *text)
-{
-	(void)snprintf(out, INTERCEPT_LABEL_BYTES, "%s", text ? text : "");
-}
+#define MOUNTS_BYTES 65536
 
 bool match_selects(json_object *selector, json_object *labels)
 {
@@ -39,135 +28,6 @@ bool match_selects(json_object *selector, json_object *labels)
 			return false;
 	}
 	return true;
-}
-
-static void add(struct candidates *list, const struct intercept_port *port)
-{
-	if (list->count == CANDIDATES_MAX)
-		return;
-	list->items = xrealloc(list->items, (list->count + 1) * sizeof(*list->items));
-	list->items[list->count++] = *port;
-}
-
-static bool is_udp(json_object *port)
-{
-	return strcmp(json_text_or(port, "protocol", "TCP"), "UDP") == 0;
-}
-
-static bool is_port(int64_t number)
-{
-	return number > 0 && number <= UINT16_MAX;
-}
-
-/* SCTP cannot be intercepted. */
-static bool is_known(json_object *port)
-{
-	return strcmp(json_text_or(port, "protocol", "TCP"), "SCTP") != 0;
-}
-
-static void add_container(struct candidates *list, json_object *container)
-{
-	size_t count = json_count(container, "ports");
-
-	for (size_t i = 0; i < count; i++) {
-		json_object *item = json_item(container, "ports", i);
-		int64_t number = json_int(item, "containerPort", 0);
-		struct intercept_port port = {
-			.container_port = (uint16_t)number, .udp = is_udp(item)};
-
-		if (!is_port(number) || !is_known(item))
-			continue;
-		copy_label(port.container_port_name, json_text(item, "name"));
-		copy_label(port.container, json_text(container, "name"));
-		add(list, &port);
-	}
-}
-
-/* Containers, then the sidecars (restartable init containers); NULL: no more. */
-static json_object *container_at(json_object *spec, size_t index)
-{
-	size_t count = json_count(spec, "containers"), left = index - count;
-	json_object *container = NULL;
-
-	if (index < count)
-		return json_item(spec, "containers", index);
-	for (size_t i = 0; (container = json_item(spec, "initContainers", i)); i++) {
-		if (strcmp(json_text_or(container, "restartPolicy", ""), "Always") == 0 &&
-			left-- == 0)
-			break;
-	}
-	return container;
-}
-
-/* Where a service port leads to: a declared port, or a number that nobody declares. False: a name
- * that no container has. */
-static bool follow_target(
-	json_object *item, const struct candidates *declared, struct intercept_port *port)
-{
-	json_object *target = json_member(item, "targetPort");
-	const char *name = json_text(item, "targetPort");
-	int64_t number = json_object_is_type(target, json_type_int) ? json_object_get_int64(target)
-								    : port->service_port;
-
-	for (size_t i = 0; i < declared->count; i++) {
-		const struct intercept_port *have = &declared->items[i];
-
-		if (have->udp != port->udp)
-			continue;
-		if (name ? strcmp(have->container_port_name, name) != 0
-			 : have->container_port != number)
-			continue;
-		port->container_port = have->container_port;
-		copy_label(port->container, have->container);
-		copy_label(port->container_port_name, name);
-		return true;
-	}
-	if (name || !is_port(number))
-		return false;
-	port->container_port = (uint16_t)number;
-	return true;
-}
-
-static void add_service(
-	struct candidates *list, json_object *service, const struct candidates *declared)
-{
-	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
-		json_object *item = json_item(service, "spec.ports", i);
-		int64_t number = json_int(item, "port", 0);
-		struct intercept_port port = {
-			.service_port = (uint16_t)number, .udp = is_udp(item)};
-
-		if (!is_port(number) || !is_known(item))
-			continue;
-		copy_label(port.service, json_text(service, "metadata.name"));
-		copy_label(port.service_uid, json_text(service, "metadata.uid"));
-		copy_label(port.service_port_name, json_text(item, "name"));
-		if (follow_target(item, declared, &port))
-			add(list, &port);
-	}
-}
-
-/* The service ports that lead to the workload. Returns whether the wanted service is one of its. */
-static bool list_services(const struct intercept_args *args, json_object *template,
-	json_object *services, const struct candidates *declared, struct candidates *list)
-{
-	json_object *labels = json_path(template, "metadata.labels");
-	bool found = !args->service;
-
-	for (size_t i = 0; i < json_object_array_length(services); i++) {
-		json_object *service = json_object_array_get_idx(services, i);
-
-		/* Of an ExternalName Kubernetes does not look at the selector. */
-		if (!match_selects(json_path(service, "spec.selector"), labels) ||
-			strcmp(json_text_or(service, "spec.type", ""), "ExternalName") == 0)
-			continue;
-		if (args->service &&
-			strcmp(json_text_or(service, "metadata.name", ""), args->service) != 0)
-			continue;
-		found = true;
-		add_service(list, service, declared);
-	}
-	return found;
 }
 
 static uint16_t number_of(const char *text)
@@ -241,6 +101,29 @@ struct matching {
 	char *hint;
 };
 
+static const char *protocol_suffix(const struct intercept_port_arg *arg)
+{
+	if (arg->protocol == INTERCEPT_ANY)
+		return "";
+	return arg->protocol == INTERCEPT_UDP ? "/UDP" : "/TCP";
+}
+
+/* -E2BIG: there are several; 0: there is none. */
+static int refuse_port(const struct matching *match, const struct intercept_port_arg *arg, int r)
+{
+	const char *kind = workload_kind_text(match->kind), *namespace = match->args->namespace;
+
+	describe(match->services.count == 0 ? &match->declared : &match->services, match->hint);
+	if (r < 0)
+		return err_set(match->err, -E2BIG, ERR_USAGE,
+			"%s %s.%s has multiple interceptable ports. Please specify the one with "
+			"--service=<svc> and/or --port=local:svcPort",
+			kind, match->workload, namespace);
+	return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
+		"%s %s.%s has no interceptable port%s%s%s", kind, match->workload, namespace,
+		arg->remote[0] ? " matching " : "", arg->remote, protocol_suffix(arg));
+}
+
 static int pick_port(
 	struct matching *match, const struct intercept_port_arg *arg, struct intercept_port *port)
 {
@@ -262,18 +145,7 @@ static int pick_port(
 		port->local = arg->local;
 		return 0;
 	}
-	describe(bare ? &match->declared : &match->services, match->hint);
-	if (r < 0)
-		return err_set(match->err, -E2BIG, ERR_USAGE,
-			"%s %s.%s has multiple interceptable ports. Please specify the one with "
-			"--service=<svc> and/or --port=local:svcPort",
-			workload_kind_text(match->kind), match->workload, args->namespace);
-	return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
-		"%s %s.%s has no interceptable port%s%s%s", workload_kind_text(match->kind),
-		match->workload, args->namespace, arg->remote[0] ? " matching " : "", arg->remote,
-		arg->protocol == INTERCEPT_UDP   ? "/UDP"
-		: arg->protocol == INTERCEPT_TCP ? "/TCP"
-						 : "");
+	return refuse_port(match, arg, r);
 }
 
 /* The i-th port against those before it. */
@@ -339,7 +211,7 @@ static int pick_container(
 	const char *wanted = match->args->container ? match->args->container : declares;
 	json_object *found = NULL, *container = NULL;
 
-	for (size_t i = 0; !found && (container = container_at(spec, i)); i++) {
+	for (size_t i = 0; !found && (container = candidates_container(spec, i)); i++) {
 		if (!*wanted || strcmp(json_text_or(container, "name", ""), wanted) == 0)
 			found = container;
 	}
@@ -355,18 +227,17 @@ static int pick_container(
 static int match_all(struct matching *match, json_object *template, json_object *services,
 	struct intercept_target *target)
 {
-	json_object *spec = json_member(template, "spec"), *container = NULL;
+	json_object *spec = json_member(template, "spec");
 	int r;
 
 	if (json_object_get_boolean(json_member(spec, "hostNetwork")))
 		return err_set(match->err, -EOPNOTSUPP, ERR_UNSUPPORTED,
 			"%s %s.%s uses its node's network (hostNetwork); intercepting it would "
-			"take "
-			"the node's own traffic",
+			"take the node's own traffic",
 			workload_kind_text(match->kind), match->workload, match->args->namespace);
-	for (size_t i = 0; (container = container_at(spec, i)); i++)
-		add_container(&match->declared, container);
-	if (!list_services(match->args, template, services, &match->declared, &match->services))
+	candidates_declared(spec, &match->declared);
+	if (!candidates_services(
+		    match->args->service, template, services, &match->declared, &match->services))
 		return err_set(match->err, -ENOENT, ERR_NOT_FOUND,
 			"no service named %s selects the pods of %s %s.%s", match->args->service,
 			workload_kind_text(match->kind), match->workload, match->args->namespace);
