@@ -245,6 +245,10 @@ static void expect(struct seat *seat, const struct pod_agent *agent)
 	uint64_t now = intercepts_now(seat->set);
 	struct err cause = ERR_INIT;
 
+	if (agent->number == seat->given_up) {
+		place_when_due(seat, agent);
+		return;
+	}
 	if (placement_cause(seat->pod, agent, &cause) < 0) {
 		/* The kubelet goes on trying this image; another one has to be placed. */
 		if (strcmp(agent->image, placer_image(seat->set->placer)) != 0 &&
@@ -357,13 +361,15 @@ void seat_unproven(struct seat *seat)
 {
 	struct pod_agent agent;
 
-	if (seat->unproven || seat->ours || seat->state != SEAT_EXPECTED || !wanted(seat))
+	if (seat->unproven || seat->ours || seat->state == SEAT_CONNECTED)
 		return;
 	seat->unproven = true;
 	pod_agent(seat->pod, POD_AGENT_PREFIX, &agent);
 	log_info("agent with the token of a former manager", "pod=%s agent=%s", pod_name(seat->pod),
 		agent.name);
-	place_when_due(seat, &agent);
+	/* It may come before anybody has asked for it. */
+	seat->given_up = agent.number;
+	seat_step(seat);
 }
 
 void seat_lost(struct seat *seat)

@@ -43,6 +43,7 @@ struct seat {
 	bool ours; /* the agent that is expected was placed by this process */
 	bool was_running;
 	bool unproven; /* a former manager's agent was given up once */
+	unsigned int given_up; /* its number; 0: none */
 	char *addresses; /* of the pod and its node, as the agents' table has them; NULL: none */
 	struct kube_request *node_asked; /* whether its kubelet has an excuse */
 	const char *excuse; /* static text; NULL: none is known */
