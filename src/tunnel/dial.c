@@ -170,16 +170,17 @@ static int watch_socket(struct dial *dial, uv_poll_t *poll)
 	return uv_poll_start(poll, UV_WRITABLE, on_writable);
 }
 
+/* 1: connected; 0: on_writable() follows. */
 static int connect_to(struct dial *dial, const struct ip_endpoint *endpoint, uv_poll_t *poll)
 {
 	int r = outgoing_connect(
 		&dial->dials->outgoing, endpoint, uv_now(dial->env->loop), &dial->fd);
 
-	return r < 0 ? r : watch_socket(dial, poll);
+	return r == 0 ? watch_socket(dial, poll) : r;
 }
 
-/* Takes the next address that leads to a connect in progress; `last` is the answer when none
- * does. */
+/* Takes the next address that leads to a connection, or to one in progress; `last` is the answer
+ * when none does. */
 static void try_next(struct dial *dial, enum reason last)
 {
 	while (dial->address_next < dial->address_count) {
@@ -191,7 +192,9 @@ static void try_next(struct dial *dial, enum reason last)
 			continue;
 		}
 		r = connect_to(dial, &dial->addresses[i], &dial->polls[i]);
-		if (r == 0)
+		if (r > 0)
+			dial_succeed(dial);
+		if (r >= 0)
 			return;
 		last = dial_reason(r);
 		drop_socket(dial);

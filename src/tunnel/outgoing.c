@@ -50,6 +50,7 @@ static int attempt(const struct ip_endpoint *to, uint16_t port, int *ret_fd)
 	struct sockaddr_storage sa;
 	socklen_t len = ip_endpoint_to_sockaddr(&from, &sa);
 	auto_close int fd = -1;
+	int r;
 
 	fd = socket(to->addr.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -60,8 +61,12 @@ static int attempt(const struct ip_endpoint *to, uint16_t port, int *ret_fd)
 	len = ip_endpoint_to_sockaddr(to, &sa);
 	if (connect(fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS)
 		return -errno;
+	/* A target on the same node has answered by now, which the first call cannot say. */
+	r = connect(fd, (const struct sockaddr *)&sa, len);
+	if (r < 0 && errno != EALREADY && errno != EISCONN)
+		return -errno;
 	*ret_fd = take_fd(&fd);
-	return 0;
+	return r < 0 && errno == EALREADY ? 0 : 1;
 }
 
 static void set_range(struct outgoing *outgoing, unsigned long first, unsigned long last)

@@ -24,8 +24,8 @@ struct outgoing {
 /* Reads the ports that the kernel would choose from, of a file in /proc: for who may open none any
  * more when they are needed. Others need not call it. */
 void outgoing_init(struct outgoing *outgoing);
-/* A non-blocking socket on which connect(2) is under way; now_ms: of a clock that only grows. 0 or
- * -errno; -EAGAIN: each port that was tried is in use. */
+/* A non-blocking socket on which connect(2) is under way; now_ms: of a clock that only grows. 0, 1:
+ * it is connected already, or -errno; -EAGAIN: each port that was tried is in use. */
 NODISCARD int outgoing_connect(
 	struct outgoing *outgoing, const struct ip_endpoint *to, uint64_t now_ms, int *ret_fd);
 
