@@ -32,8 +32,6 @@ MOST = 40
 NETNS_ETC = pathlib.Path("/etc/netns")
 WAN_SOURCE = pathlib.Path(__file__).resolve().parents[2] / "tests" / "wan" / "wan.c"
 OFFLOADS = ("tso", "tx-udp-segmentation")
-# How long what came of a connection waits for more of it.
-COALESCE_NS = 50_000
 
 
 def wan_program():
@@ -47,14 +45,6 @@ def wan_program():
         run(["gcc", *flags, "-o", fresh, WAN_SOURCE])
         os.rename(fresh, program)
     return program
-
-
-def coalesce(netns, device, enabled=True):
-    """Full frames of a connection that follow each other closely go up the stack together, as from a network card. The
-    other end's device must have no TSO. Frame by frame each costs a way through the stack and a wake-up of who reads."""
-    run(network.in_netns(netns, ["ethtool", "-K", device, "gro", "on" if enabled else "off"]))
-    setting = f"echo {COALESCE_NS if enabled else 0} >/sys/class/net/{device}/gro_flush_timeout"
-    run(["ip", "netns", "exec", netns, "sh", "-c", setting])  # with the namespace's own /sys
 
 
 class Laptop:
@@ -145,9 +135,7 @@ class Laptop:
         if run(["ip", "-n", self.router, "-br", "link"]).find(f"{box}@") >= 0:
             return
         network.ip(self.router, "link", "add", box, "type", "veth", "peer", "name", lan)
-        for device in (box, lan):
-            self._set_offloads(self.router, device, False)
-        coalesce(self.router, lan)
+        self._set_offloads(self.router, lan, False)
         network.ip(self.router, "link", "set", lan, "master", "lan", "up")
         network.ip(self.router, "link", "set", box, "arp", "off", "up")
         for device in (box, self.name):
@@ -159,9 +147,7 @@ class Laptop:
         self._stop_wan()
         write_file(self._file("json"), json.dumps(wanted) + "\n")
         direct = wanted["wan"] is None and not wanted["cut"]
-        for netns, device in ((self.netns, "eth0"), (self.router, self.name)):
-            self._set_offloads(netns, device, wanted["wan"] is None)
-        coalesce(self.netns, "eth0", wanted["wan"] is not None)
+        self._set_offloads(self.netns, "eth0", wanted["wan"] is None)
         if direct:
             network.ip(self.router, "link", "set", self.name, "arp", "on", "master", "lan")
             return
