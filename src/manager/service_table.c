@@ -90,10 +90,12 @@ static void entry_free(struct service_table *table, struct entry *entry)
 
 void service_table_free(struct service_table *table)
 {
+	struct entry *entry = NULL, *next = NULL;
+
 	if (!table)
 		return;
-	while (table->entries)
-		entry_free(table, table->entries);
+	HASH_ITER (hh, table->entries, entry, next)
+		entry_free(table, entry);
 	free(table);
 }
 
