@@ -206,8 +206,8 @@ def test_complaints_are_shown_again_and_clean_files_are_not_looked_at(tmp_path, 
     monkeypatch.setattr(tidy, "ROOT", tmp_path)
     tool, log = tmp_path / "tool", tmp_path / "log"
     tool.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && exit\necho "$4" >>{log}\n'
-        'case $4 in *bad.c) echo "$4:1:1: error: bad"; exit 1 ;; esac\n'
+        f'#!/bin/sh\n[ "$1" = --version ] && exit\nfor last; do :; done\necho "$last" >>{log}\n'
+        'case $last in *bad.c) echo "$last:1:1: error: bad"; exit 1 ;; esac\n'
     )
     tool.chmod(0o755)
     monkeypatch.setattr(tidy, "TIDY", str(tool))

@@ -67,6 +67,12 @@ def kill(victim, pid):
         os.close(handle)
 
 
+def controllers_are_back(cluster):
+    """After an API server's death they wait for up to a minute between two tries (client-go); nothing goes meanwhile."""
+    cluster.kubectl("create", "namespace", "controllers")
+    cluster.kubectl("delete", "namespace", "controllers", "--timeout=120s", timeout=130)
+
+
 def dice(name):
     """The random numbers of one test, and the seed that makes them again: TP_TEST_SEED."""
     seed = int(os.environ.get("TP_TEST_SEED") or random.SystemRandom().randrange(1 << 32))

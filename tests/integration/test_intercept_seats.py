@@ -11,7 +11,7 @@ import pytest
 
 from agents import specs_of
 from conftest import run, wait_for
-from kills import World, kill
+from kills import World, controllers_are_back, kill
 from localcluster import plan
 from nets import pids_of
 from shop import shop as open_shop, sleeper_of
@@ -104,6 +104,7 @@ def test_an_agent_waits_for_the_rules_of_another(connected, shop):
 def test_uninstalled_no_agent_is_left_that_had_lost_its_manager(connected, cluster, shop):
     """A manager that has just been started knows nothing of pods that nobody intercepts any more."""
     world = World(cluster)
+    controllers_are_back(cluster)
     connected.telepresence("intercept", "shop", *shop.args)
     connected.telepresence("leave", "shop")
     assert len(shop.agents()) == len(shop.pods)

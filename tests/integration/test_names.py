@@ -44,7 +44,8 @@ def names(cluster):
     # The nameserver of the cluster learns of them by a watch of its own.
     for question in (["-x", cluster.cluster_ip("names", "api")], ["db-1.db.names.svc.cluster.local"], OUTSIDE):
         argv = [*node, "dig", "+short", f"@{server}", *question]
-        wait_for(f"{question} in the cluster", lambda argv=argv: run(argv, check=False).stdout.strip())
+        # Controllers that an API server was away from wait for up to a minute before they make the pods.
+        wait_for(f"{question} in the cluster", lambda argv=argv: run(argv, check=False).stdout.strip(), 120)
     yield "names"
     cluster.kubectl("delete", "namespace", "names", "--wait=false")
 

@@ -56,8 +56,8 @@ def test_makes_what_is_asked(netns, log):
     ruleset = netns.run("nft", "list", "ruleset").stdout
     assert table_names(netns) == [f"ip telepresence-{ifindex}", f"ip6 telepresence-{ifindex}"]
     assert ruleset.count("flags owner") == 2
-    assert "127.0.0.53 : 5353" in ruleset and "192.0.2.1 : 5353" in ruleset
-    assert "2001:db8::53 : 5353" in ruleset
+    assert "192.0.2.1 : 5353" in ruleset and "127.0.0.53 : 5354" in ruleset
+    assert "2001:db8::53 : 5355" in ruleset
 
 
 def hears_itself(address):
