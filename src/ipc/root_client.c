@@ -5,8 +5,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
@@ -21,14 +21,6 @@ struct root_client {
 };
 
 DEFINE_AUTO(root_client, root_client_free);
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* A root daemon that stands still is not the user's to end. */
 static int no_answer(const struct root_client *client, struct err *err)
@@ -46,7 +38,7 @@ static int receive_until(struct root_client *client, int64_t deadline, void *dat
 {
 	for (;;) {
 		struct pollfd wait = {.fd = client->sock, .events = POLLIN};
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		int r = ipc_recv(client->sock, data, cap, fd, err);
 
 		if (r == 0)
@@ -77,7 +69,7 @@ static bool is_refusal(const struct root_message *reply, uint32_t id)
 static int exchange(
 	struct root_client *client, struct root_message *msg, int *ret_fd, struct err *err)
 {
-	int64_t deadline = now_ms() + LIMIT_IPC_TIMEOUT_MS;
+	int64_t deadline = clock_ms() + LIMIT_IPC_TIMEOUT_MS;
 	uint8_t frame[LIMIT_ROOT_MESSAGE_BYTES];
 	struct root_message reply = {.type = 0};
 	auto_close int fd = -1;

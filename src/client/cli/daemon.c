@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include "client/cli/command.h"
 #include "client/userd/proto.h"
+#include "core/clock.h"
 #include "core/err.h"
 #include "core/limits.h"
 #include "ipc/channel.h"
@@ -77,25 +77,17 @@ static int send_request(int fd, json_object *request, struct err *err)
 	return r < 0 ? err_set_errno(err, r, "sending to the user daemon") : 0;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Signals neither end the wait nor make it longer. */
 static int wait_readable(int fd, int timeout_ms, struct err *err)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	int64_t end = now_ms() + timeout_ms, left = timeout_ms;
+	int64_t end = clock_ms() + timeout_ms, left = timeout_ms;
 	int ready, error;
 
 	do {
 		ready = poll(&wait, 1, (int)MAX(left, 0));
 		error = ready < 0 ? errno : 0;
-		left = end - now_ms();
+		left = end - clock_ms();
 	} while (error == EINTR);
 	if (error)
 		return err_set_errno(err, -error, "poll");

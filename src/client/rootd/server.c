@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "client/rootd/session.h"
+#include "core/clock.h"
 #include "core/err.h"
 #include "core/limits.h"
 #include "core/log.h"
@@ -25,14 +25,6 @@ struct loop {
 	bool heard; /* the peer has sent a frame */
 	int64_t deadline_ms; /* while !heard */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* 0 when this peer may be served. */
 static int check_peer(const struct loop *loop, int sock, struct err *err)
@@ -67,7 +59,7 @@ static void accept_peer(struct loop *loop)
 		return;
 	}
 	loop->peer = take_fd(&sock);
-	loop->deadline_ms = now_ms() + FIRST_FRAME_MS;
+	loop->deadline_ms = clock_ms() + FIRST_FRAME_MS;
 }
 
 /* > 0: go on; 0: the peer has closed; -errno. */
@@ -108,7 +100,7 @@ static int step(struct loop *loop, struct err *err)
 		{.fd = loop->peer, .events = POLLIN}, /* -1 is ignored */
 		{.fd = session_resolved_fd(loop->server->session), .events = POLLIN},
 	};
-	int64_t left = loop->deadline_ms - now_ms();
+	int64_t left = loop->deadline_ms - clock_ms();
 	int n;
 
 	if (!loop->heard && left <= 0)
@@ -132,7 +124,8 @@ static int step(struct loop *loop, struct err *err)
 
 int server_run(const struct server *server, struct err *err)
 {
-	struct loop loop = {.server = server, .peer = -1, .deadline_ms = now_ms() + FIRST_FRAME_MS};
+	struct loop loop = {
+		.server = server, .peer = -1, .deadline_ms = clock_ms() + FIRST_FRAME_MS};
 	int r;
 
 	do {

@@ -47,6 +47,16 @@ static void serve(struct fixture *fixture, struct h2_stream *stream, const struc
 	h2_respond(stream, 200, NULL, 0, true);
 }
 
+/* What the other end sees from now on; end() frees it. */
+static struct seen *serve_all(struct fixture *fixture)
+{
+	struct seen *seen = XNEW(struct seen);
+
+	fixture->extra = seen;
+	fixture->on_stream = serve;
+	return seen;
+}
+
 static void send_to(struct assoc_table *table, unsigned int port)
 {
 	const struct ip_endpoint target = {
@@ -69,10 +79,8 @@ static void the_one_that_is_idle_for_longest_gives_way(void **state UNUSED)
 	struct fixture *fixture = fixture_new();
 	struct uplink uplink = {.h2 = fixture_ready(fixture)};
 	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
-	struct seen *seen = XNEW(struct seen);
+	struct seen *seen = serve_all(fixture);
 
-	fixture->extra = seen;
-	fixture->on_stream = serve;
 	for (unsigned int port = 1; port <= ASSOC_MAX; port++)
 		send_to(table, port);
 	run_until(fixture, &seen->opened, ASSOC_MAX);
@@ -101,10 +109,8 @@ static void idle_ones_end(void **state UNUSED)
 	struct fixture *fixture = fixture_new();
 	struct uplink uplink = {.h2 = fixture_ready(fixture)};
 	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
-	struct seen *seen = XNEW(struct seen);
+	struct seen *seen = serve_all(fixture);
 
-	fixture->extra = seen;
-	fixture->on_stream = serve;
 	send_to(table, 1);
 	pass(fixture, ASSOC_IDLE_MS / 1000 / 2);
 	send_to(table, 2);
@@ -124,10 +130,8 @@ static void without_an_answer_it_goes_to_the_new_tunnel(void **state UNUSED)
 	struct uplink uplink = {.h2 = fixture_ready(fixture)};
 	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
 	struct tunnel_client *former = fixture->client;
-	struct seen *seen = XNEW(struct seen);
+	struct seen *seen = serve_all(fixture);
 
-	fixture->extra = seen;
-	fixture->on_stream = serve;
 	send_to(table, 1);
 	fixture->ready = 0;
 	uplink.h2 = fixture_ready(fixture);
