@@ -126,7 +126,7 @@ class Laptop:
         self._file("pid").unlink(missing_ok=True)
 
     def _set_offloads(self, netns, device, enabled):
-        """Off: frames go into wan.c as they go over a wire, no larger than the MTU."""
+        """Off: frames go into wan.c as they go over a wire, no larger than the MTU, and are lost one by one."""
         settings = [word for name in OFFLOADS for word in (name, "on" if enabled else "off")]
         run(network.in_netns(netns, ["ethtool", "-K", device, *settings]))
 
@@ -135,7 +135,6 @@ class Laptop:
         if run(["ip", "-n", self.router, "-br", "link"]).find(f"{box}@") >= 0:
             return
         network.ip(self.router, "link", "add", box, "type", "veth", "peer", "name", lan)
-        self._set_offloads(self.router, lan, False)
         network.ip(self.router, "link", "set", lan, "master", "lan", "up")
         network.ip(self.router, "link", "set", box, "arp", "off", "up")
         for device in (box, self.name):
@@ -147,13 +146,15 @@ class Laptop:
         self._stop_wan()
         write_file(self._file("json"), json.dumps(wanted) + "\n")
         direct = wanted["wan"] is None and not wanted["cut"]
-        self._set_offloads(self.netns, "eth0", wanted["wan"] is None)
+        lossless = wanted["wan"] is None or wanted["wan"][2] == 0
+        self._set_offloads(self.netns, "eth0", lossless)
         if direct:
             network.ip(self.router, "link", "set", self.name, "arp", "on", "master", "lan")
             return
         network.ip(self.router, "link", "set", self.name, "arp", "off", "nomaster")
         if not wanted["cut"]:
             self._make_box()
+            self._set_offloads(self.router, f"{self.name}-lan", lossless)
             self._start_wan(wanted["wan"])
 
     def _start_wan(self, numbers):
