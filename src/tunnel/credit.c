@@ -6,6 +6,9 @@
 
 /* A path without delay has one all the same: until this process and the peer's have had the CPU. */
 #define ROUND_MIN_US 2000
+/* Of a window: a WINDOW_UPDATE waits for so much. What waits is missing from the window: half of it,
+ * as nghttp2's own do, is half of what the path could carry. */
+#define SAY_PART 8
 
 void credit_pool_init(struct credit_pool *pool)
 {
@@ -63,6 +66,16 @@ size_t credit_grow(struct credit_pool *pool, struct credit *credit, size_t len, 
 	credit->grown += more;
 	pool->budget -= more;
 	return more;
+}
+
+size_t credit_say(struct credit *credit, size_t len, size_t window)
+{
+	size_t say;
+
+	credit->unsaid += len;
+	say = credit->unsaid >= window / SAY_PART ? credit->unsaid : 0;
+	credit->unsaid -= say;
+	return say;
 }
 
 size_t credit_end(struct credit_pool *pool, struct credit *credit)

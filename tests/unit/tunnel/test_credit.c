@@ -59,6 +59,20 @@ static void test_counts_pieces(void **state)
 	assert_int_equal(credit_grow(&pool, &credit, 1000, 8000, 0, 3), 0);
 }
 
+/* What is used up and not said is missing from the window: never more than an eighth of it. */
+static void test_says_soon_what_was_used(void **state)
+{
+	struct credit credit = {0};
+	size_t said = 0;
+
+	(void)state;
+	for (size_t used = 100; used <= 10000; used += 100) {
+		said += credit_say(&credit, 100, 4000);
+		assert_true(used - said < 500);
+	}
+	assert_int_equal(said, 10000);
+}
+
 static void test_all_together_stay_within_the_budget(void **state)
 {
 	struct credit_pool pool;
@@ -123,6 +137,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grows_when_the_window_is_in_the_way),
 		cmocka_unit_test(test_counts_pieces),
+		cmocka_unit_test(test_says_soon_what_was_used),
 		cmocka_unit_test(test_all_together_stay_within_the_budget),
 		cmocka_unit_test(test_many_streams_begin_with_less),
 		cmocka_unit_test(test_held_bytes_are_bounded),
