@@ -28,7 +28,7 @@
 struct board {
 	atomic_bool measuring;
 	atomic_uint opened;
-	_Atomic uint64_t bytes[FLOWS_MAX];
+	_Atomic uint64_t bytes[FLOWS_MAX], at_ns[FLOWS_MAX]; /* as struct pump_count */
 	_Atomic uint32_t rounds;
 	float round_us[ROUNDS_MAX];
 };
@@ -42,21 +42,28 @@ static void nap(double seconds)
 		;
 }
 
-static void download(struct pump_stream *stream, _Atomic uint64_t *bytes)
+static void note(struct board *board, unsigned int index, uint64_t bytes, uint64_t at_ns)
+{
+	board->bytes[index] = bytes;
+	board->at_ns[index] = at_ns;
+}
+
+static void download(struct pump_stream *stream, struct board *board, unsigned int index)
 {
 	static char block[PUMP_BLOCK];
+	uint64_t total = 0;
 	ssize_t n;
 
 	if (pump_write_all(stream, ENDLESS, strlen(ENDLESS)) < 0)
 		return;
 	while ((n = stream->read(stream, block, sizeof(block))) > 0)
-		*bytes += (uint64_t)n;
+		note(board, index, total += (uint64_t)n, pump_now_ns());
 }
 
-static void upload(struct pump_stream *stream, _Atomic uint64_t *bytes)
+static void upload(struct pump_stream *stream, struct board *board, unsigned int index)
 {
 	static char block[UPLOAD_BLOCK];
-	uint64_t total = 0;
+	struct pump_count count;
 	size_t have = 0;
 
 	if (pump_write_all(stream, "S\n", 2) < 0)
@@ -64,11 +71,11 @@ static void upload(struct pump_stream *stream, _Atomic uint64_t *bytes)
 	while (pump_write_all(stream, block, sizeof(block)) == 0) {
 		ssize_t n;
 
-		while ((n = stream->read_now(stream, (char *)&total + have, sizeof(total) - have)) >
+		while ((n = stream->read_now(stream, (char *)&count + have, sizeof(count) - have)) >
 			0) {
 			have += (size_t)n;
-			if (have == sizeof(total)) {
-				*bytes = be64toh(total);
+			if (have == sizeof(count)) {
+				note(board, index, be64toh(count.bytes), be64toh(count.at_ns));
 				have = 0;
 			}
 		}
@@ -114,9 +121,9 @@ static _Noreturn void child(const struct pump_target *target, const struct pump_
 		for (;;)
 			pause();
 	} else if (load->up) {
-		upload(stream, &board->bytes[index]);
+		upload(stream, board, index);
 	} else {
-		download(stream, &board->bytes[index]);
+		download(stream, board, index);
 	}
 	_exit(1);
 }
@@ -128,26 +135,40 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static uint64_t sum(const struct board *board, const struct pump_load *load)
+/* The state of all flows now; one that has said nothing has begun. */
+static void read_counts(const struct board *board, const struct pump_load *load,
+	struct pump_count counts[static FLOWS_MAX])
 {
-	uint64_t total = 0;
+	uint64_t now = pump_now_ns();
 
-	for (unsigned int i = 0; i < load->flows; i++)
-		total += board->bytes[i];
-	return total;
+	for (unsigned int i = 0; i < load->flows; i++) {
+		do {
+			counts[i].at_ns = board->at_ns[i];
+			counts[i].bytes = board->bytes[i];
+		} while (counts[i].at_ns != board->at_ns[i]);
+		if (counts[i].at_ns == 0)
+			counts[i].at_ns = now;
+	}
 }
 
-static void print(struct board *board, const struct pump_load *load, double seconds, uint64_t bytes)
+static void print(struct board *board, const struct pump_load *load, double seconds,
+	const struct pump_count before[static FLOWS_MAX])
 {
+	static struct pump_count after[FLOWS_MAX];
 	uint32_t n = board->rounds;
 	unsigned int moving = 0;
+	double rate = 0;
 
-	for (unsigned int i = 0; i < load->flows; i++)
+	read_counts(board, load, after);
+	for (unsigned int i = 0; i < load->flows; i++) {
 		moving += board->bytes[i] > 0;
+		if (after[i].at_ns > before[i].at_ns)
+			rate += (double)(after[i].bytes - before[i].bytes) /
+				(double)(after[i].at_ns - before[i].at_ns);
+	}
 	qsort(board->round_us, n, sizeof(board->round_us[0]), by_value);
-	(void)printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.3f, \"mb_per_s\": %.2f, "
-		     "\"moving\": %u, \"rounds\": %u",
-		bytes, seconds, (double)bytes / 1e6 / seconds, moving, n);
+	(void)printf("{\"seconds\": %.3f, \"mb_per_s\": %.2f, \"moving\": %u, \"rounds\": %u",
+		seconds, rate * 1000, moving, n);
 	if (n > 0)
 		(void)printf(", \"per_second\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f",
 			(double)n / seconds, (double)board->round_us[n / 2],
@@ -174,7 +195,7 @@ int pump_load_run(const struct pump_target *target, const struct pump_load *load
 	pid_t pids[FLOWS_MAX + 1];
 	struct board *board = mmap(
 		NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t before;
+	static struct pump_count before[FLOWS_MAX];
 	double start;
 	int r;
 
@@ -189,13 +210,13 @@ int pump_load_run(const struct pump_target *target, const struct pump_load *load
 	}
 	r = wait_opened(board, count);
 	nap(r < 0 ? 0 : load->warm_seconds);
-	before = sum(board, load);
+	read_counts(board, load, before);
 	start = pump_now();
 	board->measuring = true;
 	nap(r < 0 ? 0 : load->seconds);
 	board->measuring = false;
 	if (r == 0)
-		print(board, load, pump_now() - start, sum(board, load) - before);
+		print(board, load, pump_now() - start, before);
 	for (unsigned int i = 0; i < count; i++) {
 		if (pids[i] > 0)
 			(void)kill(pids[i], SIGKILL);

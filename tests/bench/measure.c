@@ -15,10 +15,7 @@
 
 double pump_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)pump_now_ns() / 1e9;
 }
 
 int pump_write_all(struct pump_stream *stream, const void *data, size_t len)

@@ -3,8 +3,8 @@
  * bench/pump.h - the peers of scripts/bench: one command line a connection, then bytes
  *
  * "D n\n": the server sends n bytes and closes. "U n\n": it reads n bytes and answers one byte.
- * "E\n": it sends back what it reads. "S\n": it reads to the end and says now and then, in 8 bytes
- * big-endian, how many there were. The same follows an HTTP/1.1 upgrade, so that a client can come
+ * "E\n": it sends back what it reads. "S\n": it reads to the end and says now and then how many bytes
+ * there were (struct pump_count). The same follows an HTTP/1.1 upgrade, so that a client can come
  * through services/proxy.
  *
  * Who asks small questions stays on the first processor and who answers them on the last one: where
@@ -17,8 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define PUMP_BLOCK (256 * 1024)
+
+/* How many bytes had come at this time of CLOCK_MONOTONIC, which both ends share; big-endian. A
+ * client that is blocked in a write reads it late, and the rate between two is exact all the same. */
+struct pump_count {
+	uint64_t bytes, at_ns;
+};
 
 /* A blocking byte stream: a socket, or a libcurl CONNECT_ONLY connection. */
 struct pump_stream {
@@ -48,6 +55,13 @@ struct pump_load {
 };
 
 double pump_now(void);
+static inline uint64_t pump_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 int pump_write_all(struct pump_stream *stream, const void *data, size_t len);
 /* Runs one measurement ("down", "up": n bytes; "echo": n rounds) and prints a JSON object. 0 or
  * -errno. */

@@ -3,6 +3,8 @@
  * The pod's side of scripts/bench: one command line a connection, then bytes. Linked statically, so
  * that it is an image by itself.
  */
+#include "pump.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,11 +17,9 @@
 #include <string.h>
 #include <sys/param.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define PUMP_BLOCK (256UL * 1024)
-#define COUNT_NS   10000000UL
+#define COUNT_NS 10000000UL
 
 /* Reads up to and including a line end, byte by byte: nothing behind it is taken. */
 static int read_line(int fd, char *line, size_t size)
@@ -80,8 +80,8 @@ static int read_command(int fd, char *line, size_t size)
 
 static void send_bytes(int fd, char *block, uint64_t n)
 {
-	for (; n > 0; n -= MIN(n, PUMP_BLOCK)) {
-		if (write_all(fd, block, MIN(n, PUMP_BLOCK)) < 0)
+	for (; n > 0; n -= MIN(n, (uint64_t)PUMP_BLOCK)) {
+		if (write_all(fd, block, MIN(n, (uint64_t)PUMP_BLOCK)) < 0)
 			return;
 	}
 }
@@ -89,7 +89,7 @@ static void send_bytes(int fd, char *block, uint64_t n)
 static void take_bytes(int fd, char *block, uint64_t n)
 {
 	while (n > 0) {
-		ssize_t got = read(fd, block, MIN(n, PUMP_BLOCK));
+		ssize_t got = read(fd, block, MIN(n, (uint64_t)PUMP_BLOCK));
 
 		if (got <= 0)
 			return;
@@ -98,24 +98,22 @@ static void take_bytes(int fd, char *block, uint64_t n)
 	(void)write_all(fd, "k", 1);
 }
 
-/* Reads to the end; says how many bytes there were, at most every COUNT_NS. */
+/* Reads to the end; says how many bytes there were and when, at most every COUNT_NS. */
 static void count_bytes(int fd, char *block)
 {
 	uint64_t total = 0, said = 0;
 	ssize_t n;
 
 	while ((n = read(fd, block, PUMP_BLOCK)) > 0) {
-		struct timespec t;
-		uint64_t now, wire;
+		struct pump_count count;
+		uint64_t now = pump_now_ns();
 
 		total += (uint64_t)n;
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 		if (now - said < COUNT_NS)
 			continue;
 		said = now;
-		wire = htobe64(total);
-		if (write_all(fd, (char *)&wire, sizeof(wire)) < 0)
+		count = (struct pump_count){.bytes = htobe64(total), .at_ns = htobe64(now)};
+		if (write_all(fd, (char *)&count, sizeof(count)) < 0)
 			return;
 	}
 }
