@@ -6,8 +6,8 @@
 
 /* A path without delay has one all the same: until this process and the peer's have had the CPU. */
 #define ROUND_MIN_US 2000
-/* Of a window: a WINDOW_UPDATE waits for so much. What waits is missing from the window: half of it,
- * as nghttp2's own do, is half of what the path could carry. */
+/* Of a window: a WINDOW_UPDATE waits for so much. What waits is missing from the window: half of
+ * it, as nghttp2's own do, is half of what the path could carry. */
 #define SAY_PART 8
 
 void credit_pool_init(struct credit_pool *pool)

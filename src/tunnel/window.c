@@ -73,7 +73,8 @@ void window_end(struct h2_stream *stream)
 	window_fit(session);
 }
 
-/* Tells the peer what was used up, and lets it send further ahead where the window holds it back. */
+/* Tells the peer what was used up, and lets it send further ahead where the window holds it back.
+ */
 static void give_stream(struct h2_stream *stream, size_t len)
 {
 	struct h2_session *session = stream->session;

@@ -3,9 +3,9 @@
  * bench/pump.h - the peers of scripts/bench: one command line a connection, then bytes
  *
  * "D n\n": the server sends n bytes and closes. "U n\n": it reads n bytes and answers one byte.
- * "E\n": it sends back what it reads. "S\n": it reads to the end and says now and then how many bytes
- * there were (struct pump_count). The same follows an HTTP/1.1 upgrade, so that a client can come
- * through services/proxy.
+ * "E\n": it sends back what it reads. "S\n": it reads to the end and says now and then how many
+ * bytes there were (struct pump_count). The same follows an HTTP/1.1 upgrade, so that a client can
+ * come through services/proxy.
  *
  * Who asks small questions stays on the first processor and who answers them on the last one: where
  * the scheduler puts both on one a round trip costs a tenth, and whether it does is chance.
@@ -22,7 +22,8 @@
 #define PUMP_BLOCK (256 * 1024)
 
 /* How many bytes had come at this time of CLOCK_MONOTONIC, which both ends share; big-endian. A
- * client that is blocked in a write reads it late, and the rate between two is exact all the same. */
+ * client that is blocked in a write reads it late, and the rate between two is exact all the same.
+ */
 struct pump_count {
 	uint64_t bytes, at_ns;
 };

@@ -41,13 +41,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S       1000000000LL
-#define NS_PER_MS      1000000LL
-#define WAN_FRAME      66000 /* 64 KB to be segmented, link and vnet headers */
-#define WAN_FRAMES     32768 /* on the way at once: 48 MB unsegmented, 1 Gbit/s times 300 ms */
-#define WAN_BATCH      64 /* frames in a call, and read before the other direction's turn */
-#define WAN_LATE_NS    NS_PER_S /* a frame that waited longer to be read has no sane time stamp */
-#define WAN_SOCKET_BUF (8 << 20)
+#define NS_PER_S        1000000000LL
+#define NS_PER_MS       1000000LL
+#define WAN_FRAME       66000 /* 64 KB to be segmented, link and vnet headers */
+#define WAN_FRAMES      32768 /* on the way at once: 48 MB unsegmented, 1 Gbit/s times 300 ms */
+#define WAN_BATCH       64 /* frames in a call, and read before the other direction's turn */
+#define WAN_LATE_NS     NS_PER_S /* a frame that waited longer to be read has no sane time stamp */
+#define WAN_SOCKET_BUF  (8 << 20)
 #define TCP_OFFSET_AT   12 /* of a TCP header, the byte with its length (RFC 9293 3.1) */
 #define TCP_OFFSET_UNIT 4
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* since Linux 6.2 */
