@@ -59,6 +59,11 @@ static int set_host(struct target *target, const char *host, size_t len, bool li
 	return 0;
 }
 
+int target_parse_port(const char *text, uint16_t *ret_port)
+{
+	return parse_port(text, strlen(text), ret_port);
+}
+
 int target_parse(const char *authority, struct target *ret_target)
 {
 	const char *colon = authority ? strrchr(authority, ':') : NULL;

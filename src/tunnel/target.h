@@ -34,6 +34,8 @@ struct target_policy {
 
 /* "10.0.0.1:80", "[fd00::1]:80", "web.shop:80". 0 or -EINVAL. */
 NODISCARD int target_parse(const char *authority, struct target *ret_target);
+/* Decimal without sign or leading zero, 1 to 65535. 0 or -EINVAL. */
+NODISCARD int target_parse_port(const char *text, uint16_t *ret_port);
 /* The same from host ("127.0.0.1", "::1", "localhost") and port. 0 or -EINVAL. */
 NODISCARD int target_from_host(const char *host, uint16_t port, struct target *ret_target);
 /* "/.well-known/masque/udp/<address>/<port>/" (RFC 9298 3.1), colons of IPv6 as they are or as

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/intercept_serve.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/userd/intercepts.h"
@@ -19,13 +18,13 @@ void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop)
 	*serve = (struct intercept_serve){.env = {.loop = loop}};
 }
 
-/* The intercept's own number for it: a named port may have another one in each pod. */
+/* The intercept's own number for it: a named port may have another one in each pod. 0: no port. */
 static uint16_t known_as(const struct h2_head *head, const struct target *asked)
 {
 	const char *text = h2_head_get(head, PORT_HEADER);
-	unsigned long number = text ? strtoul(text, NULL, 10) : asked->port;
+	uint16_t number = asked->port;
 
-	return number <= UINT16_MAX ? (uint16_t)number : 0;
+	return text && target_parse_port(text, &number) < 0 ? 0 : number;
 }
 
 static const struct intercept_port *find_port(

@@ -9,6 +9,21 @@
 
 #include "tunnel/target.h"
 
+static void ports(void **state)
+{
+	static const char *const wrong[] = {"", "0", "080", "65536", "655350", "80x", "x80", "+80",
+		"-80", " 80", "80 ", "0x50", "8.0"};
+	uint16_t port = 7;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		if (target_parse_port(wrong[i], &port) != -EINVAL || port != 7)
+			fail_msg("%s: %u", wrong[i], port);
+	}
+	assert_int_equal(target_parse_port("65535", &port), 0);
+	assert_int_equal(port, 65535);
+}
+
 static void authorities(void **state)
 {
 	static const struct {
@@ -177,6 +192,7 @@ static void policy_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ports),
 		cmocka_unit_test(authorities),
 		cmocka_unit_test(long_names_are_refused),
 		cmocka_unit_test(datagram_paths),
