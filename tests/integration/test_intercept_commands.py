@@ -16,7 +16,7 @@ from managers import installed
 from nets import Net, answer, serve, until
 from timing import best_of, took
 
-EXIT_USAGE, EXIT_NOT_FOUND, EXIT_CONFLICT, EXIT_UNSUPPORTED = 2, 5, 6, 9
+EXIT_USAGE, EXIT_NOT_FOUND, EXIT_CONFLICT, EXIT_PERMISSION, EXIT_UNSUPPORTED = 2, 5, 6, 8, 9
 
 
 @pytest.fixture
@@ -113,6 +113,10 @@ REFUSALS = [
     (["web", "--replace"], EXIT_UNSUPPORTED, "not there yet"),
     (["web", "--port", "8080:http", "--env-file", "/nowhere/env"], EXIT_NOT_FOUND, "/nowhere/env: No such file"),
     (["web", "--port", "8080:http", "--env-json", "/tmp"], EXIT_USAGE, "/tmp is a folder"),
+    (["web", "--port", "8080:http", "--env-file", "/sys/env"], EXIT_PERMISSION, "/sys/env: Permission denied"),
+    (["web", "--port", "8080:http", "--env-file", "/dev/full"], None, "/dev/full: No space left"),
+    (["web", "--port", "8080:http", "--env-file", "-", "--env-json", "-"], EXIT_USAGE, "both write to"),
+    (["web", "--port", "8080:http", "--env-file", "same", "--env-json", "same"], EXIT_USAGE, "both write to"),
     (["web", "--port", "8080:http", "--namespace", "nowhere"], EXIT_NOT_FOUND, "there is no namespace nowhere"),
     (["web", "--env-syntax", "fish"], EXIT_USAGE, "invalid env-syntax"),
     (["coredns", "--namespace", "kube-system", "--port", "5300:53"], None, "kube-system"),
@@ -172,6 +176,10 @@ def test_the_environment_is_what_the_container_has(joined, tmp_path):
     assert remote["CHAINED"] == "base-later-$(NOT_THERE)-$(BASE)" and remote["MULTI"] == "one\ntwo"
     assert not {"HOME", "PATH", "HOSTNAME"} & set(remote)
     assert remote["TELEPRESENCE_CONTAINER"] == "web" and remote["TELEPRESENCE_INTERCEPT_ID"].endswith(":web")
+    # Standard output has it alone.
+    done = joined.telepresence("intercept", "web", "--port", "8080:http", "--env-json", "-")
+    joined.telepresence("leave", "web")
+    assert json.loads(done.stdout) == remote and "Using deployment web\nintercepted\n" in done.stderr
     script = f'. {tmp_path}/env.sh && printf %s "$PASSWORD"'
     assert run(["env", "-i", "sh", "-c", script]).stdout == real["PASSWORD"]
     assert (tmp_path / "env.json").stat().st_mode & 0o777 == 0o600

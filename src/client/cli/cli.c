@@ -37,7 +37,7 @@ void cli_print(struct cli *cli, const char *fmt, ...)
 
 	va_start(args, fmt);
 	if (cli->format == OUTPUT_DEFAULT)
-		(void)vprintf(fmt, args);
+		(void)vfprintf(cli->stdout_taken ? stderr : stdout, fmt, args);
 	else if (vasprintf(&text, fmt, args) >= 0)
 		(void)!buf_append(&cli->out, text, strlen(text));
 	va_end(args);

@@ -34,6 +34,7 @@ struct cli {
 	char **child; /* what follows "--", ends with NULL; NULL: nothing does */
 	char hint[CLI_HINT_BYTES]; /* what to do after the error */
 
+	bool stdout_taken; /* by something else that the command writes: cli_print() is stderr */
 	struct buf out; /* what cli_print() said, for the document */
 	json_object *result;
 	bool bare; /* result is the whole document */

@@ -21,6 +21,9 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
+/* Few environments are larger. */
+#define TRIED_BYTES 65536
+
 /* One value's way out: puts what precedes, the value with its escapes, and what ends the line. */
 struct syntax {
 	const char *name;
@@ -243,44 +246,82 @@ static int replace_file(const char *path, const struct buf *text)
 	return r;
 }
 
+bool env_is_stdout(const char *path)
+{
+	return path && strcmp(path, "-") == 0;
+}
+
+static int failed(const char *path, int r, struct err *err)
+{
+	return err_set_errno(err, r, "%s", env_is_stdout(path) ? "standard output" : path);
+}
+
+/* Where the file is, or will be: a link is followed to what it names. The caller's. */
+static char *place_of(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	return real ? real : xstrdup(path);
+}
+
+/* Whether there is a way and room for the file beside which it will be written; nothing stays. */
+static int try_file(const char *path)
+{
+	auto_free char *place = place_of(path);
+	auto_free char *temporary = xasprintf("%s.XXXXXX", place);
+	auto_close int fd = mkostemp(temporary, O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = -posix_fallocate(fd, 0, TRIED_BYTES);
+	(void)unlink(temporary);
+	return r;
+}
+
+/* Of a device a write of nothing tells; a pipe that nobody reads yet is not waited for. */
+static int try_open(const char *path)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return errno == ENXIO ? 0 : -errno;
+	return write(fd, "", 0) < 0 ? -errno : 0;
+}
+
 int env_check(const char *path, struct err *err)
 {
-	auto_free char *real = NULL, *folder = NULL;
-	const char *where;
-	struct stat st;
-	char *slash;
+	struct stat st = {.st_mode = S_IFREG};
+	int r;
 
 	if (!path)
 		return 0;
 	if (!*path)
 		return err_set(err, -EINVAL, ERR_USAGE, "an environment file needs a name");
-	real = realpath(path, NULL);
-	folder = xstrdup(real ? real : path);
-	slash = strrchr(folder, '/');
-	where = folder;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (!env_is_stdout(path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return err_set(err, -EISDIR, ERR_USAGE, "%s is a folder", path);
 	/* A regular file is replaced in its folder, anything else is written to. */
-	if (!real || S_ISREG(st.st_mode)) {
-		where = !slash ? "." : slash == folder ? "/" : folder;
-		if (slash)
-			*slash = '\0';
-	}
-	return access(where, W_OK) < 0 ? err_set_errno(err, -errno, "%s", path) : 0;
+	if (env_is_stdout(path))
+		r = write(STDOUT_FILENO, "", 0) < 0 ? -errno : 0;
+	else
+		r = S_ISREG(st.st_mode) ? try_file(path) : try_open(path);
+	return r < 0 ? failed(path, r, err) : 0;
 }
 
 int env_write(const char *path, const struct buf *text, struct err *err)
 {
-	auto_free char *real = realpath(path, NULL);
+	auto_free char *place = place_of(path);
 	auto_close int fd = -1;
 	struct stat st;
 	int r;
 
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	if (env_is_stdout(path)) {
+		r = write_all(STDOUT_FILENO, text);
+	} else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		r = fd < 0 ? -errno : write_all(fd, text);
 	} else {
-		r = replace_file(real ? real : path, text);
+		r = replace_file(place, text);
 	}
-	return r < 0 ? err_set_errno(err, r, "%s", path) : 0;
+	return r < 0 ? failed(path, r, err) : 0;
 }

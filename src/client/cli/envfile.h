@@ -10,6 +10,7 @@
 #define CLIENT_CLI_ENVFILE_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 #include "core/attr.h"
 #include "core/buf.h"
@@ -36,9 +37,12 @@ NODISCARD int env_syntax_parse(const char *name, enum env_syntax *ret_syntax, st
  * syntax cannot say. */
 NODISCARD int env_format(json_object *environment, enum env_syntax syntax, struct buf *out,
 	void (*on_omitted)(void *user, const char *name), void *user);
+/* "-". */
+bool env_is_stdout(const char *path);
 /* Whether env_write() can be expected to succeed; NULL: nothing is to be written. */
 NODISCARD int env_check(const char *path, struct err *err);
-/* Replaces the file, or writes into what is no regular file (a pipe, a terminal). */
+/* Replaces the file, or writes into what is no regular file (a pipe, a terminal, or "-": standard
+ * output). */
 NODISCARD int env_write(const char *path, const struct buf *text, struct err *err);
 
 #endif /* CLIENT_CLI_ENVFILE_H */

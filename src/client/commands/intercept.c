@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <errno.h>
+#include <string.h>
 
 #include "client/cli/child.h"
 #include "client/cli/connection.h"
@@ -110,19 +111,36 @@ static int run_child(struct cli *cli, json_object *intercept, struct err *err)
 	return r;
 }
 
-static int run(struct cli *cli, struct err *err)
+/* Before pods get agents for it. Standard output has room for one document. */
+static int check_environments(struct cli *cli, struct err *err)
 {
 	const struct intercept_flags *flags = cli->flags;
+	int r = env_check(flags->env_file, err);
+
+	if (r == 0)
+		r = env_check(flags->env_json, err);
+	if (r < 0)
+		return r;
+	if (flags->env_file && flags->env_json && strcmp(flags->env_file, flags->env_json) == 0)
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"--env-file and --env-json cannot both write to %s", flags->env_file);
+	cli->stdout_taken = env_is_stdout(flags->env_file) || env_is_stdout(flags->env_json);
+	if (cli->stdout_taken && cli->format != OUTPUT_DEFAULT)
+		return err_set(err, -EINVAL, ERR_USAGE,
+			"the environment cannot go to standard output together with --output: use "
+			"--detailed-output, which has it");
+	return 0;
+}
+
+static int run(struct cli *cli, struct err *err)
+{
 	json_object *intercept = NULL;
 	const char *name;
 	int r;
 
 	if (!cli->operands[0])
 		return err_set(err, -EINVAL, ERR_USAGE, "please name the intercept");
-	/* Before pods get agents for it. */
-	r = env_check(flags->env_file, err);
-	if (r == 0)
-		r = env_check(flags->env_json, err);
+	r = check_environments(cli, err);
 	if (r == 0)
 		r = connection_ensure(cli, err);
 	if (r == 0)

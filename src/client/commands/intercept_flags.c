@@ -184,8 +184,9 @@ const struct argp_option intercept_options[] = {
 	{"local-only", 'l', "BOOL", OPTION_ARG_OPTIONAL,
 		"Intercept nothing: only let names of --namespace be found without it", 0},
 	{"mechanism", KEY_MECHANISM, "NAME", 0, "tcp: all connections of the port", 0},
-	{"env-file", 'e', "FILE", 0, "Write the container's environment to this file", 0},
-	{"env-json", 'j', "FILE", 0, "Write the container's environment as JSON", 0},
+	{"env-file", 'e', "FILE", 0,
+		"Write the container's environment to this file (-: standard output)", 0},
+	{"env-json", 'j', "FILE", 0, "The same as JSON", 0},
 	{"env-syntax", KEY_ENV_SYNTAX, "SYNTAX", 0,
 		"Of --env-file: docker (default), compose, sh, sh:export, csh, csh:export, ps, "
 		"ps:export, cmd or json",

@@ -255,6 +255,38 @@ static void the_file_is_replaced_whole_and_private(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
+static int failure_of_check(const char *path, struct err *err)
+{
+	*err = (struct err)ERR_INIT;
+	return env_check(path, err);
+}
+
+static void where_nothing_can_be_written_is_known_before(void **state)
+{
+	char dir[] = "/tmp/envfile-XXXXXX";
+	auto_free char *absent = NULL;
+	auto_free char *fresh = NULL;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	absent = xasprintf("%s/absent/env", dir);
+	fresh = xasprintf("%s/env", dir);
+	assert_int_equal(failure_of_check(NULL, &err), 0);
+	assert_int_equal(failure_of_check(fresh, &err), 0);
+	assert_int_equal(failure_of_check("/dev/null", &err), 0);
+	assert_int_equal(failure_of_check("-", &err), 0);
+	assert_int_equal(failure_of_check("", &err), -EINVAL);
+	assert_int_equal(failure_of_check(dir, &err), -EISDIR);
+	assert_int_equal(failure_of_check(absent, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, absent));
+	assert_int_equal(failure_of_check("/dev/full", &err), -ENOSPC);
+	/* Root may write to /sys, as far as access() knows. */
+	assert_int_equal(failure_of_check("/sys/env", &err), -EACCES);
+	/* Nothing was left there. */
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +297,7 @@ int main(void)
 		cmocka_unit_test(what_a_syntax_cannot_say_is_named),
 		cmocka_unit_test(an_unknown_syntax_is_refused),
 		cmocka_unit_test(the_file_is_replaced_whole_and_private),
+		cmocka_unit_test(where_nothing_can_be_written_is_known_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
