@@ -157,6 +157,11 @@ def test_a_wait_message_is_printed_when_it_is_active(joined):
 def test_leave_of_an_unknown_name_fails(joined):
     code, said = joined.refused("leave", "nobody")
     assert code == EXIT_NOT_FOUND and 'Intercept named "nobody" not found' in said
+    # The others are left all the same.
+    with joined.intercept("db", "--port", "8080"):
+        code, said = joined.refused("leave", "nobody", "db", "nowhere")
+        assert code == EXIT_NOT_FOUND and 'Intercept named "nobody" not found, nor "nowhere"' in said
+        assert joined.intercepts() == []
 
 
 def test_the_environment_is_what_the_container_has(joined, tmp_path):

@@ -199,29 +199,28 @@ static void on_left(void *user, int r UNUSED, json_object *result, const struct 
 	if (--wait->leaving > 0)
 		return;
 	free_leaves(wait);
-	userd_wait_done(wait, NULL);
+	if (wait->unknown.code < 0)
+		userd_wait_failed(wait, &wait->unknown, NULL);
+	else
+		userd_wait_done(wait, NULL);
 }
 
-/* Nothing is left when one of the names is wrong. */
-static int check_names(const struct intercepts *intercepts, json_object *names, struct err *err)
+/* One more that there is nothing of. */
+static void add_unknown(struct err *unknown, const char *name)
 {
-	size_t count = names ? json_object_array_length(names) : 0;
+	const struct err before = *unknown;
 
-	if (count == 0 || count > LEAVES_MAX)
-		return err_set(err, -EINVAL, ERR_USAGE, "name 1 to %d intercepts", LEAVES_MAX);
-	for (size_t i = 0; i < count; i++) {
-		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
-
-		if (!name || !intercepts_has(intercepts, name))
-			return err_set(err, -ENOENT, ERR_NOT_FOUND,
-				"Intercept named \"%.253s\" not found", name ? name : "");
-	}
-	return 0;
+	if (before.code < 0)
+		err_set(unknown, -ENOENT, ERR_NOT_FOUND, "%s, nor \"%.253s\"", before.msg, name);
+	else
+		err_set(unknown, -ENOENT, ERR_NOT_FOUND, "Intercept named \"%.253s\" not found",
+			name);
 }
 
 void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *request)
 {
 	json_object *names = json_get(request, "names", json_type_array);
+	size_t count = names ? json_object_array_length(names) : 0;
 	struct intercepts *intercepts;
 	struct userd_wait *wait;
 	struct err err = ERR_INIT;
@@ -230,19 +229,26 @@ void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *requ
 		return;
 	intercepts = session_intercepts(userd->session);
 	wait = userd_wait_new(userd, peer, free_leaves);
-	if (check_names(intercepts, names, &err) < 0) {
+	if (count == 0 || count > LEAVES_MAX) {
+		err_set(&err, -EINVAL, ERR_USAGE, "name 1 to %d intercepts", LEAVES_MAX);
 		userd_wait_failed(wait, &err, NULL);
 		return;
 	}
-	wait->leave_count = json_object_array_length(names);
-	wait->leaves = xcalloc(wait->leave_count, sizeof(*wait->leaves));
-	for (size_t i = 0; i < wait->leave_count; i++) {
+	wait->leave_count = count;
+	wait->leaves = xcalloc(count, sizeof(*wait->leaves));
+	for (size_t i = 0; i < count; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(names, i));
 
 		wait->leaves[i].on_done = on_left;
 		wait->leaves[i].user = wait;
-		if (intercepts_leave(intercepts, name, &wait->leaves[i], &err) == 0)
+		if (name && intercepts_leave(intercepts, name, &wait->leaves[i], &err) == 0)
 			wait->leaving++;
+		else
+			add_unknown(&wait->unknown, name ? name : "");
+	}
+	if (wait->leaving == 0) {
+		free_leaves(wait);
+		userd_wait_failed(wait, &wait->unknown, NULL);
 	}
 }
 

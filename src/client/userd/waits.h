@@ -13,8 +13,8 @@
 
 #include "client/userd/intercepts.h"
 #include "core/attr.h"
+#include "core/err.h"
 
-struct err;
 struct fetch;
 struct userd;
 struct userd_peer;
@@ -32,6 +32,7 @@ struct userd_wait {
 	struct intercept_wait intercept;
 	struct intercept_wait *leaves; /* owned; `leaving` of them are not answered yet */
 	size_t leave_count, leaving;
+	struct err unknown; /* names that there is nothing of; code 0: none */
 	uv_timer_t *timer; /* of short patience; NULL: none */
 	struct userd_wait *next, *prev;
 };
