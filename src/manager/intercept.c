@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manager/intercept.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -22,6 +23,15 @@ _Static_assert(ARRAY_SIZE(state_names) == INTERCEPT_STATE_COUNT, "a name for eve
 const char *intercept_state_name(enum intercept_state state)
 {
 	return state_names[state];
+}
+
+void intercept_kind_text(const struct intercept_spec *spec, char out[static INTERCEPT_KIND_BYTES])
+{
+	size_t i = 0;
+
+	for (; i < INTERCEPT_KIND_BYTES - 1 && spec->kind[i]; i++)
+		out[i] = (char)tolower((unsigned char)spec->kind[i]);
+	out[i] = 0;
 }
 
 /* Members that are text, and where they are. */

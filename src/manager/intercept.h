@@ -13,6 +13,8 @@
 
 #define INTERCEPT_PORTS 32 /* maxItems in the CRD */
 #define INTERCEPT_API   "telepresence.io/v1alpha1"
+/* A kind as it is written in a sentence. */
+#define INTERCEPT_KIND_BYTES 24
 
 struct err;
 
@@ -45,6 +47,8 @@ NODISCARD int intercept_parse(
 	json_object *object, struct intercept_spec **ret_spec, struct err *err);
 void intercept_spec_free(struct intercept_spec *spec); /* NULL-safe */
 
+/* "deployment". */
+void intercept_kind_text(const struct intercept_spec *spec, char out[static INTERCEPT_KIND_BYTES]);
 const char *intercept_state_name(enum intercept_state state);
 bool intercept_shares_port(const struct intercept_spec *a, const struct intercept_spec *b);
 /* Whether a has the older right; of two of the same second the one that is active already. */

@@ -74,6 +74,7 @@ struct intercept {
 	uint64_t paused_ms; /* neither written nor deleted before */
 	struct err failure; /* ends the preparation; cleared at failure_until_ms */
 	uint64_t failure_until_ms;
+	uint64_t absent_ms; /* since when its workload wants no pods; 0: it does */
 	uint64_t seen_ms, hold_ms; /* first seen; until when the object's own ACTIVE is kept */
 	int64_t connections; /* of members that are gone */
 	json_object *fallbacks; /* likewise */

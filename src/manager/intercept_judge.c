@@ -6,7 +6,6 @@
  * that it is seen. After it the intercept is ACTIVE while one pod is: new pods join when they are
  * ready, and a pod that fails is shown with its reason.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "core/alloc.h"
 #include "core/log.h"
 #include "core/utc.h"
+#include "manager/intercept_absent.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
@@ -26,6 +26,8 @@
 #define SESSION_MS 3000
 /* Objects of Sessions that never came. */
 #define ORPHAN_MS 60000
+/* A workload that wants no pods is waited for this long. */
+#define ABSENT_MS 10000
 /* A failure is shown this long before all is tried again. */
 #define FAILURE_MS 30000
 
@@ -109,21 +111,11 @@ static const struct intercept *conflicting(const struct intercept *intercept)
 	return NULL;
 }
 
-static const char *kind_text(const struct intercept *intercept, char out[static 24])
-{
-	size_t i = 0;
-
-	for (; i < 23 && intercept->spec->kind[i]; i++)
-		out[i] = (char)tolower((unsigned char)intercept->spec->kind[i]);
-	out[i] = 0;
-	return out;
-}
-
 static bool judge_workload(struct intercept *intercept, struct verdict *verdict)
 {
 	const struct workload *workload = intercept->target->workload;
 	const char *problem = workload_problem(workload);
-	char kind[24];
+	char kind[INTERCEPT_KIND_BYTES];
 
 	/* A watch that fails after it worked goes on with what it knows. */
 	if (problem && !workload_synced(workload)) {
@@ -135,10 +127,10 @@ static bool judge_workload(struct intercept *intercept, struct verdict *verdict)
 		return true;
 	}
 	if (!workload_exists(workload)) {
+		intercept_kind_text(intercept->spec, kind);
 		say(verdict, intercept->activated ? INTERCEPT_WAITING : INTERCEPT_ERROR,
-			"NoWorkload", "there is no %s %s in namespace %s",
-			kind_text(intercept, kind), intercept->spec->workload,
-			intercept->spec->namespace);
+			"NoWorkload", "there is no %s %s in namespace %s", kind,
+			intercept->spec->workload, intercept->spec->namespace);
 		return intercept->activated;
 	}
 	return true;
@@ -188,16 +180,19 @@ static void count_members(const struct intercept *intercept, struct tally *tally
 	}
 }
 
-static void say_no_pods(const struct intercept *intercept, struct verdict *verdict)
+/* Somebody may be about to scale it. */
+static void judge_absence(struct intercept *intercept, struct verdict *verdict)
 {
-	const char *workload = intercept->spec->workload;
-	char kind[24];
+	uint64_t now = intercepts_now(intercept->set);
+	struct err why = ERR_INIT;
+	bool is_final = intercept_absent(intercept, &why);
 
-	if (strcmp(intercept->spec->kind, "Pod") == 0)
-		say(verdict, INTERCEPT_WAITING, "NoPods", "pod %s is not ready", workload);
-	else
-		say(verdict, INTERCEPT_WAITING, "NoPods", "no pod of %s %s is ready",
-			kind_text(intercept, kind), workload);
+	if (!is_final)
+		intercept->absent_ms = 0;
+	else if (intercept->absent_ms == 0)
+		intercept->absent_ms = now;
+	is_final = is_final && !intercept->activated && now - intercept->absent_ms >= ABSENT_MS;
+	say(verdict, is_final ? INTERCEPT_ERROR : INTERCEPT_WAITING, "NoPods", "%s", why.msg);
 }
 
 static void judge_first(
@@ -206,7 +201,7 @@ static void judge_first(
 	if (tally->failure) {
 		say(verdict, INTERCEPT_ERROR, "AgentFailed", "%s", tally->failure);
 	} else if (tally->ready == 0) {
-		say_no_pods(intercept, verdict);
+		judge_absence(intercept, verdict);
 	} else if (tally->active < tally->ready) {
 		say(verdict, INTERCEPT_WAITING, "Agents", "Waiting for agents: %u of %u pods%s%s",
 			tally->active, tally->ready, tally->excuse ? ": " : "",
@@ -235,7 +230,7 @@ static void judge_later(
 	else if (intercepts_now(intercept->set) < intercept->hold_ms)
 		say(verdict, INTERCEPT_ACTIVE, "Active", "%s", intercept->message);
 	else if (tally->ready == 0)
-		say_no_pods(intercept, verdict);
+		judge_absence(intercept, verdict);
 	else
 		say(verdict, INTERCEPT_WAITING, "Agents",
 			"Waiting for agents: 0 of %u pods%s%.400s", tally->ready,
@@ -247,6 +242,8 @@ static void judge_pods(struct intercept *intercept, struct verdict *verdict)
 	struct tally tally = {.ready = 0};
 
 	count_members(intercept, &tally);
+	if (tally.ready > 0)
+		intercept->absent_ms = 0;
 	if (intercept->activated)
 		judge_later(intercept, &tally, verdict);
 	else
@@ -295,7 +292,9 @@ static void judge_failure(struct intercept *intercept, struct verdict *verdict)
 	if (!workload_synced(intercept->target->workload))
 		return;
 	judge_pods(intercept, verdict);
-	if (verdict->state == INTERCEPT_ERROR && !intercept->activated) {
+	/* Where only pods are missing they are served as soon as they come. */
+	if (verdict->state == INTERCEPT_ERROR && !intercept->activated &&
+		intercept->absent_ms == 0) {
 		intercept->failure = verdict->why;
 		intercept->failure_until_ms = intercepts_now(intercept->set) + FAILURE_MS;
 	}

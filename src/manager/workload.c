@@ -50,6 +50,7 @@ struct workload {
 	struct workload_events events;
 	void *user;
 	char *uid; /* of the object that is followed; NULL: there is none */
+	json_object *object; /* it; NULL with uid */
 	struct kube_watch *self, *sets, *pods;
 	struct item *set_table, *pod_table; /* own */
 	struct err problem;
@@ -219,6 +220,7 @@ static void leave_members(struct workload *workload)
 			workload->events.on_pod(workload->user, item->object, true);
 	}
 	forget_members(workload);
+	json_object_put(TAKE_PTR(workload->object));
 	free(TAKE_PTR(workload->uid));
 }
 
@@ -269,10 +271,14 @@ static void self_event(void *user, enum kube_event event, json_object *object)
 		changed(workload);
 		return;
 	}
-	if (workload->uid && strcmp(workload->uid, uid) == 0)
+	if (workload->uid && strcmp(workload->uid, uid) == 0) {
+		json_object_put(workload->object);
+		workload->object = json_object_get(object);
 		return;
+	}
 	leave_members(workload);
 	workload->uid = xstrdup(uid);
+	workload->object = json_object_get(object);
 	workload->problem = (struct err)ERR_INIT;
 	follow(workload, object);
 	changed(workload);
@@ -319,6 +325,7 @@ void workload_close(struct workload *workload)
 		return;
 	kube_watch_stop(workload->self);
 	forget_members(workload);
+	json_object_put(workload->object);
 	free(workload->uid);
 	free(workload->namespace);
 	free(workload->name);
@@ -334,6 +341,11 @@ bool workload_synced(const struct workload *workload)
 {
 	return workload->self_synced &&
 	       (!workload_exists(workload) || (workload->sets_synced && workload->pods_synced));
+}
+
+json_object *workload_object(const struct workload *workload)
+{
+	return workload->object;
 }
 
 const char *workload_problem(const struct workload *workload)

@@ -31,6 +31,8 @@ void workload_close(struct workload *workload); /* no event follows; NULL-safe *
 bool workload_exists(const struct workload *workload);
 /* Every pod that there is was told of. */
 bool workload_synced(const struct workload *workload);
+/* What it says of itself, newest state; NULL: there is none, or it is a bare Pod. Borrowed. */
+json_object *workload_object(const struct workload *workload);
 /* Why its pods cannot be found, or NULL. */
 const char *workload_problem(const struct workload *workload);
 bool workload_has(const struct workload *workload, const char *pod_uid);

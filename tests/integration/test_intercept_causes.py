@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where no agent can be placed the command ends soon, with one line that names the cause."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ import pytest
 
 from conftest import ROOT, run, wait_for
 from kills import kill
-from localcluster import lifecycle
+from localcluster import lifecycle, workloads
 from timing import best_of, comes, took
 
 # After its cause is visible, which for most is at once.
@@ -104,6 +105,10 @@ def causes(joined):
     pods = [POD.replace("NAME", name).replace("NODE", node.name) for name, node in where.items()]
     cluster.apply(STAGE + "".join(pods))
     cluster.kubectl("-n", "causes", "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    app = workloads.container("none", 8080, command=["httpd", "-f", "-p", "8080"])
+    over = workloads.pod("causes", workloads.container("ended", 8080, command=["true"]))
+    over["spec"]["restartPolicy"] = "Never"
+    cluster.apply(workloads.listed(workloads.deployment("causes", 0, app), over))
     yield joined
     cluster.kubectl("delete", "namespace", "causes", "--wait=false")
 
@@ -115,12 +120,12 @@ def untouched(causes):
     causes.await_objects()
 
 
-def refusal(stage, name, seconds=IN_TIME):
+def refusal(stage, name, seconds=IN_TIME, local="9000"):
     """The one line that names the cause."""
     lines = []
 
     def attempt():
-        took_s, (_, said) = took(stage.refused, "intercept", name, "--namespace", "causes", "--port", "9000:8080")
+        took_s, (_, said) = took(stage.refused, "intercept", name, "--namespace", "causes", "--port", f"{local}:8080")
         lines[:] = [line for line in said.splitlines() if "error: " in line]
         assert len(lines) == 1, said
         return took_s
@@ -200,16 +205,38 @@ def test_a_manager_that_lacks_the_right(untouched):
         untouched.cluster.kubectl(*gone)
 
 
-def test_a_kubelet_that_does_not_start_it(untouched):
-    """It stands still; the other pods of its node have no say in that."""
+def test_what_will_not_come_is_told_in_time(untouched):
+    """A kubelet that stands still (the other pods of its node have no say in that), no pod wanted, one that has ended."""
     node = untouched.plan.nodes[-1]
     kubelet = int((node.dir / "pids" / "kubelet").read_text())
+    ended = ["-n", "causes", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/ended", "--timeout=60s"]
+    untouched.cluster.kubectl(*ended)
     os.kill(kubelet, signal.SIGSTOP)
     try:
-        said = refusal(untouched, "far")
-        assert f"node {node.name} does not start the agent of pod far" in said and "kubelet" in said, said
+        ports = {"far": "9000", "none": "9001", "ended": "9002"}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            far, none, ended = pool.map(lambda name: refusal(untouched, name, local=ports[name]), ports)
     finally:
         os.kill(kubelet, signal.SIGCONT)
+    assert f"node {node.name} does not start the agent of pod far" in far and "kubelet" in far, far
+    assert "deployment none is scaled to 0: kubectl -n causes scale deployment none --replicas=1" in none, none
+    assert "pod ended has ended (Succeeded)" in ended, ended
+
+
+def test_a_workload_that_is_scaled_up_meanwhile_is_intercepted(untouched):
+    words = ["intercept", "none", "--namespace", "causes", "--port", "9000:8080"]
+    asked = untouched.laptop.popen("telepresence", *words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    scale = ["-n", "causes", "scale", "deployment/none"]
+    try:
+        assert any("scaled to 0" in line for line in asked.stderr)
+        untouched.cluster.kubectl(*scale, "--replicas=1")
+        _, said = asked.communicate(timeout=90)
+        assert asked.returncode == 0, said
+        untouched.telepresence("leave", "none-causes")
+    finally:
+        asked.kill()
+        asked.wait()
+        untouched.cluster.kubectl(*scale, "--replicas=0")
 
 
 def test_a_kubelet_that_has_yet_to_come_back_to_the_api_server_is_waited_for(untouched):

@@ -123,6 +123,8 @@ static void fail_by_status(struct intercept *intercept)
 		{"NotOwner", -EACCES, ERR_PERMISSION},
 		{"NoSession", -EHOSTUNREACH, ERR_UNREACHABLE},
 		{"Workload", -ENOENT, ERR_NOT_FOUND},
+		{"NoWorkload", -ENOENT, ERR_NOT_FOUND},
+		{"NoPods", -ENOENT, ERR_NOT_FOUND},
 	};
 	const char *reason = json_text_or(intercept->object, "status.reason", "");
 	const char *message = json_text_or(intercept->object, "status.message", reason);
@@ -157,16 +159,25 @@ static void on_silence(uv_timer_t *timer)
 	intercept_fail(intercept, &err, NULL);
 }
 
+/* Nothing of ours is slow: what is said of the pods that do not come may change all the time. */
+static bool has_no_pods(json_object *object)
+{
+	return strcmp(json_text_or(object, "status.reason", ""), "NoPods") == 0;
+}
+
 static void take_object(struct intercept *intercept, json_object *object)
 {
 	const char *state = json_text_or(object, "status.state", "");
+	bool same = has_no_pods(intercept->object) && has_no_pods(object);
 	char line[sizeof(intercept->progress)];
 
 	json_object_put(intercept->object);
 	intercept->object = json_object_get(object);
 	if (intercept->told)
 		return;
-	(void)uv_timer_start(&intercept->timer, on_silence, *state ? SILENCE_MS : NOTICE_MS, 0);
+	if (!same)
+		(void)uv_timer_start(
+			&intercept->timer, on_silence, *state ? SILENCE_MS : NOTICE_MS, 0);
 	if (strcmp(state, "ERROR") == 0) {
 		fail_by_status(intercept);
 		return;

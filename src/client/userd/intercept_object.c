@@ -195,8 +195,10 @@ void intercept_object_progress(json_object *object, char *out, size_t len)
 			    "ACTIVE") == 0)
 			active++;
 	}
-	/* The manager's own count, and perhaps what it waits for. */
-	if (count && strncmp(message, waiting, sizeof(waiting) - 1) != 0)
+	/* The manager's own count, and perhaps what it waits for; an agent alone is no ready pod.
+	 */
+	if (count && strncmp(message, waiting, sizeof(waiting) - 1) != 0 &&
+		strcmp(json_text_or(object, "status.reason", ""), "NoPods") != 0)
 		(void)snprintf(out, len, "Waiting for agents: %zu of %zu pods", active, count);
 	else
 		(void)snprintf(out, len, "%s", *message ? message : "Waiting for agents");
