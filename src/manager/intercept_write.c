@@ -18,6 +18,16 @@
 /* maxItems in the CRD. */
 #define PODS_MAX 1000
 
+/* Where it is not the number that the intercept knows it by. */
+static void add_port(json_object *entry, const struct member *member)
+{
+	const struct intercept_port *first = &member->intercept->spec->ports[0];
+	uint16_t port = member_port(member, first);
+
+	if (port != first->container_port)
+		json_object_object_add(entry, "port", json_object_new_int(port));
+}
+
 static json_object *pods_of(const struct intercept *intercept)
 {
 	json_object *list = json_object_new_array();
@@ -34,6 +44,7 @@ static json_object *pods_of(const struct intercept *intercept)
 		json_add_text(entry, "name", pod_name(pod));
 		json_add_text(entry, "uid", member->seat->uid);
 		json_add_text(entry, "ip", json_text_or(pod, "status.podIP", ""));
+		add_port(entry, member);
 		json_add_text(entry, "node", json_text_or(pod, "spec.nodeName", ""));
 		json_add_text(entry, "agent", member->seat->agent);
 		json_add_text(entry, "state", intercept_state_name(state));

@@ -124,7 +124,9 @@ def test_named_ports_have_their_numbers_in_each_pod(joined, applied):
     applied({**ours, "kind": "ReplicaSet"})
     wait_for("the pods", lambda: len(joined.ready_pods("twins")) == 2)
     ports = ["--port", "8081:one", "--port", "8082:two"]
-    with joined.local(8081, "laptop one"), joined.local(8082, "laptop two"), joined.intercept("twins", *ports):
+    with joined.local(8081, "laptop one"), joined.local(8082, "laptop two"), joined.intercept("twins", *ports) as found:
+        where = {pod["status"]["podIP"]: 9001 if pod["metadata"]["name"] == "twins" else 9002 for pod in joined.pods("twins")}
+        assert where[found["pod_ip"]] == found["pod_port"]
         for pod in joined.ready_pods("twins"):
             first = 9001 if pod["metadata"]["name"] == "twins" else 9002
             address = pod["status"]["podIP"]

@@ -78,13 +78,16 @@ static const char *identifier_key(json_object *port)
 						     : "Container Port Identifier";
 }
 
-static char *address_text(json_object *port)
+static char *endpoint_text(const char *host, int64_t port)
 {
-	const char *host = text_of(port, "address");
 	bool v6 = strchr(host, ':') != NULL;
 
-	return xasprintf("%s%s%s:%lld", v6 ? "[" : "", host, v6 ? "]" : "",
-		(long long)json_get_int(port, "local", 0));
+	return xasprintf("%s%s%s:%lld", v6 ? "[" : "", host, v6 ? "]" : "", (long long)port);
+}
+
+static char *address_text(json_object *port)
+{
+	return endpoint_text(text_of(port, "address"), json_get_int(port, "local", 0));
 }
 
 static const char *protocol_suffix(json_object *port)
@@ -223,8 +226,8 @@ void describe_intercept(struct cli *cli, json_object *intercept, int indent, boo
 	add(&rows, "Intercepting", xstrdup(text_of(intercept, "filter_desc")));
 	if (!json_get_string(intercept, "service") && json_get_string(intercept, "pod_ip"))
 		add(&rows, "Address",
-			xasprintf("%s:%lld", text_of(intercept, "pod_ip"),
-				(long long)json_get_int(intercept, "container_port", 0)));
+			endpoint_text(text_of(intercept, "pod_ip"),
+				json_get_int(intercept, "pod_port", 0)));
 	add_to_pod(&rows, intercept);
 	add_pods(&rows, intercept);
 	if (fallbacks)

@@ -135,6 +135,7 @@ static void describe_pods(json_object *object, json_object *out)
 {
 	json_object *pods = json_object_new_array();
 	const char *ip = NULL;
+	int64_t port = json_int(json_item(object, "spec.ports", 0), "containerPort", 0);
 
 	for (size_t i = 0; i < json_count(object, "status.pods"); i++) {
 		json_object *pod = json_item(object, "status.pods", i);
@@ -143,13 +144,20 @@ static void describe_pods(json_object *object, json_object *out)
 
 		json_put_string(entry, "name", json_text_or(pod, "name", ""));
 		json_put_string(entry, "ip", json_text(pod, "ip"));
+		if (json_int(pod, "port", 0))
+			put_int(entry, "port", json_int(pod, "port", 0));
 		json_put_string(entry, "state", state);
 		put_text(entry, "message", json_text(pod, "message"));
 		json_object_array_add(pods, entry);
-		if (!ip && strcmp(state, "ACTIVE") == 0)
+		if (!ip && strcmp(state, "ACTIVE") == 0) {
 			ip = json_text(pod, "ip");
+			port = json_int(pod, "port", port);
+		}
 	}
 	json_put_string(out, "pod_ip", ip);
+	/* A named port's number is each pod's own. */
+	if (ip)
+		put_int(out, "pod_port", port);
 	json_object_object_add(out, "pods", pods);
 }
 
