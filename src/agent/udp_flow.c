@@ -3,8 +3,12 @@
  *   ASKING -> LAPTOP      answered with 200
  *   ASKING -> APP         anything else, or nothing in time
  *
+ *   LAPTOP -> APP         nobody listens there, which only an ICMP error tells
+ *
  * Datagrams wait as capsules in `out`: on the way to the laptop they are sent so, on the way to the
- * app they are parsed again. `timer` bounds ASKING, and then the idle time.
+ * app they are parsed again. What was sent to the laptop and not answered is in `kept` for a
+ * moment, for the app if the laptop's program is not there. `timer` bounds ASKING, and then the
+ * idle time.
  */
 #include "agent/udp_flow.h"
 
@@ -15,6 +19,7 @@
 #include <sys/socket.h>
 
 #include "agent/udp.h"
+#include "agent/udp_app.h"
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/log.h"
@@ -24,9 +29,12 @@
 /* Waiting in one flow, and in all of a port. */
 #define QUEUE_BYTES     (256 * 1024)
 #define QUEUE_ALL_BYTES (8 * 1024 * 1024)
-/* Answers of the app taken per wake-up of the loop. */
-#define RECEIVE_BATCH 64
+/* Of all of a port, what is kept. */
+#define KEPT_ALL_BYTES (1024 * 1024)
+/* The laptop's word that nobody listens there comes in this time, or nobody hears it. */
+#define KEEP_MS       1000
 #define CANCEL        0x8 /* RFC 9113 7 */
+#define CONNECT_ERROR 0xa
 #define PATH_BYTES    (ADDR_TEXT_BYTES + 64)
 
 enum udp_state { ASKING, LAPTOP, APP };
@@ -34,12 +42,6 @@ enum udp_state { ASKING, LAPTOP, APP };
 /* Zeroed before it is filled: it is hashed as bytes. */
 struct udp_key {
 	struct ip_endpoint source, target;
-};
-
-struct app_socket {
-	struct udp_flow *flow;
-	uv_poll_t poll;
-	int fd;
 };
 
 struct udp_flow {
@@ -54,7 +56,9 @@ struct udp_flow {
 	struct capsule_parser parser;
 	struct buf out;
 	unsigned int waiting; /* datagrams in `out`, in ASKING */
-	struct app_socket *app; /* in APP */
+	struct buf kept; /* sent to the laptop since kept_ms, in LAPTOP */
+	uint64_t kept_ms;
+	struct udp_app *app; /* in APP */
 	UT_hash_handle hh;
 };
 
@@ -68,11 +72,6 @@ static struct udp_key make_key(const struct ip_endpoint *source, const struct ip
 	key.target.addr = target->addr;
 	key.target.port = target->port;
 	return key;
-}
-
-static void on_app_closed(uv_handle_t *handle)
-{
-	free(container_of(handle, struct app_socket, poll));
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -98,20 +97,30 @@ static void drop_queue(struct udp_flow *flow)
 	buf_done(&flow->out);
 }
 
+static void drop_kept(struct udp_flow *flow)
+{
+	flow->flows->kept_bytes -= buf_len(&flow->kept);
+	/* The memory too: there are many flows. */
+	buf_done(&flow->kept);
+	buf_init(&flow->kept, QUEUE_BYTES);
+}
+
 static void drop(struct udp_flow *flow)
 {
-	struct app_socket *app = TAKE_PTR(flow->app);
-
 	HASH_DEL(flow->flows->table, flow);
 	flow->flows->engine->flow_count--;
 	drop_stream(flow);
 	drop_queue(flow);
+	drop_kept(flow);
 	capsule_parser_done(&flow->parser);
-	if (app) {
-		uv_close((uv_handle_t *)&app->poll, on_app_closed);
-		close(app->fd);
-	}
+	udp_app_close(TAKE_PTR(flow->app));
 	uv_close((uv_handle_t *)&flow->timer, on_timer_closed);
+}
+
+/* What is kept of it, if anything is. */
+static bool is_old(const struct udp_flow *flow)
+{
+	return uv_now(flow->flows->engine->loop) - flow->kept_ms >= KEEP_MS;
 }
 
 static void on_idle(uv_timer_t *timer)
@@ -119,10 +128,14 @@ static void on_idle(uv_timer_t *timer)
 	struct udp_flow *flow = container_of(timer, struct udp_flow, timer);
 	uint64_t idle = uv_now(flow->flows->engine->loop) - flow->active_ms;
 
-	if (idle >= UDP_FLOW_IDLE_MS)
+	if (idle >= UDP_FLOW_IDLE_MS) {
 		drop(flow);
-	else
-		(void)uv_timer_start(timer, on_idle, UDP_FLOW_IDLE_MS - idle, 0);
+		return;
+	}
+	if (is_old(flow))
+		drop_kept(flow);
+	(void)uv_timer_start(
+		timer, on_idle, buf_len(&flow->kept) ? KEEP_MS : UDP_FLOW_IDLE_MS - idle, 0);
 }
 
 static void answer(void *user, const uint8_t *payload, size_t len)
@@ -130,79 +143,45 @@ static void answer(void *user, const uint8_t *payload, size_t len)
 	struct udp_flow *flow = user;
 
 	flow->active_ms = uv_now(flow->flows->engine->loop);
+	drop_kept(flow);
 	udp_port_send(flow->flows->port, &flow->key.target, &flow->key.source, payload, len);
-}
-
-static void on_app_poll(uv_poll_t *poll, int status, int events UNUSED)
-{
-	struct app_socket *app = container_of(poll, struct app_socket, poll);
-	uint8_t data[CAPSULE_PAYLOAD_MAX_BYTES];
-
-	for (int i = 0; i < RECEIVE_BATCH; i++) {
-		ssize_t n = recv(app->fd, data, sizeof(data), MSG_DONTWAIT);
-
-		if (n >= 0)
-			answer(app->flow, data, (size_t)n);
-		else if (errno == EAGAIN)
-			break;
-		/* Else the app's ICMP error, which is silence here. */
-	}
-	/* libuv has stopped it on that error. */
-	if (status < 0)
-		(void)uv_poll_start(poll, UV_READABLE, on_app_poll);
-}
-
-static int open_app(struct udp_flow *flow)
-{
-	const uint32_t mark = INTERCEPT_MARK;
-	struct sockaddr_storage sa;
-	socklen_t len = ip_endpoint_to_sockaddr(&flow->key.target, &sa);
-	auto_close int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct app_socket *app;
-	int r;
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0 ||
-		connect(fd, (const struct sockaddr *)&sa, len) < 0)
-		return -errno;
-	app = XNEW(struct app_socket);
-	app->flow = flow;
-	r = uv_poll_init(flow->flows->engine->loop, &app->poll, fd);
-	if (r < 0) {
-		free(app);
-		return r;
-	}
-	app->fd = take_fd(&fd);
-	(void)uv_poll_start(&app->poll, UV_READABLE, on_app_poll);
-	flow->app = app;
-	return 0;
 }
 
 static void send_to_app(void *user, const uint8_t *payload, size_t len)
 {
 	struct udp_flow *flow = user;
 
-	/* The first call may only report the ICMP error of an earlier datagram. */
-	if (send(flow->app->fd, payload, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-		errno == ECONNREFUSED)
-		(void)send(flow->app->fd, payload, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	udp_app_send(flow->app, payload, len);
+}
+
+/* What nobody has answered: our own capsules, whole, and none too long. */
+static void replay(struct udp_flow *flow)
+{
+	const struct buf *unanswered = flow->state == LAPTOP ? &flow->kept : &flow->out;
+
+	/* An answer of the laptop may have come in part. */
+	capsule_parser_done(&flow->parser);
+	capsule_parser_init(&flow->parser);
+	if (buf_len(unanswered) > 0 && capsule_parse(&flow->parser, buf_head(unanswered),
+					       buf_len(unanswered), send_to_app, flow) < 0)
+		log_warn("datagrams lost", "why=\"%s\"", "own capsules");
+	drop_queue(flow);
+	drop_kept(flow);
 }
 
 static void to_app(struct udp_flow *flow)
 {
-	int r = open_app(flow);
+	int r = udp_app_open(
+		flow->flows->engine->loop, &flow->key.target, answer, flow, &flow->app);
 
 	if (r < 0) {
 		log_warn("datagrams lost", "why=\"%s\"", strerror(-r));
 		drop(flow);
 		return;
 	}
+	replay(flow);
 	flow->state = APP;
 	(void)uv_timer_start(&flow->timer, on_idle, UDP_FLOW_IDLE_MS, 0);
-	/* Our own capsules: whole, and none too long. */
-	if (buf_len(&flow->out) > 0 && capsule_parse(&flow->parser, buf_head(&flow->out),
-					       buf_len(&flow->out), send_to_app, flow) < 0)
-		log_warn("datagrams lost", "why=\"%s\"", "own capsules");
-	drop_queue(flow);
 }
 
 /* The laptop did not take it; the stream is forgotten. */
@@ -216,6 +195,20 @@ static void fall_back(struct udp_flow *flow, enum reason reason)
 		to_app(flow);
 }
 
+/* One capsule or several, until an answer or KEEP_MS; not when there are too many. */
+static void keep(struct udp_flow *flow, const uint8_t *data, size_t len)
+{
+	if (is_old(flow))
+		drop_kept(flow);
+	if (buf_len(&flow->kept) == 0) {
+		flow->kept_ms = uv_now(flow->flows->engine->loop);
+		(void)uv_timer_start(&flow->timer, on_idle, KEEP_MS, 0);
+	}
+	if (flow->flows->kept_bytes + len <= KEPT_ALL_BYTES &&
+		buf_append(&flow->kept, data, len) == 0)
+		flow->flows->kept_bytes += len;
+}
+
 static void on_head(void *user, const struct h2_head *head)
 {
 	struct udp_flow *flow = user;
@@ -227,6 +220,7 @@ static void on_head(void *user, const struct h2_head *head)
 	}
 	flow->state = LAPTOP;
 	(void)uv_timer_start(&flow->timer, on_idle, UDP_FLOW_IDLE_MS, 0);
+	keep(flow, buf_head(&flow->out), buf_len(&flow->out));
 	h2_stream_resume(flow->stream);
 }
 
@@ -257,13 +251,15 @@ static ssize_t on_read(void *user, uint8_t *out, size_t len)
 	return (ssize_t)n;
 }
 
-static void on_close(void *user, uint32_t code UNUSED)
+static void on_close(void *user, uint32_t code)
 {
 	struct udp_flow *flow = user;
 
 	flow->stream = NULL;
 	if (flow->state == ASKING)
 		fall_back(flow, REASON_NO_CLIENT);
+	else if (code == CONNECT_ERROR)
+		fall_back(flow, REASON_REFUSED);
 	else
 		drop(flow);
 }
@@ -320,6 +316,7 @@ static struct udp_flow *start(struct udp_flows *flows, const struct udp_key *key
 	(void)snprintf(flow->intercept, sizeof(flow->intercept), "%s", config->intercept);
 	capsule_parser_init(&flow->parser);
 	buf_init(&flow->out, QUEUE_BYTES);
+	buf_init(&flow->kept, QUEUE_BYTES);
 	(void)uv_timer_init(flows->engine->loop, &flow->timer);
 	HASH_ADD(hh, flows->table, key, sizeof(flow->key), flow);
 	flows->engine->flow_count++;
@@ -339,16 +336,17 @@ static void ask(struct udp_flow *flow)
 static void enqueue(struct udp_flow *flow, const uint8_t *data, size_t len)
 {
 	uint8_t header[CAPSULE_HEADER_MAX_BYTES];
-	size_t header_len = capsule_header(header, len);
+	size_t header_len = capsule_header(header, len), all = header_len + len;
 
 	if ((flow->state == ASKING && flow->waiting >= UDP_FLOW_WAITING) ||
-		buf_room(&flow->out) < header_len + len ||
-		flow->flows->queued_bytes + header_len + len > QUEUE_ALL_BYTES ||
+		buf_room(&flow->out) < all || flow->flows->queued_bytes + all > QUEUE_ALL_BYTES ||
 		buf_append(&flow->out, header, header_len) < 0 ||
 		buf_append(&flow->out, data, len) < 0)
 		return;
-	flow->flows->queued_bytes += header_len + len;
+	flow->flows->queued_bytes += all;
 	flow->waiting++;
+	if (flow->state == LAPTOP)
+		keep(flow, buf_head(&flow->out) + buf_len(&flow->out) - all, all);
 }
 
 void udp_flow_receive(struct udp_flows *flows, const struct ip_endpoint *source,

@@ -3,8 +3,9 @@
  * agent/udp_flow.h - datagrams between one sender and one address of the pod
  *
  * The first one asks; a few wait for the answer. Then they go to the laptop, or to the app by a
- * socket of their own, until nothing has come either way for UDP_FLOW_IDLE_MS. A datagram that
- * nobody takes in time is lost, as on any network.
+ * socket of their own, until nothing has come either way for UDP_FLOW_IDLE_MS. Where nobody listens
+ * at the laptop's port they go to the app from then on, with those that were not answered. A
+ * datagram that nobody takes in time is lost, as on any network.
  */
 #ifndef AGENT_UDP_FLOW_H
 #define AGENT_UDP_FLOW_H
@@ -25,7 +26,7 @@ struct udp_flows {
 	struct engine *engine;
 	struct udp_port *port;
 	struct udp_flow *table;
-	size_t queued_bytes;
+	size_t queued_bytes, kept_bytes;
 };
 
 /* A datagram from source that was meant for target. */

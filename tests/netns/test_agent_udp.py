@@ -61,6 +61,37 @@ def test_app_gets_the_rest(rig, family, answer, link, within_s):
     rig.end()
 
 
+@BOTH
+def test_app_gets_what_nobody_listens_for(rig, family):
+    """The laptop takes the flow, and then an ICMP error tells that its program is not there."""
+    where = f"127.0.0.1:{rig.laptop.port} "
+
+    def end(service):
+        service.close()
+        wait_for(lambda: where not in rig.pod.run("ss", "-Hunl").stdout, "nobody listens")
+
+    end(rig.laptop_udp)
+    rig.intercept()
+    for size in (10, 60000):
+        sock = rig.connect(family=family, kind=UDP)
+        for i in range(5):
+            sock.send(b"%d" % i * size)
+        said = {sock.recv(65536) for _ in range(5 if size == 10 else 1)}
+        assert said <= {b"app:" + b"%d" % i * size for i in range(5)} and (size > 10 or len(said) == 5)
+        sock.send(b"more")
+        assert wait_for(lambda: sock.recv(65536) == b"app:more", "the flow goes on")
+    assert rig.counts()["refused"] == 2
+    # One that was served, and whose program has ended.
+    back = rig.service("127.0.0.1", rig.laptop.port, "laptop", UDP)
+    sock = rig.connect(family=family, kind=UDP)
+    sock.send(b"a")
+    assert sock.recv(100) == b"laptop:a"
+    end(back)
+    sock.send(b"b")
+    assert sock.recv(100) == b"app:b"
+    rig.end()
+
+
 def test_few_wait(rig):
     rig.intercept(answer="ignore")
     sock = rig.connect(kind=UDP)
