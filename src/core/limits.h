@@ -29,6 +29,9 @@
 #define LIMIT_DNS_TIMEOUT_MS    5000
 /* The same question forwarded so often at a time is a loop; below dnsmasq's own limit of 150. */
 #define LIMIT_DNS_SAME 128
+/* Headless Services of a namespace whose pods' short names are known on the laptop.
+ * systemd-resolved is told each of them, of 512 domains in all. */
+#define LIMIT_DNS_HEADLESS 128
 
 /* Tunnel: one HTTP/2 stream's credit (a fixed 64 KB window holds a peer to 20 Mbit/s at 20 ms). */
 #define LIMIT_STREAM_WINDOW_BYTES (4 * 1024 * 1024)

@@ -33,6 +33,7 @@ enum dns_rule {
 	DNS_RULE_MAPPING,
 	DNS_RULE_SEARCH, /* a single label */
 	DNS_RULE_EXCLUDE_SUFFIX,
+	DNS_RULE_HEADLESS, /* a pod of a headless Service in the connection's namespace */
 	DNS_RULE_NAMESPACE,
 	DNS_RULE_POD,
 	DNS_RULE_SVC,
@@ -47,8 +48,8 @@ struct dns_judgement {
 	enum dns_verdict verdict;
 	enum dns_rule rule;
 	bool mapped; /* `rule` led to `alias`, of which `verdict` and `full` speak */
-	/* Bytes of a single label, with the "_http._tcp." before it: `full` is where it is looked
-	 * for first. 0: none. */
+	/* Bytes of a single label, with the "_http._tcp." before it, or of a headless Service's
+	 * "pod.service": `full` is where it is looked for first. 0: none. */
 	size_t searched;
 	char full[DNS_NAME_BYTES]; /* as the cluster is asked; set for its verdicts */
 	char alias[DNS_NAME_BYTES];
@@ -63,10 +64,13 @@ void dns_names_set_cluster(struct dns_names *names, const char *cluster_domain,
 	const char *const *namespaces, size_t count);
 /* Addresses whose reverse names are the cluster's; replaces the set. */
 void dns_names_set_subnets(struct dns_names *names, const struct ip_prefix *subnets, size_t count);
+/* Headless Services of the own namespace, without it; replaces the set. Strings are copied. */
+void dns_names_set_headless(struct dns_names *names, const char *const *services, size_t count);
 /* Where single labels are looked up that the own namespace does not know, in this order; replaces
  * the list. Strings are copied. */
 void dns_names_set_further(struct dns_names *names, const char *const *namespaces, size_t count);
-/* The full name of a label in the index-th of them; false: there are not so many. */
+/* The full name of what is searched for, in the index-th place after the own namespace; false:
+ * there are not so many. */
 NODISCARD bool dns_names_further(const struct dns_names *names, const char *label, size_t index,
 	char ret_full[static DNS_NAME_BYTES]);
 /* Suffixes, excludes and mappings; replaces them. */

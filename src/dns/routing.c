@@ -80,12 +80,22 @@ static void add_search(struct list *list, const struct dns_routing *routing, con
 	add(list, true, name);
 }
 
-/* A namespace that has the name of a public domain, whose names the rules leave alone. */
-static bool is_excluded(const struct dns_settings *settings, const char *namespace)
+/* Whether it has the name of a public domain, whose names the rules leave alone. */
+static bool is_excluded(const struct dns_settings *settings, const char *label)
 {
-	size_t excluded = dns_suffix_match(dns_settings_excluded_suffixes(settings), namespace);
+	size_t excluded = dns_suffix_match(dns_settings_excluded_suffixes(settings), label);
 
-	return excluded > 0 && dns_suffix_match(settings->include_suffixes, namespace) < excluded;
+	return excluded > 0 && dns_suffix_match(settings->include_suffixes, label) < excluded;
+}
+
+/* Namespaces, or headless Services. */
+static void add_labels(struct list *list, const struct dns_settings *settings,
+	const char *const *labels, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!is_excluded(settings, labels[i]))
+			add(list, false, labels[i]);
+	}
 }
 
 size_t dns_routing_domains(const struct dns_routing *routing, char *out, size_t bytes, size_t names,
@@ -106,10 +116,8 @@ size_t dns_routing_domains(const struct dns_routing *routing, char *out, size_t 
 	for (size_t i = 0; i < routing->subnet_count; i++)
 		add_reverse(&list, &routing->subnets[i]);
 	add(&list, false, "pod");
-	for (size_t i = 0; i < routing->namespace_count; i++) {
-		if (!is_excluded(settings, routing->namespaces[i]))
-			add(&list, false, routing->namespaces[i]);
-	}
+	add_labels(&list, settings, routing->headless, routing->headless_count);
+	add_labels(&list, settings, routing->namespaces, routing->namespace_count);
 	*ret_left_out = list.left_out;
 	return list.used;
 }

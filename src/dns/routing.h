@@ -20,6 +20,8 @@ struct dns_routing {
 	const char *namespace; /* where single labels are looked up */
 	const char *const *further; /* and then in these */
 	size_t further_count;
+	const char *const *headless; /* Services of `namespace` */
+	size_t headless_count;
 	const char *const *namespaces;
 	size_t namespace_count;
 	const struct ip_prefix *subnets; /* whose reverse names the cluster has */

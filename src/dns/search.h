@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns/search.h - asks the cluster for a name; a single label, or "_http._tcp." and one, in one
- * namespace after the other
+ * dns/search.h - asks the cluster for a name; a single label, "_http._tcp." and one, or a headless
+ * Service's pod in one namespace after the other
  *
  * Lifecycle: embedded in whoever waits, all zero -> dns_search_start() -> on_done, or
  * dns_search_cancel(). A namespace that does not know the label leads to the next one; one that
@@ -20,8 +20,8 @@ struct dns_search {
 	struct dns_waiter waiter;
 	struct dns_lookups *lookups; /* borrowed */
 	const struct dns_names *names; /* borrowed */
-	char label[DNS_NAME_BYTES]; /* "": no single label, asked once */
-	size_t next; /* of the names' further namespaces */
+	char label[DNS_NAME_BYTES]; /* what is searched for; "": asked once */
+	size_t next; /* of dns_names_further() */
 	uint16_t type;
 	dns_lookup_fn on_done;
 	void *user;

@@ -51,9 +51,9 @@ static void serve_cluster(const struct routes *routes, struct peer *peer UNUSED,
 }
 
 static void serve_names(const struct routes *routes, struct peer *peer UNUSED,
-	struct h2_stream *stream, const struct h2_head *head UNUSED)
+	struct h2_stream *stream, const struct h2_head *head)
 {
-	service_names_stream(routes->names, stream);
+	service_names_stream(routes->names, stream, h2_head_get(head, NAMES_FIELD));
 }
 
 static void serve_env(const struct routes *routes, struct peer *peer, struct h2_stream *stream,

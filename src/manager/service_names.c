@@ -2,7 +2,6 @@
 #include "manager/service_names.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <utlist.h>
@@ -15,15 +14,14 @@
 #include "manager/service_table.h"
 
 #define SERVICES_PATH "/api/v1/services"
-/* {"changed":"NAME.NAMESPACE"} */
-#define LINE_BYTES 160
 
 struct follower {
 	struct service_names *names;
 	struct h2_stream *stream;
 	uint64_t told; /* number of the last change that was */
 	bool started; /* the first line was made, which says that all may have changed */
-	char line[LINE_BYTES]; /* being sent */
+	char *namespace; /* whose headless Services are told, or NULL */
+	char *line; /* being sent, or NULL */
 	size_t len, pos;
 	struct follower *prev, *next;
 };
@@ -33,6 +31,7 @@ struct service_names {
 	struct kube_watch *watch;
 	char *domain;
 	bool complained;
+	bool synced; /* the table is whole */
 	struct follower *followers; /* owns */
 };
 
@@ -49,8 +48,17 @@ static void on_event(void *user, enum kube_event event, json_object *object)
 		h2_stream_resume(follower->stream);
 }
 
-static void on_synced(void *user UNUSED)
+/* Who came before hears again that all may have changed, now with the headless ones. */
+static void on_synced(void *user)
 {
+	struct service_names *names = user;
+	struct follower *follower = NULL;
+
+	names->synced = true;
+	DL_FOREACH (names->followers, follower) {
+		follower->started = false;
+		h2_stream_resume(follower->stream);
+	}
 }
 
 /* Said once: the watch goes on asking, and CoreDNS answers meanwhile. */
@@ -113,11 +121,32 @@ uint8_t *service_names_answer(
 	return dns_service_answer(msg, &question, addrs, count, (uint32_t)time(NULL), ret_len);
 }
 
+/* Whether the Service "NAME.NAMESPACE" is of the namespace that the follower asked for. */
+static bool is_of(const struct follower *follower, const char *name)
+{
+	const char *dot = strchr(name, '.');
+
+	return follower->namespace && dot && strcmp(dot + 1, follower->namespace) == 0;
+}
+
+/* name NULL: all may have changed. */
 static void make_line(struct follower *follower, const char *name)
 {
-	int len = snprintf(follower->line, sizeof(follower->line), "{\"changed\":\"%s\"}\n", name);
+	const struct service_names *names = follower->names;
+	json_object *line = json_object_new_object();
 
-	follower->len = (size_t)len;
+	json_object_object_add(line, "changed", json_object_new_string(name ? name : "*"));
+	if (!name && names->synced && follower->namespace)
+		json_object_object_add(line, "headless",
+			service_table_headless(names->table, follower->namespace));
+	else if (name && names->synced && is_of(follower, name))
+		json_object_object_add(line, "headless",
+			json_object_new_boolean(service_table_is_headless(names->table, name)));
+	free(follower->line);
+	follower->line =
+		xasprintf("%s\n", json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
+	json_object_put(line);
+	follower->len = strlen(follower->line);
 	follower->pos = 0;
 }
 
@@ -133,7 +162,7 @@ static bool next_line(struct follower *follower)
 	name = follower->started ? service_table_change(table, follower->told + 1) : NULL;
 	follower->started = true;
 	follower->told = name ? follower->told + 1 : last;
-	make_line(follower, name ? name : "*");
+	make_line(follower, name);
 	return true;
 }
 
@@ -168,6 +197,8 @@ static void follower_on_close(void *user, uint32_t code UNUSED)
 	struct follower *follower = user;
 
 	DL_DELETE(follower->names->followers, follower);
+	free(follower->namespace);
+	free(follower->line);
 	free(follower);
 }
 
@@ -178,7 +209,8 @@ static const struct h2_stream_events follower_events = {
 	.on_close = follower_on_close,
 };
 
-void service_names_stream(struct service_names *names, struct h2_stream *stream)
+void service_names_stream(
+	struct service_names *names, struct h2_stream *stream, const char *namespace)
 {
 	static const struct h2_header headers[] = {
 		{.name = "content-type", .value = "application/x-ndjson"},
@@ -187,6 +219,7 @@ void service_names_stream(struct service_names *names, struct h2_stream *stream)
 
 	follower->names = names;
 	follower->stream = stream;
+	follower->namespace = namespace ? xstrdup(namespace) : NULL;
 	DL_APPEND(names->followers, follower);
 	h2_stream_set_events(stream, &follower_events, follower);
 	h2_respond(stream, 200, headers, ARRAY_SIZE(headers), true);

@@ -14,6 +14,9 @@
 #include "core/attr.h"
 #include "tunnel/h2.h"
 
+/* Of a request for GET /v1/names. */
+#define NAMES_FIELD "telepresence-namespace"
+
 struct kube_client;
 struct service_names;
 
@@ -24,7 +27,9 @@ void service_names_free(struct service_names *names);
 /* The answer, malloc'ed; NULL: ask the nameserver. */
 NODISCARD uint8_t *service_names_answer(
 	const struct service_names *names, const uint8_t *msg, size_t len, size_t *ret_len);
-/* GET /v1/names: a line for each change, for as long as the stream lives. */
-void service_names_stream(struct service_names *names, struct h2_stream *stream);
+/* GET /v1/names: a line for each change, for as long as the stream lives. namespace: whose headless
+ * Services are told too; NULL: none. Copied. */
+void service_names_stream(
+	struct service_names *names, struct h2_stream *stream, const char *namespace);
 
 #endif /* MANAGER_SERVICE_NAMES_H */

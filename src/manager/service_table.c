@@ -10,6 +10,7 @@
 
 #include "cluster/json.h"
 #include "core/alloc.h"
+#include "core/limits.h"
 
 /* Two DNS labels, the dot, and a NUL. */
 #define NAME_BYTES (63 + 1 + 63 + 1)
@@ -26,6 +27,7 @@ struct entry {
 	struct ip_addr addrs[SERVICE_IPS];
 	struct owner owners[SERVICE_IPS]; /* entry NULL: the address has gone to another one */
 	unsigned int count;
+	bool headless;
 	UT_hash_handle hh;
 };
 
@@ -106,21 +108,22 @@ static void note_change(struct service_table *table, const char *name)
 	table->last_change++;
 }
 
-/* "None" of a headless Service is no address. */
 static void read_ips(json_object *object, struct entry *entry)
 {
 	for (size_t i = 0; i < json_count(object, "spec.clusterIPs"); i++) {
 		const char *text = json_object_get_string(json_item(object, "spec.clusterIPs", i));
 
-		if (entry->count < SERVICE_IPS && text &&
-			ip_addr_parse(text, &entry->addrs[entry->count]) == 0)
+		if (text && strcmp(text, "None") == 0)
+			entry->headless = true;
+		else if (entry->count < SERVICE_IPS && text &&
+			 ip_addr_parse(text, &entry->addrs[entry->count]) == 0)
 			entry->count++;
 	}
 }
 
-static bool same_ips(const struct entry *a, const struct entry *b)
+static bool same(const struct entry *a, const struct entry *b)
 {
-	if (a->count != b->count)
+	if (a->count != b->count || a->headless != b->headless)
 		return false;
 	for (unsigned int i = 0; i < a->count; i++) {
 		if (!ip_addr_equal(&a->addrs[i], &b->addrs[i]))
@@ -129,15 +132,21 @@ static bool same_ips(const struct entry *a, const struct entry *b)
 	return true;
 }
 
+/* Deleted, or one of those that are another name for something else. */
+static bool is_gone(const struct entry *entry)
+{
+	return entry->count == 0 && !entry->headless;
+}
+
 static void put(struct service_table *table, const char *name, const struct entry *now)
 {
 	struct entry *entry = NULL;
 
 	HASH_FIND_STR(table->entries, name, entry);
-	if (entry ? same_ips(entry, now) : now->count == 0)
+	if (entry ? same(entry, now) : is_gone(now))
 		return;
 	note_change(table, name);
-	if (now->count == 0) {
+	if (is_gone(now)) {
 		entry_free(table, entry);
 		return;
 	}
@@ -151,6 +160,7 @@ static void put(struct service_table *table, const char *name, const struct entr
 	disown_all(table, entry);
 	memcpy(entry->addrs, now->addrs, sizeof(entry->addrs));
 	entry->count = now->count;
+	entry->headless = now->headless;
 	own_all(table, entry);
 }
 
@@ -194,6 +204,31 @@ const char *service_table_name(const struct service_table *table, const struct i
 	const struct owner *owner = find_owner(table, addr);
 
 	return owner ? owner->entry->name : NULL;
+}
+
+bool service_table_is_headless(const struct service_table *table, const char *name)
+{
+	struct entry *entry = NULL;
+
+	HASH_FIND_STR(table->entries, name, entry);
+	return entry && entry->headless;
+}
+
+json_object *service_table_headless(const struct service_table *table, const char *namespace)
+{
+	json_object *list = json_object_new_array();
+	struct entry *entry = NULL, *next = NULL;
+
+	HASH_ITER (hh, table->entries, entry, next) {
+		const char *dot = strchr(entry->name, '.');
+
+		if (json_object_array_length(list) == LIMIT_DNS_HEADLESS)
+			break;
+		if (entry->headless && dot && strcmp(dot + 1, namespace) == 0)
+			json_object_array_add(list,
+				json_object_new_string_len(entry->name, (int)(dot - entry->name)));
+	}
+	return list;
 }
 
 uint64_t service_table_last_change(const struct service_table *table)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manager/service_table.h - the ClusterIPs of Services by name, their names by ClusterIP, and which
- * names changed last
+ * manager/service_table.h - the ClusterIPs of Services by name, their names by ClusterIP, which are
+ * headless, and which names changed last
  *
  * No I/O: watch events go in. A change has a number, which only grows; the last
  * SERVICE_CHANGES of them are remembered by name.
@@ -10,6 +10,7 @@
 #define MANAGER_SERVICE_TABLE_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cluster/watch.h"
@@ -34,6 +35,10 @@ size_t service_table_find(
 /* "NAME.NAMESPACE" of the Service that has the ClusterIP, or NULL; the last one that was told to
  * have it. A view until the next event. */
 const char *service_table_name(const struct service_table *table, const struct ip_addr *addr);
+bool service_table_is_headless(const struct service_table *table, const char *name);
+/* The headless ones of a namespace, as a JSON array of their names without it; LIMIT_DNS_HEADLESS
+ * at most. */
+json_object *service_table_headless(const struct service_table *table, const char *namespace);
 uint64_t service_table_last_change(const struct service_table *table); /* 0: none yet */
 /* The name that changed with that number; NULL: no longer remembered. */
 const char *service_table_change(const struct service_table *table, uint64_t number);

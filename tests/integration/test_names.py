@@ -125,6 +125,7 @@ def test_names_of_every_kind(laptop, cluster, names):
         assert sorted(short(laptop, name)) == ["10.99.0.1", "10.99.0.2"], name
     for suffix in ("names", "names.svc", "names.svc.cluster.local"):
         assert short(laptop, f"db-0.db.{suffix}") == ["10.99.0.1"]
+    assert short(laptop, "db-0.db") == ["10.99.0.1"] and short(laptop, "absent.db") == []
     assert short(laptop, "outside.names")[:1] == ["www.example.com."]
     assert short(laptop, "outside.names", "CNAME") == ["www.example.com."]
     assert "api.names.svc.cluster.local." in short(laptop, "-x", ip)
@@ -141,6 +142,29 @@ def test_names_of_every_kind(laptop, cluster, names):
     assert trace["rcode"] in ("NOERROR", "NXDOMAIN")  # CoreDNS may have pod names off
 
 
+def headless(laptop, name):
+    """Whether names below it are looked up in the connection's namespace."""
+    return json.loads(laptop.telepresence("dns", "trace", f"x.{name}", "--output", "json").stdout)["rule"] == "headless"
+
+
+def test_pods_of_a_headless_service(laptop, cluster, names):
+    """By two labels, as in a pod of the namespace; other names of two labels are asked of nobody else than before."""
+    laptop.connect("--namespace", names)
+    wait_for("the Service to be told", lambda: headless(laptop, "db"))
+    trace = json.loads(laptop.telepresence("dns", "trace", "db-0.db", "--output", "json").stdout)
+    assert trace["asked_as"] == "db-0.db.names.svc.cluster.local" and trace["then_as"] == []
+    before = laptop.status()["root_daemon"]["dns"]["cluster"]
+    for name in ("example.com", "db-0.other", "db-0.api", "a.db-0.db"):
+        short(laptop, name)
+    assert laptop.status()["root_daemon"]["dns"]["cluster"] == before
+    cluster.apply(json.dumps({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "late", "namespace": names},
+                              "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}))
+    wait_for("the new one", lambda: headless(laptop, "late"))
+    cluster.delete("service", "-n", names, "late")
+    wait_for("its end", lambda: not headless(laptop, "late"))
+    assert headless(laptop, "db")
+
+
 def test_every_resolver_agrees(laptop, cluster, names, clients):
     """Before and after connect: the same answers to everybody, and public names at the same speed."""
     with first_in_line(*nameserver_pids(cluster)):
@@ -149,6 +173,7 @@ def test_every_resolver_agrees(laptop, cluster, names, clients):
     ip = cluster.cluster_ip(names, "api")
     wanted = {name: [ip] for name in ("api", "api.names", "api.names.svc", "api.names.svc.cluster.local")}
     wanted |= {"db.names": ["10.99.0.1", "10.99.0.2"], "db-1.db.names": ["10.99.0.2"], "absent.names.svc": []}
+    wanted |= {"db-1.db": ["10.99.0.2"]}
     for name, client in clients.items():
         assert look_up(laptop, client, 0, wanted)[0] == wanted, name
 

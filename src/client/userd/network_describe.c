@@ -178,10 +178,11 @@ void network_describe(const struct network *network, json_object *root_daemon)
 	json_object_object_add(root_daemon, "traffic", describe_traffic(network));
 }
 
-/* What a single label is asked as where the first namespace does not know it. */
-static json_object *describe_further(const struct dns_names *names, const char *full)
+/* What is asked next where the first namespace does not know it. */
+static json_object *describe_further(
+	const struct dns_names *names, const struct dns_judgement *judgement)
 {
-	auto_free char *label = xstrndup(full, strcspn(full, "."));
+	auto_free char *label = xstrndup(judgement->full, judgement->searched);
 	json_object *array = json_object_new_array();
 	char further[DNS_NAME_BYTES];
 
@@ -223,7 +224,7 @@ json_object *network_explain_name(const struct network *network, const char *nam
 	if (judgement.full[0])
 		json_put_string(object, "asked_as", judgement.full);
 	if (judgement.searched)
-		json_object_object_add(object, "then_as", describe_further(names, judgement.full));
+		json_object_object_add(object, "then_as", describe_further(names, &judgement));
 	json_put_string(object, "nameserver",
 		ip_addr_format(&network->servers.upstream.servers[0].addr, text));
 	json_object_object_add(

@@ -70,6 +70,8 @@ static int tell_resolved(struct network *network, const struct cluster_info *inf
 		.namespace = network->namespace,
 		.further = (const char *const *)network->further,
 		.further_count = network->further_count,
+		.headless = (const char *const *)network->headless,
+		.headless_count = network->headless_count,
 		.namespaces = (const char *const *)info->namespaces,
 		.namespace_count = info->namespace_count,
 		.subnets = subnets,
@@ -274,16 +276,16 @@ void network_dns_update(struct network *network, const struct cluster_info *info
 		log_warn("systemd-resolved is not told of new domains", "error=%s", err.msg);
 }
 
-static void set_further(struct network *network, const char *const *namespaces, size_t count)
+static void set_list(char ***list, size_t *list_count, const char *const *texts, size_t count)
 {
-	for (size_t i = 0; i < network->further_count; i++)
-		free(network->further[i]);
-	free(TAKE_PTR(network->further));
-	network->further_count = count;
+	for (size_t i = 0; i < *list_count; i++)
+		free((*list)[i]);
+	free(TAKE_PTR(*list));
+	*list_count = count;
 	if (count > 0)
-		network->further = xcalloc(count, sizeof(*network->further));
+		*list = xcalloc(count, sizeof(**list));
 	for (size_t i = 0; i < count; i++)
-		network->further[i] = xstrdup(namespaces[i]);
+		(*list)[i] = xstrdup(texts[i]);
 }
 
 void network_dns_close(struct network *network)
@@ -291,7 +293,8 @@ void network_dns_close(struct network *network)
 	/* Both ways first: until they are gone, queries come here. */
 	forget_resolved(network);
 	end_redirect(network);
-	set_further(network, NULL, 0);
+	set_list(&network->further, &network->further_count, NULL, 0);
+	set_list(&network->headless, &network->headless_count, NULL, 0);
 	doh_free(TAKE_PTR(network->doh));
 	if (network->resolver)
 		dns_resolver_free(TAKE_PTR(network->resolver));
@@ -323,6 +326,14 @@ void network_set_further(struct network *network, const struct cluster_info *inf
 	const char *const *namespaces, size_t count)
 {
 	dns_names_set_further(dns_resolver_names(network->resolver), namespaces, count);
-	set_further(network, namespaces, count);
+	set_list(&network->further, &network->further_count, namespaces, count);
+	network_dns_update(network, info);
+}
+
+void network_set_headless(struct network *network, const struct cluster_info *info,
+	const char *const *services, size_t count)
+{
+	dns_names_set_headless(dns_resolver_names(network->resolver), services, count);
+	set_list(&network->headless, &network->headless_count, services, count);
 	network_dns_update(network, info);
 }

@@ -53,6 +53,8 @@ struct network {
 	bool redirected;
 	char **further; /* namespaces in which single labels are looked up, too */
 	size_t further_count;
+	char **headless; /* Services of the connection's namespace */
+	size_t headless_count;
 	char *domains; /* that systemd-resolved was told; NULL: it is not used */
 	size_t domain_bytes;
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/userd/changes.h"
 #include "client/userd/filewatch.h"
 #include "client/userd/intercept_local.h"
 #include "client/userd/intercepts.h"
@@ -138,7 +139,11 @@ static int make_network(struct session *session, struct err *err)
 		.user = session,
 	};
 
-	return network_new(&config, &session->info, &session->network, err);
+	int r = network_new(&config, &session->info, &session->network, err);
+
+	if (r == 0)
+		changes_tell(session->changes);
+	return r;
 }
 
 void session_network(struct session *session)

@@ -187,15 +187,26 @@ static void on_change(void *user, const char *service)
 		network_forget(session->network, service, session->info.domain);
 }
 
+static void on_headless(void *user, const char *const *services, size_t count)
+{
+	const struct session *session = user;
+
+	if (session->network)
+		network_set_headless(session->network, &session->info, services, count);
+}
+
 void session_learn(struct session *session)
 {
+	static const struct changes_events changes = {
+		.on_change = on_change, .on_headless = on_headless};
 	static const struct info_events events = {.on_info = on_info, .on_end = on_info_end};
 	struct err err = ERR_INIT;
 
 	if (info_watch_start(session->uplink.h2, &events, session, &session->watch, &err) < 0)
 		session_retry(session, &err, NULL);
 	else
-		session->changes = changes_start(session->uplink.h2, on_change, session);
+		session->changes = changes_start(
+			session->uplink.h2, session->kube->namespace, &changes, session);
 }
 
 void session_drop_tunnel(struct session *session)

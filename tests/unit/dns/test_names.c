@@ -251,6 +251,40 @@ static void default_excludes(void **state)
 	dns_names_free(names);
 }
 
+/* What a pod of the namespace finds by "pod.service"; whose names have more or fewer labels, or a
+ * public suffix, are not touched. */
+static void pods_of_headless_services(void **state)
+{
+	static const char *const headless[] = {"Peers", "db", "shop", "io"};
+	static const char *const others[] = {
+		"db-0.other", "a.db-0.db", ".db", "_tcp.db", "db.example", "example.com", "web.io"};
+	struct dns_names *names = known_cluster();
+	char full[DNS_NAME_BYTES] = "untouched";
+	struct dns_judgement judgement;
+
+	(void)state;
+	assert_int_equal(judge(names, "db-0.db", full), DNS_UPSTREAM);
+	dns_names_set_headless(names, headless, ARRAY_SIZE(headless));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_int_equal(judge(names, others[i], full), DNS_UPSTREAM);
+	assert_string_equal(full, "untouched");
+	assert_int_equal(judge(names, "db-0.db", full), DNS_CLUSTER_FIRST);
+	assert_string_equal(full, "db-0.db.default.svc.cluster.local");
+	assert_false(dns_names_further(names, "db-0.db", 0, full));
+	assert_int_equal(judge(names, "p.peers", full), DNS_CLUSTER_FIRST);
+	/* A namespace is called so, too. */
+	assert_int_equal(dns_names_judge(names, "web.shop", &judgement), DNS_CLUSTER_FIRST);
+	assert_int_equal(judgement.rule, DNS_RULE_HEADLESS);
+	assert_int_equal(judgement.searched, strlen("web.shop"));
+	assert_string_equal(judgement.full, "web.shop.default.svc.cluster.local");
+	assert_true(dns_names_further(names, "web.shop", 0, full));
+	assert_string_equal(full, "web.shop.svc.cluster.local");
+	assert_false(dns_names_further(names, "web.shop", 1, full));
+	dns_names_set_headless(names, NULL, 0);
+	assert_int_equal(judge(names, "db-0.db", full), DNS_UPSTREAM);
+	dns_names_free(names);
+}
+
 static void valid_names(void **state)
 {
 	static const char *const good[] = {"a", "a.", "a-b.c_d.example", "10-0-0-1.shop.pod"};
@@ -282,6 +316,7 @@ int main(void)
 		cmocka_unit_test(name_too_long_with_suffix),
 		cmocka_unit_test(settings_in_their_order),
 		cmocka_unit_test(default_excludes),
+		cmocka_unit_test(pods_of_headless_services),
 		cmocka_unit_test(valid_names),
 	};
 

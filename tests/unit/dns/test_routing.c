@@ -59,12 +59,15 @@ static void names_what_may_be_the_clusters(void **state)
 /* After the connection's own; one that is that is there once. */
 static void searches_further_namespaces(void **state)
 {
-	static const char *const further[] = {"stage", "default", "Shop"};
+	static const char *const further[] = {"stage", "default", "Shop"}, *const headless[] = {
+										   "db", "io"};
 	const struct dns_settings settings = {0};
 	const struct dns_routing routing = {.cluster_domain = "cluster.local",
 		.namespace = "default",
 		.further = further,
 		.further_count = ARRAY_SIZE(further),
+		.headless = headless,
+		.headless_count = ARRAY_SIZE(headless),
 		.settings = &settings};
 	size_t left_out = 0;
 	char *text;
@@ -72,7 +75,7 @@ static void searches_further_namespaces(void **state)
 	(void)state;
 	text = domains(&routing, 4096, 512, &left_out);
 	assert_string_equal(text, "default.svc.cluster.local stage.svc.cluster.local "
-				  "shop.svc.cluster.local ~cluster.local ~svc ~pod");
+				  "shop.svc.cluster.local ~cluster.local ~svc ~pod ~db");
 	free(text);
 }
 

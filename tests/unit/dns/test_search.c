@@ -159,6 +159,25 @@ static void longer_names_are_asked_once(void **state)
 	assert_int_equal(world->rcode, DNS_NXDOMAIN);
 }
 
+/* "pod.service": in the own namespace, then as a name with a namespace, then in the further ones.
+ */
+static void a_pod_of_a_headless_service(void **state)
+{
+	static const char *const headless[] = {"db", "dev"}, *const known[] = {"default", "dev"};
+	struct world *world = *state;
+
+	dns_names_set_cluster(world->names, "cluster.local", known, ARRAY_SIZE(known));
+	dns_names_set_headless(world->names, headless, ARRAY_SIZE(headless));
+	/* The second label, which is the Service's here. */
+	assert_true(search(world, "db-0.db") >= 0);
+	assert_string_equal(world->asked, "db db db ");
+	assert_int_equal(world->rcode, DNS_NXDOMAIN);
+	world->asked[0] = '\0';
+	assert_true(search(world, "web.dev") >= 0);
+	assert_int_equal(world->rcode, DNS_NXDOMAIN);
+	assert_string_equal(world->asked, "dev dev dev dev ");
+}
+
 static void nothing_comes_after_a_cancel(void **state)
 {
 	struct world *world = *state;
@@ -178,6 +197,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			what_cannot_be_asked_ends_the_search, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(longer_names_are_asked_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_pod_of_a_headless_service, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_comes_after_a_cancel, set_up, tear_down),
 	};
 

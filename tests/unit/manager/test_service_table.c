@@ -10,6 +10,7 @@
 
 #include "cluster/json.h"
 #include "core/alloc.h"
+#include "core/limits.h"
 #include "manager/service_table.h"
 
 static void tell(struct service_table *table, enum kube_event event, const char *name,
@@ -95,11 +96,13 @@ static void follows_services(void **state)
 	check(table, "db.shop", "");
 	check(table, "out.shop", "");
 	check(table, "web.other", "");
-	assert_int_equal(service_table_last_change(table), 1);
+	assert_int_equal(service_table_last_change(table), 2);
 	assert_string_equal(service_table_change(table, 1), "web.shop");
+	assert_string_equal(service_table_change(table, 2), "db.shop");
 	/* Ports, labels and status are no change of the name. */
 	tell(table, KUBE_MODIFIED, "web", "shop", "\"10.0.0.7\",\"fd00::7\"");
-	assert_int_equal(service_table_last_change(table), 1);
+	tell(table, KUBE_MODIFIED, "db", "shop", "\"None\"");
+	assert_int_equal(service_table_last_change(table), 2);
 	tell(table, KUBE_DELETED, "web", "shop", "\"10.0.0.7\",\"fd00::7\"");
 	check(table, "web.shop", "");
 	tell(table, KUBE_ADDED, "web", "shop", "\"10.0.0.8\"");
@@ -107,7 +110,46 @@ static void follows_services(void **state)
 	/* To a headless one and back. */
 	tell(table, KUBE_MODIFIED, "web", "shop", "\"None\"");
 	check(table, "web.shop", "");
-	assert_int_equal(service_table_last_change(table), 4);
+	assert_int_equal(service_table_last_change(table), 5);
+	service_table_free(table);
+}
+
+static void check_headless(
+	const struct service_table *table, const char *namespace, const char *wanted)
+{
+	json_object *list = service_table_headless(table, namespace);
+
+	assert_string_equal(json_object_to_json_string_ext(list, JSON_C_TO_STRING_PLAIN), wanted);
+	json_object_put(list);
+}
+
+static void knows_the_headless_ones(void **state)
+{
+	struct service_table *table = service_table_new();
+	json_object *list;
+	char name[16];
+
+	(void)state;
+	tell(table, KUBE_ADDED, "web", "shop", "\"10.0.0.7\"");
+	tell(table, KUBE_ADDED, "db", "shop", "\"None\"");
+	tell(table, KUBE_ADDED, "db", "other", "\"None\"");
+	tell(table, KUBE_ADDED, "out", "shop", "");
+	check_headless(table, "shop", "[\"db\"]");
+	check_headless(table, "sho", "[]");
+	assert_true(service_table_is_headless(table, "db.shop"));
+	assert_false(service_table_is_headless(table, "web.shop"));
+	tell(table, KUBE_MODIFIED, "web", "shop", "\"None\"");
+	check_headless(table, "shop", "[\"web\",\"db\"]");
+	tell(table, KUBE_DELETED, "db", "shop", "\"None\"");
+	check_headless(table, "shop", "[\"web\"]");
+	assert_false(service_table_is_headless(table, "db.shop"));
+	for (unsigned int i = 0; i < LIMIT_DNS_HEADLESS; i++) {
+		(void)snprintf(name, sizeof(name), "s%u", i);
+		tell(table, KUBE_ADDED, name, "shop", "\"None\"");
+	}
+	list = service_table_headless(table, "shop");
+	assert_int_equal(json_object_array_length(list), LIMIT_DNS_HEADLESS);
+	json_object_put(list);
 	service_table_free(table);
 }
 
@@ -156,6 +198,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(follows_services),
 		cmocka_unit_test(follows_addresses),
+		cmocka_unit_test(knows_the_headless_ones),
 		cmocka_unit_test(remembers_the_last_changes),
 		cmocka_unit_test(is_bounded),
 	};
