@@ -90,6 +90,13 @@ void flow_udp_send(struct flow_engine *engine, const struct ip_endpoint *src,
 	flow_engine_write(engine, &vnet, out, head + PACKET_UDP_HEADER, data, len);
 }
 
+static bool can_fail(struct flow_engine *engine, const struct ip_addr *src,
+	const struct ip_addr *dst, enum flow_verdict verdict)
+{
+	return verdict != FLOW_OPENED && verdict != FLOW_SILENT && !flow_engine_closed(engine) &&
+	       src->family == dst->family && flow_engine_listener(engine, src->family);
+}
+
 void flow_udp_fail(struct flow_engine *engine, const struct ip_endpoint *src,
 	const struct ip_endpoint *dst, enum flow_verdict verdict)
 {
@@ -97,9 +104,7 @@ void flow_udp_fail(struct flow_engine *engine, const struct ip_endpoint *src,
 	struct packet_view view;
 	size_t head;
 
-	if (verdict == FLOW_OPENED || verdict == FLOW_SILENT || flow_engine_closed(engine) ||
-		src->addr.family != dst->addr.family ||
-		!flow_engine_listener(engine, src->addr.family))
+	if (!can_fail(engine, &src->addr, &dst->addr, verdict))
 		return;
 	head = packet_put_ip(original, &src->addr, &dst->addr, IPPROTO_UDP, PACKET_UDP_HEADER);
 	packet_store16(original + head, src->port);
@@ -190,6 +195,25 @@ void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packe
 	engine->counters.icmp_in++;
 	engine->events.icmp_echo(engine->user, &src, &dst, packet_load16(icmp + 4),
 		packet_load16(icmp + 6), view->ip + view->payload, view->len - view->payload);
+}
+
+void flow_icmp_fail(struct flow_engine *engine, const struct ip_addr *src,
+	const struct ip_addr *dst, uint16_t ident, uint16_t sequence, enum flow_verdict verdict)
+{
+	bool ip4 = src->family == AF_INET;
+	uint8_t protocol = ip4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	uint8_t original[PACKET_IP6_HEADER + ICMP_HEADER] = {0};
+	struct packet_view view;
+	size_t head;
+
+	if (!can_fail(engine, src, dst, verdict))
+		return;
+	head = packet_put_ip(original, src, dst, protocol, ICMP_HEADER);
+	original[head] = ip4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
+	packet_store16(original + head + 4, ident);
+	packet_store16(original + head + 6, sequence);
+	if (packet_parse(original, head + ICMP_HEADER, &view) == PACKET_OK)
+		flow_reply_unreachable(engine, &view, flow_unreachable_of(verdict));
 }
 
 void flow_icmp_reply(struct flow_engine *engine, const struct ip_addr *src,

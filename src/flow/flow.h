@@ -96,6 +96,9 @@ void flow_udp_fail(struct flow_engine *engine, const struct ip_endpoint *src,
 	const struct ip_endpoint *dst, enum flow_verdict verdict);
 void flow_udp_refuse(
 	struct flow_engine *engine, const struct ip_endpoint *src, const struct ip_endpoint *dst);
+/* The same for an echo request of src. */
+void flow_icmp_fail(struct flow_engine *engine, const struct ip_addr *src,
+	const struct ip_addr *dst, uint16_t ident, uint16_t sequence, enum flow_verdict verdict);
 void flow_icmp_reply(struct flow_engine *engine, const struct ip_addr *src,
 	const struct ip_addr *dst, uint16_t ident, uint16_t sequence, const void *data, size_t len);
 

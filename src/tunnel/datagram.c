@@ -10,8 +10,12 @@
 #include "core/buf.h"
 #include "core/log.h"
 #include "tunnel/echo.h"
+#include "tunnel/errqueue.h"
 #include "tunnel/reply.h"
 #include "tunnel/capsule.h"
+
+/* Errors of a socket that are looked at before the loop has its turn. */
+#define ERRORS_MAX 64
 
 struct association {
 	uv_poll_t poll;
@@ -21,6 +25,7 @@ struct association {
 	unsigned int *count;
 	int fd, family;
 	bool icmp, ended;
+	enum reason failed; /* ends it once what came before has been passed on */
 	uint16_t ident; /* of the echo requests, 0 before the first */
 	bool ident_known;
 	uint64_t active_ms;
@@ -58,6 +63,23 @@ static void on_close(void *user, uint32_t code UNUSED)
 	close(take_fd(&assoc->fd));
 }
 
+/*
+ * What ICMP has said, or a system call (-errno). An error comes before datagrams that were there
+ * earlier, so it waits for them. Afterwards nobody is there: an errno without a message in the
+ * queue is this host's own, of a route or a packet filter.
+ */
+static void note_error(struct association *assoc, int code)
+{
+	bool any = false;
+	enum reason reason = errqueue_take(assoc->fd, &any);
+
+	if (!any)
+		reason = reason_from_errno(code);
+	if (reason == REASON_REFUSED || reason == REASON_HOST_UNREACHABLE ||
+		reason == REASON_NET_UNREACHABLE || reason == REASON_FORBIDDEN)
+		assoc->failed = reason;
+}
+
 /* A datagram of the peer; those that cannot be sent now are lost, as on any network. */
 static void on_datagram(void *user, const uint8_t *payload, size_t len)
 {
@@ -75,9 +97,14 @@ static void on_datagram(void *user, const uint8_t *payload, size_t len)
 		payload = scratch;
 	}
 	assoc->active_ms = now_ms(assoc);
-	if (send(assoc->fd, payload, (size_t)n, MSG_NOSIGNAL) < 0 &&
-		(errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH))
-		h2_stream_reset(assoc->stream, NGHTTP2_CONNECT_ERROR);
+	if (send(assoc->fd, payload, (size_t)n, MSG_NOSIGNAL) >= 0)
+		return;
+	note_error(assoc, errno);
+	/* What was said of an earlier one is no reason not to send this one. */
+	if (!assoc->failed)
+		(void)!send(assoc->fd, payload, (size_t)n, MSG_NOSIGNAL);
+	else
+		h2_stream_resume(assoc->stream);
 }
 
 static void on_data(void *user, const uint8_t *data, size_t len)
@@ -118,8 +145,14 @@ static ssize_t receive(struct association *assoc, uint8_t **ret_start)
 		payload = scratch + CAPSULE_HEADER_MAX_BYTES;
 		n = recv(assoc->fd, payload, sizeof(scratch) - CAPSULE_HEADER_MAX_BYTES,
 			MSG_DONTWAIT);
+		/* Each error is told once, and then what lies behind it. */
+		for (unsigned int i = 0; n < 0 && errno != EAGAIN && i < ERRORS_MAX; i++) {
+			note_error(assoc, errno);
+			n = recv(assoc->fd, payload, sizeof(scratch) - CAPSULE_HEADER_MAX_BYTES,
+				MSG_DONTWAIT);
+		}
 		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+			return 0;
 		if (assoc->icmp)
 			n = echo_from_icmp(
 				assoc->family, assoc->ident, payload, (size_t)n, &payload);
@@ -147,10 +180,11 @@ static ssize_t on_read(void *user, uint8_t *out, size_t len)
 		return (ssize_t)take;
 	}
 	n = receive(assoc, &start);
-	/* A path MTU that shrank is the sender's business; the rest means that nobody is there. */
-	if (n < 0 && n != -EMSGSIZE)
-		return H2_READ_ABORT;
-	if (n <= 0) {
+	if (n == 0 && assoc->failed) {
+		h2_stream_reset(assoc->stream, reason_reset(assoc->failed));
+		return H2_READ_AGAIN;
+	}
+	if (n == 0) {
 		(void)uv_poll_start(&assoc->poll, UV_READABLE, on_readable);
 		return H2_READ_AGAIN;
 	}
@@ -184,6 +218,8 @@ static int open_socket(const struct ip_endpoint *target, bool icmp)
 	auto_close int fd =
 		socket(target->addr.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
+	if (fd >= 0)
+		errqueue_enable(fd, target->addr.family);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&sa, len) < 0)
 		return -errno;
 	return take_fd(&fd);

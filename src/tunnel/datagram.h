@@ -3,9 +3,10 @@
  * tunnel/datagram.h - extended CONNECT (RFC 8441) with datagrams: UDP (RFC 9298) and ICMP echo
  *
  * A stream is one connected socket of this host; capsules (tunnel/capsule.h) are its datagrams.
- * What the socket does not take at once is dropped, as UDP is. An ICMP error of the target (port
- * unreachable, host unreachable) resets the stream with CONNECT_ERROR. Without a datagram either
- * way for DATAGRAM_IDLE_MS the stream ends.
+ * What the socket does not take at once is dropped, as UDP is. An ICMP error (port, host or net
+ * unreachable, prohibited) resets the stream with the code of its reason (tunnel/reason.h), after
+ * the datagrams that came before it. Without a datagram either way for DATAGRAM_IDLE_MS the stream
+ * ends.
  *
  * An echo datagram is {ident, seq, data}, 16 bits each in network order. The manager pings with an
  * unprivileged socket (net.ipv4.ping_group_range), so a reply comes from the target itself. All
@@ -21,8 +22,9 @@
 
 /* Longer than what a laptop's kernel or NATs keep (RFC 4787 4.3: 5 minutes recommended). */
 #define DATAGRAM_IDLE_MS 300000
-/* Sockets of one peer. */
-#define DATAGRAM_MAX_PER_PEER 4096
+/* Sockets of one peer: what a laptop has (client/userd/assoc.h), and those that its next ones take
+ * the place of. */
+#define DATAGRAM_MAX_PER_PEER (4096 + 256)
 
 /* `count` counts the peer's associations and lives as long as its streams. */
 void datagram_start_udp(const struct dial_env *env, unsigned int *count, struct h2_stream *stream,

@@ -21,6 +21,7 @@
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "tunnel/errqueue.h"
 #include "tunnel/reply.h"
 #include "tunnel/relay.h"
 
@@ -154,6 +155,7 @@ static void on_writable(uv_poll_t *poll, int status, int events UNUSED)
 		dial_succeed(dial);
 		return;
 	}
+	code = errqueue_errno(dial->fd, code);
 	drop_socket(dial);
 	try_next(dial, dial_reason(code));
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/alloc.h"
+#include "tunnel/errqueue.h"
 
 /* A peer that vanished without a FIN (a node that went away) is noticed after 60 + 4 * 15 s. */
 #define KEEPALIVE_IDLE_S     60
@@ -64,7 +65,7 @@ static int attempt(const struct ip_endpoint *to, uint16_t port, int *ret_fd)
 	/* A target on the same node has answered by now, which the first call cannot say. */
 	r = connect(fd, (const struct sockaddr *)&sa, len);
 	if (r < 0 && errno != EALREADY && errno != EISCONN)
-		return -errno;
+		return -errqueue_errno(fd, errno);
 	*ret_fd = take_fd(&fd);
 	return r < 0 && errno == EALREADY ? 0 : 1;
 }

@@ -3,24 +3,29 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <nghttp2/nghttp2.h>
 #include <string.h>
+
+/* Where RFC 9113 has no code: of this protocol, "tp" and the reason. */
+#define RESET_CODES 0x74700000U
 
 struct reason_row {
 	const char *name;
 	int status;
+	uint32_t reset; /* 0: none */
 };
 
 static const struct reason_row rows[] = {
-	[REASON_NONE] = {"none", 200},
-	[REASON_REFUSED] = {"refused", 502},
-	[REASON_HOST_UNREACHABLE] = {"host-unreachable", 502},
-	[REASON_NET_UNREACHABLE] = {"net-unreachable", 502},
-	[REASON_TIMED_OUT] = {"timed-out", 504},
-	[REASON_NAME_NOT_FOUND] = {"name-not-found", 502},
-	[REASON_FORBIDDEN] = {"forbidden", 403},
-	[REASON_OVERLOADED] = {"overloaded", 503},
-	[REASON_INTERNAL] = {"internal", 500},
-	[REASON_NO_CLIENT] = {"no-client", 503},
+	[REASON_NONE] = {"none", 200, 0},
+	[REASON_REFUSED] = {"refused", 502, NGHTTP2_CONNECT_ERROR},
+	[REASON_HOST_UNREACHABLE] = {"host-unreachable", 502, RESET_CODES + 1},
+	[REASON_NET_UNREACHABLE] = {"net-unreachable", 502, RESET_CODES + 2},
+	[REASON_TIMED_OUT] = {"timed-out", 504, 0},
+	[REASON_NAME_NOT_FOUND] = {"name-not-found", 502, 0},
+	[REASON_FORBIDDEN] = {"forbidden", 403, RESET_CODES + 3},
+	[REASON_OVERLOADED] = {"overloaded", 503, 0},
+	[REASON_INTERNAL] = {"internal", 500, 0},
+	[REASON_NO_CLIENT] = {"no-client", 503, 0},
 };
 static_assert(ARRAY_SIZE(rows) == REASON_COUNT, "a row for each reason");
 
@@ -48,6 +53,8 @@ enum reason reason_from_errno(int code)
 		return REASON_REFUSED;
 	case EHOSTUNREACH:
 	case EHOSTDOWN:
+	case ENONET: /* ICMP host isolated */
+	case EOPNOTSUPP: /* ICMP source route failed */
 	case ENOPROTOOPT: /* ICMP protocol unreachable */
 		return REASON_HOST_UNREACHABLE;
 	case ENETUNREACH:
@@ -76,4 +83,19 @@ enum reason reason_from_errno(int code)
 int reason_status(enum reason reason)
 {
 	return reason < REASON_COUNT ? rows[reason].status : rows[REASON_INTERNAL].status;
+}
+
+uint32_t reason_reset(enum reason reason)
+{
+	uint32_t code = reason < REASON_COUNT ? rows[reason].reset : 0;
+
+	return code ? code : NGHTTP2_CONNECT_ERROR;
+}
+
+enum reason reason_of_reset(uint32_t code)
+{
+	for (unsigned int i = 0; code != 0 && i < REASON_COUNT; i++)
+		if (rows[i].reset == code)
+			return (enum reason)i;
+	return REASON_NONE;
 }

@@ -3,11 +3,14 @@
  * tunnel/reason.h - why a CONNECT failed, as it crosses the tunnel
  *
  * The manager answers a CONNECT with 200 once connect(2) succeeded, else with a status and the
- * header "telepresence-reason: <name>". The laptop turns the reason into what the application would
+ * header "telepresence-reason: <name>"; what becomes of a datagram stream later is told by the code
+ * that resets it. The laptop turns the reason into what the application would
  * have seen: RST, an ICMP error, or silence.
  */
 #ifndef TUNNEL_REASON_H
 #define TUNNEL_REASON_H
+
+#include <stdint.h>
 
 #include "core/attr.h"
 
@@ -31,5 +34,8 @@ const char *reason_name(enum reason reason);
 enum reason reason_parse(const char *name); /* of a failure: REASON_INTERNAL for any other name */
 enum reason reason_from_errno(int code); /* code: -errno or errno */
 int reason_status(enum reason reason); /* HTTP status that carries it; 200 for NONE */
+/* The code of the RST_STREAM that carries it, where an answer has been sent already. */
+uint32_t reason_reset(enum reason reason);
+enum reason reason_of_reset(uint32_t code); /* NONE: it is about something else */
 
 #endif /* TUNNEL_REASON_H */

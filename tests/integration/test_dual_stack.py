@@ -2,11 +2,13 @@
 """A dual-stack cluster from the laptop: IPv6 names, Services and pods, and laptops with one family, the other, or both."""
 
 import contextlib
+import errno
 import ipaddress
 import json
 import pathlib
 import re
 import socket
+import struct
 
 import pytest
 
@@ -122,6 +124,54 @@ def test_traffic(connected, cluster, pod, net, family):
         net.connect(nobody, 80)
     assert ask_udp(net, address, CLOSED_PORT, b"hello") == "ConnectionRefusedError"
     assert connected.status()["root_daemon"]["traffic"]["udp_port_unreachable_from_cluster"] > 0
+
+
+# By port of the pod, what a packet filter there says: its word, and code and error on the laptop by family.
+REJECTS = {
+    7201: ("host-unreachable", {4: (1, errno.EHOSTUNREACH), 6: (3, errno.EHOSTUNREACH)}),
+    7202: ("no-route", {4: (0, errno.ENETUNREACH), 6: (0, errno.ENETUNREACH)}),
+    7203: ("admin-prohibited", {4: (13, errno.EHOSTUNREACH), 6: (1, errno.EACCES)}),
+    7204: ("port-unreachable", {4: (3, errno.ECONNREFUSED), 6: (4, errno.ECONNREFUSED)}),
+}
+
+
+@pytest.fixture
+def rejecting(pod):
+    """The pod refuses some ports, each for a reason of its own."""
+    inside = ["nsenter", f"--net=/proc/{pid_of(pod['metadata']['uid'], 'httpd')}/ns/net"]
+    nft, limits = [*inside, "nft"], ("net.ipv4.icmp_ratelimit", "net.ipv6.icmp.ratelimit")
+    rules = [f"meta l4proto {{ tcp, udp }} th dport {port} reject with icmpx {word}" for port, (word, _) in REJECTS.items()]
+    run([*nft, "add table inet reasons; add chain inet reasons in { type filter hook input priority 0; }"])
+    run([*nft, "; ".join(f"add rule inet reasons in {rule}" for rule in rules)])
+    # Six at once would be all that it says within a second.
+    run([*inside, "sysctl", "-qw", *(f"{limit}=0" for limit in limits)])
+    yield
+    run([*inside, "sysctl", "-qw", *(f"{limit}=1000" for limit in limits)])
+    run([*nft, "delete table inet reasons"])
+
+
+def icmp_code(net, address, port, family):
+    """Of the error about a datagram, by the socket's error queue."""
+    with net.udp(20, socket.AF_INET6 if family == 6 else socket.AF_INET) as sock:
+        sock.setsockopt(*((socket.IPPROTO_IPV6, 25) if family == 6 else (socket.IPPROTO_IP, 11)), 1)  # IP_RECVERR
+        sock.connect((address, port))
+        sock.send(b"hello")
+        with contextlib.suppress(OSError):
+            sock.recv(100)
+        (_, _, data), *_ = sock.recvmsg(100, 512, socket.MSG_ERRQUEUE)[1]
+        return struct.unpack_from("=IBBB", data)[3]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_reasons_stay_distinct(connected, pod, net, rejecting, family):
+    """What ICMP says in the cluster it says on the laptop, about datagrams and connections."""
+    address = pod_ips(pod)[family]
+    for port, (word, by_family) in REJECTS.items():
+        code, error = by_family[family]
+        assert icmp_code(net, address, port, family) == code, word
+        with pytest.raises(OSError) as caught:
+            net.connect(address, port)
+        assert caught.value.errno == error, word
 
 
 def test_a_service_address_answers_echo_as_it_does_in_the_cluster(connected, cluster, pod):

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/assoc.h"
 
-#include <stdio.h>
 #include <string.h>
 /* uthash's own choice falls through between cases, which clang cannot be told is meant. */
 #define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 #include <utlist.h>
 
+#include "client/userd/assoc_path.h"
 #include "client/userd/dial.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
@@ -17,14 +17,16 @@
 #include "flow/flow.h"
 #include "tunnel/capsule.h"
 #include "tunnel/h2.h"
+#include "tunnel/reason.h"
 
 /* Waiting for the tunnel, in each association: what a socket's buffer would hold. */
 #define ASSOC_QUEUE_BYTES (256 * 1024)
 #define SWEEP_MS          (ASSOC_IDLE_MS / 4)
+/* Beyond ASSOC_MAX, until the manager has them: only then do others give way. It has as many more.
+ */
+#define ASSOC_OPENING_MAX 256
 /* identifier and sequence number before an echo's data */
 #define ECHO_HEADER_BYTES 4
-/* "/.well-known/masque/udp/<v6>/65535/" with every colon as %3A */
-#define PATH_BYTES 192
 
 enum assoc_kind { ASSOC_UDP, ASSOC_ECHO };
 
@@ -43,6 +45,8 @@ struct assoc {
 	struct buf out;
 	uint64_t active_ms;
 	uint64_t heard_ms; /* the last datagram of the target, or the beginning */
+	bool answered; /* the manager has it */
+	uint16_t sequence; /* of the last echo request */
 	struct assoc *prev, *next;
 	UT_hash_handle hh;
 };
@@ -108,18 +112,41 @@ static void touch(struct assoc *assoc)
 
 static void fail(const struct assoc *assoc, enum flow_verdict verdict)
 {
+	struct flow_engine *engine = assoc->table->engine;
+	const struct assoc_key *key = &assoc->key;
+
+	if (key->kind == ASSOC_ECHO) {
+		flow_icmp_fail(engine, &key->src.addr, &key->dst.addr, key->src.port,
+			assoc->sequence, verdict);
+		return;
+	}
 	if (verdict == FLOW_REFUSED)
 		assoc->table->counters.refused++;
-	if (assoc->key.kind == ASSOC_UDP)
-		flow_udp_fail(assoc->table->engine, &assoc->key.src, &assoc->key.dst, verdict);
+	flow_udp_fail(engine, &key->src, &key->dst, verdict);
+}
+
+/* A program that asks each time from another port needs none of those before any more. */
+static void make_room(struct assoc_table *table)
+{
+	struct assoc *assoc = NULL, *next = NULL;
+
+	DL_FOREACH_SAFE (table->by_age, assoc, next) {
+		if (table->counters.active <= ASSOC_MAX)
+			return;
+		if (assoc->answered)
+			drop_assoc(assoc);
+	}
 }
 
 static void on_head(void *user, const struct h2_head *head)
 {
 	struct assoc *assoc = user;
 
-	if (head->status == 200)
+	if (head->status == 200) {
+		assoc->answered = true;
+		make_room(assoc->table);
 		return;
+	}
 	fail(assoc, dial_verdict(head));
 	drop_assoc(assoc);
 }
@@ -177,27 +204,10 @@ static void on_close(void *user, uint32_t code)
 {
 	struct assoc *assoc = user;
 
-	/* CONNECT_ERROR: the target's ICMP error. Anything else is the tunnel's end or idleness. */
-	if (code == UPLINK_CONNECT_ERROR)
-		fail(assoc, FLOW_REFUSED);
+	/* The target's ICMP error. Without a reason it is the tunnel's end or idleness. */
+	if (reason_of_reset(code) != REASON_NONE)
+		fail(assoc, dial_verdict_of(reason_of_reset(code)));
 	free_assoc(assoc);
-}
-
-/* An address as one segment of a path (RFC 9298 2). */
-static void put_host(const struct ip_addr *addr, char out[static PATH_BYTES])
-{
-	char text[ADDR_TEXT_BYTES];
-	size_t len = 0;
-
-	for (const char *c = ip_addr_format(addr, text); *c; c++) {
-		if (*c == ':') {
-			memcpy(out + len, "%3A", 3);
-			len += 3;
-		} else {
-			out[len++] = *c;
-		}
-	}
-	out[len] = '\0';
 }
 
 static int open_stream(struct assoc *assoc)
@@ -212,17 +222,10 @@ static int open_stream(struct assoc *assoc)
 		.authority = "traffic-manager",
 		.headers = headers,
 		.header_count = ARRAY_SIZE(headers)};
-	char host[PATH_BYTES], path[2 * PATH_BYTES];
+	char path[ASSOC_PATH_BYTES];
 
-	put_host(&assoc->key.dst.addr, host);
-	if (assoc->key.kind == ASSOC_UDP) {
-		head.protocol = "connect-udp";
-		(void)snprintf(path, sizeof(path), "/.well-known/masque/udp/%s/%u/", host,
-			assoc->key.dst.port);
-	} else {
-		head.protocol = "telepresence-icmp";
-		(void)snprintf(path, sizeof(path), "/.well-known/telepresence/icmp/%s/", host);
-	}
+	head.protocol = assoc->key.kind == ASSOC_UDP ? "connect-udp" : "telepresence-icmp";
+	assoc_path(&assoc->key.dst, assoc->key.kind == ASSOC_ECHO, path);
 	head.path = path;
 	return h2_request(assoc->table->uplink->h2, &head, &events, assoc, &assoc->stream);
 }
@@ -237,16 +240,13 @@ static bool is_stranded(const struct assoc *assoc)
 	       uv_now(table->loop) - assoc->heard_ms >= LIMIT_CARRIER_SILENCE_MS;
 }
 
-/* NULL: not now. */
-static struct assoc *make(struct assoc_table *table, const struct assoc_key *key)
+/* NULL: not now. In place of `old`, if there is one, which stays until then. */
+static struct assoc *make(struct assoc_table *table, const struct assoc_key *key, struct assoc *old)
 {
 	struct assoc *assoc;
 
-	if (!table->uplink->h2)
+	if (!table->uplink->h2 || table->counters.active >= ASSOC_MAX + ASSOC_OPENING_MAX)
 		return NULL;
-	/* A program that asks each time from another port needs none of those before any more. */
-	if (table->counters.active >= ASSOC_MAX)
-		drop_assoc(table->by_age);
 	assoc = XNEW(struct assoc);
 	assoc->table = table;
 	assoc->key = *key;
@@ -256,6 +256,8 @@ static struct assoc *make(struct assoc_table *table, const struct assoc_key *key
 		free(assoc);
 		return NULL;
 	}
+	if (old)
+		drop_assoc(old);
 	capsule_parser_init(&assoc->parser);
 	buf_init(&assoc->out, ASSOC_QUEUE_BYTES);
 	HASH_ADD(hh, table->assocs, key, sizeof(assoc->key), assoc);
@@ -271,16 +273,12 @@ static struct assoc *get(struct assoc_table *table, const struct assoc_key *key)
 	struct assoc *assoc = NULL;
 
 	HASH_FIND(hh, table->assocs, key, sizeof(*key), assoc);
-	if (assoc && is_stranded(assoc)) {
-		drop_assoc(assoc);
-		assoc = NULL;
-	}
-	return assoc ? assoc : make(table, key);
+	return assoc && !is_stranded(assoc) ? assoc : make(table, key, assoc);
 }
 
-/* Queues one datagram made of two parts, whole or not at all. */
-static void enqueue(struct assoc_table *table, const struct assoc_key *key, const uint8_t *prefix,
-	size_t prefix_len, const uint8_t *data, size_t len)
+/* Queues one datagram made of two parts, whole or not at all (NULL). */
+static struct assoc *enqueue(struct assoc_table *table, const struct assoc_key *key,
+	const uint8_t *prefix, size_t prefix_len, const uint8_t *data, size_t len)
 {
 	struct assoc *assoc = get(table, key);
 	uint8_t header[CAPSULE_HEADER_MAX_BYTES];
@@ -291,10 +289,11 @@ static void enqueue(struct assoc_table *table, const struct assoc_key *key, cons
 		buf_append(&assoc->out, prefix, prefix_len) < 0 ||
 		buf_append(&assoc->out, data, len) < 0) {
 		table->counters.dropped++;
-		return;
+		return NULL;
 	}
 	touch(assoc);
 	h2_stream_resume(assoc->stream);
+	return assoc;
 }
 
 void assoc_udp(struct assoc_table *table, const struct ip_endpoint *src,
@@ -302,7 +301,7 @@ void assoc_udp(struct assoc_table *table, const struct ip_endpoint *src,
 {
 	const struct assoc_key key = make_key(ASSOC_UDP, src, dst);
 
-	enqueue(table, &key, NULL, 0, data, len);
+	(void)enqueue(table, &key, NULL, 0, data, len);
 }
 
 /* The manager closes its socket then, so its kernel tells the sender what ours has told us. */
@@ -324,10 +323,13 @@ void assoc_echo(struct assoc_table *table, const struct ip_addr *src, const stru
 	const struct assoc_key key = make_key(ASSOC_ECHO, &from, &to);
 	uint8_t prefix[ECHO_HEADER_BYTES];
 	struct wire wire = wire_writer(prefix, sizeof(prefix));
+	struct assoc *assoc;
 
 	wire_put_u16(&wire, ident);
 	wire_put_u16(&wire, sequence);
-	enqueue(table, &key, prefix, sizeof(prefix), data, len);
+	assoc = enqueue(table, &key, prefix, sizeof(prefix), data, len);
+	if (assoc)
+		assoc->sequence = sequence;
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -4,7 +4,8 @@
  *
  * One stream for each pair of endpoints (RFC 9298), or of host, target and echo identifier
  * (docs/manager.md); capsules (tunnel/capsule.h) are its datagrams. An association without a
- * datagram for ASSOC_IDLE_MS ends, and the one that is idle for longest when there are too many.
+ * datagram for ASSOC_IDLE_MS ends, and the one that is idle for longest when there are too many and
+ * a new one has been opened.
  * One without an answer of late begins anew when the tunnel has been replaced. Datagrams that the
  * tunnel does not take in time are dropped and counted, as on any network; a target that refuses is
  * told to the application by ICMP.
@@ -24,7 +25,7 @@ struct uplink;
 
 /* No less than what any NAT has to keep (RFC 4787 4.3), and as Linux' own does with a flow. */
 #define ASSOC_IDLE_MS 120000
-/* As many as the manager has for one laptop. */
+/* The manager has some more for one laptop (DATAGRAM_MAX_PER_PEER). */
 #define ASSOC_MAX 4096
 
 struct assoc_counters {

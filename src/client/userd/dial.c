@@ -18,7 +18,6 @@
 #include "core/log.h"
 #include "net/socket.h"
 #include "tunnel/h2.h"
-#include "tunnel/reason.h"
 #include "tunnel/relay.h"
 
 struct dial {
@@ -38,14 +37,9 @@ struct dialer {
 	struct dial_counters counters;
 };
 
-enum flow_verdict dial_verdict(const struct h2_head *head)
+enum flow_verdict dial_verdict_of(enum reason reason)
 {
-	const char *name = h2_head_get(head, REASON_HEADER);
-
-	/* A status alone says nothing of the target. */
-	if (!name)
-		return FLOW_SILENT;
-	switch (reason_parse(name)) {
+	switch (reason) {
 	case REASON_REFUSED:
 	case REASON_INTERNAL:
 		return FLOW_REFUSED;
@@ -59,6 +53,14 @@ enum flow_verdict dial_verdict(const struct h2_head *head)
 	default:
 		return FLOW_SILENT;
 	}
+}
+
+enum flow_verdict dial_verdict(const struct h2_head *head)
+{
+	const char *name = h2_head_get(head, REASON_HEADER);
+
+	/* A status alone says nothing of the target. */
+	return name ? dial_verdict_of(reason_parse(name)) : FLOW_SILENT;
 }
 
 static void free_dial(struct dial *dial)

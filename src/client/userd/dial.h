@@ -15,6 +15,7 @@
 #include "core/attr.h"
 #include "flow/flow.h"
 #include "net/addr.h"
+#include "tunnel/reason.h"
 
 struct dialer;
 struct flow_engine;
@@ -29,6 +30,7 @@ struct dial_counters {
 /* What a flow is told when its stream was refused for this reason; one that is none stays silent.
  */
 enum flow_verdict dial_verdict(const struct h2_head *head);
+enum flow_verdict dial_verdict_of(enum reason reason);
 
 struct dialer *dialer_new(uv_loop_t *loop, const struct uplink *uplink);
 /* The engine that answers go to; set before the first open. */

@@ -15,6 +15,7 @@ static const struct ip_endpoint app = {
 struct seen {
 	int opened, closed;
 	unsigned int last_closed; /* its target's port */
+	struct h2_stream *held; /* not answered yet */
 	struct ended {
 		struct seen *seen;
 		unsigned int port;
@@ -94,6 +95,43 @@ static void the_one_that_is_idle_for_longest_gives_way(void **state UNUSED)
 	end(fixture, table);
 }
 
+static void hold(struct fixture *fixture, struct h2_stream *stream, const struct h2_head *head)
+{
+	static const struct h2_stream_events events = {.on_data = on_data, .on_close = on_close};
+	struct seen *seen = fixture->extra;
+	struct ended *ended = &seen->ended[seen->opened++];
+
+	(void)head;
+	ended->seen = seen;
+	seen->held = stream;
+	h2_stream_set_events(stream, &events, ended);
+}
+
+/* A new one that is not there yet, or never will be, costs no other. */
+static void none_gives_way_before_the_new_one_is_there(void **state UNUSED)
+{
+	struct fixture *fixture = fixture_new();
+	struct uplink uplink = {.h2 = fixture_ready(fixture)};
+	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
+	struct seen *seen = serve_all(fixture);
+
+	for (unsigned int port = 1; port <= ASSOC_MAX; port++)
+		send_to(table, port);
+	run_until(fixture, &seen->opened, ASSOC_MAX);
+	fixture->on_stream = hold;
+	send_to(table, ASSOC_MAX + 1);
+	run_until(fixture, &seen->opened, ASSOC_MAX + 1);
+	for (int turn = 0; turn < 20; turn++)
+		(void)uv_run(&fixture->loop, UV_RUN_NOWAIT);
+	assert_int_equal(seen->closed, 0);
+	assert_int_equal(assoc_table_counters(table)->active, ASSOC_MAX + 1);
+	h2_respond(seen->held, 200, NULL, 0, true);
+	run_until(fixture, &seen->closed, 1);
+	assert_int_equal(seen->last_closed, 1);
+	assert_int_equal(assoc_table_counters(table)->active, ASSOC_MAX);
+	end(fixture, table);
+}
+
 /* Turns of the loop in which the clock goes on by so much, a second each. */
 static void pass(struct fixture *fixture, unsigned int seconds)
 {
@@ -157,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_one_that_is_idle_for_longest_gives_way),
+		cmocka_unit_test(none_gives_way_before_the_new_one_is_there),
 		cmocka_unit_test(idle_ones_end),
 		cmocka_unit_test(without_an_answer_it_goes_to_the_new_tunnel),
 	};
