@@ -118,19 +118,6 @@ int transport_error(const struct transport *transport, CURLcode code,
 	}
 }
 
-static int forbidden(
-	const struct kube_config *config, const char *what, const char *message, struct err *err)
-{
-	/* RBAC's text names user, verb, resource and namespace; an admission policy's its rule. */
-	if (strstr(message, "cannot "))
-		return err_set(err, -EACCES, ERR_PERMISSION,
-			"%.*s; ask an administrator of the cluster for that right (ClusterRole "
-			"telepresence-user)",
-			MESSAGE_MAX, message);
-	return err_set(err, -EACCES, ERR_PERMISSION, "%s forbids %s%s%.*s", config->server, what,
-		*message ? ": " : "", MESSAGE_MAX, message);
-}
-
 static const struct status_meaning {
 	int status, code;
 	enum err_kind kind;
@@ -162,15 +149,83 @@ static void ended_on(const char *pem, char out[static DATE_BYTES])
 	BIO_free(bio);
 }
 
-static int unauthorized(const struct kube_config *config, struct err *err)
+enum login_from {
+	FROM_NOWHERE,
+	FROM_PLUGIN,
+	FROM_TOKEN_FILE,
+	FROM_TOKEN,
+	FROM_PASSWORD,
+	FROM_CERTIFICATE
+};
+
+/* Where the kubeconfig has its user's credentials from, and how new ones are got. */
+static const struct login {
+	const char *from, *again;
+} logins[] = {
+	[FROM_NOWHERE] = {"",
+		"log in to the cluster, so that kubectl works, or choose another context "
+		"with --context"},
+	[FROM_PLUGIN] = {"what comes from the credential plugin ",
+		"log in with its own command, then try again"},
+	[FROM_TOKEN_FILE] = {"the token file ", "put a new token there"},
+	[FROM_TOKEN] = {"its token", "log in to the cluster again for a new one"},
+	[FROM_PASSWORD] = {"its password", "correct it in the kubeconfig"},
+	[FROM_CERTIFICATE] = {"its client certificate", "get a new kubeconfig, or log in again"},
+};
+
+static enum login_from login_from(const struct kube_config *config)
 {
+	return config->exec         ? FROM_PLUGIN
+	       : config->token_file ? FROM_TOKEN_FILE
+	       : config->token      ? FROM_TOKEN
+	       : config->username   ? FROM_PASSWORD
+	       : config->cert_pem   ? FROM_CERTIFICATE
+				    : FROM_NOWHERE;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* The server does not know who asks: nothing that an administrator's role could change. */
+static int unknown_user(const struct kube_config *config, struct err *err)
+{
+	enum login_from from = login_from(config);
+	const char *name = from == FROM_PLUGIN       ? base_name(config->exec->command)
+			   : from == FROM_TOKEN_FILE ? config->token_file
+						     : "";
+	const char *hint =
+		from == FROM_PLUGIN && config->exec->install_hint ? config->exec->install_hint : "";
 	char date[DATE_BYTES];
 
+	if (from == FROM_NOWHERE)
+		return err_set(err, -EACCES, ERR_AUTH,
+			"the user of context %s has no credentials in the kubeconfig: %s",
+			config->context, logins[from].again);
 	ended_on(config->cert_pem, date);
 	return err_set(err, -EACCES, ERR_AUTH,
-		"%s does not accept the credentials of context %s%s%s: log in again",
-		config->server, config->context,
-		date[0] ? ", whose client certificate has expired on " : "", date);
+		"%s does not accept the credentials of context %s: %s%.60s has %s%s; %s%s%.60s",
+		config->server, config->context, logins[from].from, name,
+		date[0] ? "expired on " : "expired or is wrong", date, logins[from].again,
+		*hint ? "; " : "", hint);
+}
+
+static int forbidden(
+	const struct kube_config *config, const char *what, const char *message, struct err *err)
+{
+	if (strstr(message, "\"system:anonymous\""))
+		return unknown_user(config, err);
+	/* RBAC's text names user, verb, resource and namespace; an admission policy's its rule. */
+	if (strstr(message, "cannot "))
+		return err_set(err, -EACCES, ERR_PERMISSION,
+			"%.*s; ask an administrator of the cluster for that right (ClusterRole "
+			"telepresence-user)",
+			MESSAGE_MAX, message);
+	return err_set(err, -EACCES, ERR_PERMISSION, "%s forbids %s%s%.*s", config->server, what,
+		*message ? ": " : "", MESSAGE_MAX, message);
 }
 
 int transport_status_error(const struct kube_config *config, int status, json_object *body,
@@ -180,7 +235,7 @@ int transport_status_error(const struct kube_config *config, int status, json_ob
 	struct status_meaning meaning = {status, -EIO, ERR_INTERNAL};
 
 	if (status == 401)
-		return unauthorized(config, err);
+		return unknown_user(config, err);
 	if (status == 403)
 		return forbidden(config, what, message, err);
 	for (size_t i = 0; i < ARRAY_SIZE(meanings); i++) {

@@ -148,6 +148,29 @@ def test_credentials_that_have_expired_are_named(laptop, cluster, kubeconfig, tm
     assert done.returncode == 4 and "certificate has expired on 20" in done.stderr, done.stderr
 
 
+STRANGERS = {
+    "nothing": ({}, "has no credentials in the kubeconfig: log in"),
+    "a token": ({"token": "wrong"}, "its token has expired or is wrong; log in"),
+    "a program": (
+        {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./credentials", "installHint": "ask --me", "interactiveMode": "Never"}},
+        "credential plugin credentials has expired or is wrong; log in with its own command, then try again; ask --me",
+    ),
+}
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+def test_strangers_are_told_to_log_in(laptop, kubeconfig, tmp_path, who):
+    """Nothing that an administrator could do about it with a role."""
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "wrong"}}
+    program = tmp_path / "credentials"
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    program.chmod(0o755)
+    user, words = STRANGERS[who]
+    config = kubeconfig(lambda config, it, before: (before.clear(), before.update(user)))
+    done = laptop.telepresence("connect", "--kubeconfig", config, check=False)
+    assert done.returncode == 4 and words in done.stderr and "dministrator" not in done.stderr, done.stderr
+
+
 OTHERS = "not arp and not icmp6 and not (host {server} and tcp port 6443) and not (host {resolver} and port 53)"
 
 

@@ -160,7 +160,7 @@ static void create_failed(struct intercept *intercept, int r, const struct err *
 		intercept->args.namespace, set->owner);
 
 	if (r == -EACCES) {
-		intercept_fail(intercept, err, hint);
+		intercept_fail(intercept, err, err->kind == ERR_PERMISSION ? hint : NULL);
 	} else if (r == -ENOENT) {
 		err_set(&none, r, ERR_UNSUPPORTED,
 			"this cluster's traffic-manager knows no intercepts: it is of another "

@@ -159,7 +159,7 @@ static void on_registered(void *user, int r, int status, json_object *body, cons
 			"An administrator can give you the role: kubectl -n %s create rolebinding "
 			"NAME --clusterrole=telepresence-user --user=%s",
 			session->manager_namespace, session->owner);
-		session_fail(session, err, hint);
+		session_fail(session, err, err->kind == ERR_PERMISSION ? hint : NULL);
 	} else if (session->installed || session->established || status == HTTP_UNAVAILABLE) {
 		/* A new CRD or policy takes a moment to be served; so does an API server. */
 		session_retry(session, err, NULL);
@@ -193,7 +193,7 @@ static void on_install_done(void *user, int r, const struct err *err)
 		session_enter(session, SESSION_REGISTER);
 		return;
 	}
-	if (r != -EACCES && r != -EPERM) {
+	if (copy.kind == ERR_AUTH || (r != -EACCES && r != -EPERM)) {
 		err_wrap(&copy, r, "installing the traffic-manager in namespace %s",
 			session->manager_namespace);
 		session_fail(session, &copy, NULL);

@@ -29,7 +29,9 @@ static void on_failed(
 		session_enter(session, SESSION_CHECK);
 	} else if (session->established) {
 		session_retry(session, err, NULL);
-	} else if (err->kind == ERR_AUTH || err->kind == ERR_PERMISSION) {
+	} else if (err->kind == ERR_AUTH) {
+		session_fail(session, err, NULL);
+	} else if (err->kind == ERR_PERMISSION) {
 		(void)snprintf(hint, sizeof(hint),
 			"Your role needs \"get\" on services/proxy named traffic-manager:tunnel in "
 			"namespace %s; the ClusterRole telepresence-user has it",

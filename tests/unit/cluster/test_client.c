@@ -101,7 +101,12 @@ static void test_answers(void **state UNUSED)
 			true, "cannot list pods; ask an administrator"},
 		{403, "{\"message\":\"denied by policy\"}", -EACCES, ERR_PERMISSION, true,
 			"forbids GET /x: denied by policy"},
-		{401, "{}", -EACCES, ERR_AUTH, true, "credentials of context ctx"},
+		{401, "{}", -EACCES, ERR_AUTH, true, "context ctx"},
+		{403,
+			"{\"message\":\"sessions is forbidden: User \\\"system:anonymous\\\" "
+			"cannot "
+			"create\"}",
+			-EACCES, ERR_AUTH, true, "context ctx"},
 		{410, "{}", -ESTALE, ERR_NOT_FOUND, true, "HTTP status 410"},
 		{503, "<html>", -EHOSTUNREACH, ERR_UNREACHABLE, false, "HTTP status 503"},
 		{500, "{\"message\":[1]}", -EIO, ERR_INTERNAL, true, "HTTP status 500"},
