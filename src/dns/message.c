@@ -19,6 +19,11 @@
 #define FLAG_RA     0x80
 #define RCODE_MASK  0x0f
 
+/* An OPT record without options, and DNSSEC OK among its flags (RFC 3225). */
+#define TYPE_OPT  41
+#define OPT_BYTES 11
+#define OPT_DO    0x80
+
 bool dns_is_query(const uint8_t *msg, size_t len)
 {
 	return len >= DNS_HEADER_BYTES && !(msg[2] & FLAG_QR);
@@ -130,21 +135,51 @@ bool dns_is_truncated(const uint8_t *msg, size_t len)
 	return len >= DNS_HEADER_BYTES && (msg[2] & FLAG_TC);
 }
 
+/* Whether an OPT record (RFC 6891) is what follows the question. */
+static bool read_opt(const uint8_t *query, size_t len, size_t end, uint8_t *ret_flags)
+{
+	const uint8_t *opt = query + end;
+
+	/* No answers and authorities, so what follows is the first additional record. */
+	if (memcmp(query + 6, (const uint8_t[4]){0}, 4) != 0 || (query[10] | query[11]) == 0 ||
+		len - end < OPT_BYTES || opt[0] != 0 || opt[1] != 0 || opt[2] != TYPE_OPT)
+		return false;
+	*ret_flags = opt[7] & OPT_DO;
+	return true;
+}
+
+static void put_opt(uint8_t *out, uint8_t flags)
+{
+	struct wire wire = wire_writer(out, OPT_BYTES);
+
+	wire_put_u8(&wire, 0);
+	wire_put_u16(&wire, TYPE_OPT);
+	wire_put_u16(&wire, DNS_EDNS_BYTES);
+	wire_put_u32(&wire, (uint32_t)flags << 8);
+	wire_put_u16(&wire, 0);
+}
+
 uint8_t *dns_error_reply(const uint8_t *query, size_t len, enum dns_rcode rcode, size_t *ret_len)
 {
 	struct dns_question question = {.end = DNS_HEADER_BYTES};
-	uint8_t *reply;
+	uint8_t *reply, flags = 0;
+	bool opt = false;
 
 	if (len < DNS_HEADER_BYTES)
 		return NULL;
 	if (dns_question_parse(query, len, &question) < 0)
 		question.end = DNS_HEADER_BYTES;
-	reply = xcalloc(1, question.end);
+	else
+		opt = read_opt(query, len, question.end, &flags);
+	reply = xcalloc(1, question.end + OPT_BYTES);
 	memcpy(reply, query, question.end);
 	reply[2] = (uint8_t)(FLAG_QR | (query[2] & (OPCODE_MASK | FLAG_RD)));
 	reply[3] = (uint8_t)(FLAG_RA | (unsigned int)rcode);
 	memset(reply + 4, 0, DNS_HEADER_BYTES - 4);
 	reply[5] = question.end > DNS_HEADER_BYTES;
-	*ret_len = question.end;
+	reply[11] = opt;
+	if (opt)
+		put_opt(reply + question.end, flags);
+	*ret_len = question.end + (opt ? OPT_BYTES : 0);
 	return reply;
 }

@@ -142,6 +142,11 @@ static void print_dns(struct cli *cli, json_object *dns)
 	if (loops > 0)
 		cli_print(cli, "    %-16s: %s forwards queries back to this machine (%lld times)\n",
 			"Error", remote, (long long)loops);
+	if (json_get_bool(dns, "nameserver_with_zone"))
+		cli_print(cli,
+			"    %-16s: resolv.conf has a nameserver with a zone (fe80::...%%...); "
+			"programs that ask it do not find the cluster's names\n",
+			"Warning");
 	print_names(
 		cli, "Exclude suffixes", json_get(dns, "exclude_suffixes", json_type_array), true);
 	print_names(

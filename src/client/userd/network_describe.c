@@ -102,6 +102,8 @@ static json_object *describe_dns(const struct network *network)
 				      : "systemd-resolved");
 	json_object_object_add(
 		dns, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
+	if (network->servers.resolv.zoned && !network->servers.stub)
+		json_object_object_add(dns, "nameserver_with_zone", json_object_new_boolean(true));
 	describe_settings(network->config.dns, dns);
 	put_count(dns, "queries", counters->queries);
 	put_count(dns, "cluster", counters->cluster);

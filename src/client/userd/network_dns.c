@@ -130,7 +130,7 @@ int network_dns_read(struct network *network, struct err *err)
 
 static bool same_servers(const struct nameservers *a, const struct nameservers *b)
 {
-	if (a->upstream.count != b->upstream.count ||
+	if (a->upstream.count != b->upstream.count || a->resolv.zoned != b->resolv.zoned ||
 		!ip_addr_equal(&a->resolv.nameservers[0], &b->resolv.nameservers[0]))
 		return false;
 	for (unsigned int i = 0; i < a->upstream.count; i++) {

@@ -131,6 +131,10 @@ static void matches_answers(void **state)
 static void makes_error_replies(void **state)
 {
 	size_t len = 0;
+	/* NSID and a cookie. */
+	static const uint8_t opt[] = {0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 16, 0, 3, 0, 0, 0, 10, 0,
+		8, 1, 2, 3, 4, 5, 6, 7, 8};
+	uint8_t edns[sizeof(query) + sizeof(opt)];
 	uint8_t *reply = dns_error_reply(query, sizeof(query), DNS_NXDOMAIN, &len);
 
 	(void)state;
@@ -141,6 +145,24 @@ static void makes_error_replies(void **state)
 		DNS_HEADER_BYTES);
 	assert_memory_equal(reply + DNS_HEADER_BYTES, query + DNS_HEADER_BYTES,
 		sizeof(query) - DNS_HEADER_BYTES);
+	free(reply);
+
+	/* Who speaks EDNS hears it (RFC 6891 7), with the DO bit, and whatever options it had. */
+	memcpy(edns, query, sizeof(query));
+	edns[11] = 1;
+	memcpy(edns + sizeof(query), opt, sizeof(opt));
+	reply = dns_error_reply(edns, sizeof(edns), DNS_NXDOMAIN, &len);
+	assert_int_equal(len, sizeof(query) + 11);
+	assert_int_equal(reply[11], 1);
+	assert_memory_equal(reply + sizeof(query),
+		((const uint8_t[]){
+			0, 0, 41, DNS_EDNS_BYTES >> 8, DNS_EDNS_BYTES & 0xff, 0, 0, 0x80, 0, 0, 0}),
+		11);
+	free(reply);
+	/* Cut off, it is none. */
+	reply = dns_error_reply(edns, sizeof(query) + 10, DNS_NXDOMAIN, &len);
+	assert_int_equal(len, sizeof(query));
+	assert_int_equal(reply[11], 0);
 	free(reply);
 
 	reply = dns_error_reply(query, sizeof(query) - 1, DNS_FORMERR, &len);
