@@ -17,6 +17,10 @@
 #define CHAIN_IN        "prerouting"
 #define CHAIN_OUT       "output"
 #define PRIORITY_MANGLE (-150)
+/* After nat's, NF_IP_PRI_NAT_DST: what a service mesh redirects to its proxy has that one's port by
+ * then and passes, and what the proxy sends on to the app is taken. Before it nat would change the
+ * address of what was taken. */
+#define PRIORITY_IN (-99)
 /* A packet that no router has forwarded: Linux' own default (net.ipv4.ip_default_ttl). */
 #define OWN_HOP_LIMIT 64
 /* FIN, SYN, RST and ACK; of a connection's first segment only SYN is set (RFC 9293 3.1). */
@@ -217,7 +221,7 @@ static void put_replies(struct nft *nft)
 
 void intercept_table_make(struct nft *nft, uint16_t tcp_listener)
 {
-	static const struct nft_hook in = {"filter", NF_INET_PRE_ROUTING, PRIORITY_MANGLE};
+	static const struct nft_hook in = {"filter", NF_INET_PRE_ROUTING, PRIORITY_IN};
 	static const struct nft_hook out = {"filter", NF_INET_LOCAL_OUT, PRIORITY_MANGLE};
 
 	nft_table_put(nft, FAMILY, TABLE, true);
