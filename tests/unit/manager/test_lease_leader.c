@@ -18,6 +18,7 @@
 #define CONFLICT "{\"kind\":\"Status\",\"code\":409,\"reason\":\"Conflict\",\"message\":\"x\"}"
 /* A request answered at once takes far less, on any machine. */
 #define SLACK_MS 2000
+#define TRIES    5
 
 struct rig {
 	uv_loop_t loop;
@@ -76,41 +77,57 @@ static void stop(struct rig *rig)
 	assert_int_equal(uv_loop_close(&rig->loop), 0);
 }
 
-/* Another one may take it LEASE_MS after the last renewal. */
+/* From the last claim that was granted to the end of leading, when the API server falls silent. */
+static uint64_t lead_in_silence(struct rig *rig)
+{
+	int before = rig->ended;
+
+	rig->silent = true;
+	while (rig->ended == before)
+		fake_clock_turn(&rig->loop);
+	return uv_now(&rig->loop) - rig->granted_ms;
+}
+
+/* Another one may take it LEASE_MS after the last renewal: no later than then, not as late as the
+ * next look. A machine that is busy only adds to what is measured. */
 static void test_no_answer_is_no_renewal(void **state UNUSED)
 {
 	struct rig rig = {.silent = false};
-	uint64_t silent_ms = 0;
+	uint64_t least_ms = UINT64_MAX, led_ms = 0, back_ms = 0;
 
 	start(&rig);
-	rig.silent = true;
-	while (rig.ended == 0)
-		fake_clock_turn(&rig.loop);
-	silent_ms = uv_now(&rig.loop) - rig.granted_ms;
-	assert_in_range(silent_ms, LEASE_MS / 2, LEASE_MS + SLACK_MS);
-	assert_false(lease_is_leader(rig.lease));
-	/* The request that hangs does not delay what follows either. */
-	rig.silent = false;
-	silent_ms = uv_now(&rig.loop);
-	while (rig.begun == 1)
-		fake_clock_turn(&rig.loop);
-	assert_true(uv_now(&rig.loop) - silent_ms < LEASE_POLL_MS + SLACK_MS);
+	for (int i = 0; i < TRIES && least_ms >= LEASE_MS + LEASE_POLL_MS / 2; i++) {
+		led_ms = lead_in_silence(&rig);
+		least_ms = MIN(least_ms, led_ms);
+		assert_true(led_ms >= LEASE_MS / 2);
+		assert_false(lease_is_leader(rig.lease));
+		/* The request that hangs does not delay what follows either. */
+		rig.silent = false;
+		back_ms = uv_now(&rig.loop);
+		while (rig.begun == rig.ended)
+			fake_clock_turn(&rig.loop);
+		assert_true(uv_now(&rig.loop) - back_ms < LEASE_POLL_MS + SLACK_MS);
+	}
+	assert_true(least_ms < LEASE_MS + LEASE_POLL_MS / 2);
 	stop(&rig);
 }
 
+/* Nothing is asked any more in the belief to lead. */
 static void test_stopped_meanwhile(void **state UNUSED)
 {
 	struct rig rig = {.silent = false};
 	int before = 0;
 
 	start(&rig);
-	while (rig.api.requests < 3)
+	/* Between two renewals, not while one is under way. */
+	while (rig.api.requests < 3 || uv_now(&rig.loop) - rig.granted_ms < LEASE_RENEW_MS / 2)
 		fake_clock_turn(&rig.loop);
 	before = rig.api.requests;
 	rig.taken = true;
 	fake_clock_skipped_ms += 60000;
-	while (rig.ended == 0)
+	while (rig.ended == 0 && rig.api.requests < before + 4)
 		fake_clock_turn(&rig.loop);
+	assert_int_equal(rig.ended, 1);
 	assert_int_equal(rig.requests_at_end, before);
 	stop(&rig);
 }

@@ -8,6 +8,8 @@
 #include "tunnel/fixture_end.h"
 
 #define DATAGRAM "a datagram"
+/* More than a listener without a queue takes. */
+#define HELD 4
 
 struct rig {
 	struct fixture *fixture;
@@ -175,6 +177,64 @@ static void test_refused(void **state)
 	rig_free(rig);
 }
 
+/* A bound socket that takes no connection any more; *ret_held: what it has taken. */
+static int full(uint16_t *ret_port, int ret_held[static HELD])
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = local(SOCK_STREAM, ret_port);
+
+	assert_int_equal(listen(listener, 0), 0);
+	address.sin_port = htons(*ret_port);
+	for (int i = 0; i < HELD; i++) {
+		ret_held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(ret_held[i], (struct sockaddr *)&address, sizeof(address));
+	}
+	return listener;
+}
+
+static void turn_until_dialling(struct rig *rig, unsigned int count)
+{
+	uint64_t end_ms = uv_now(&rig->fixture->loop) + DEADLINE_MS;
+
+	while (rig->dials.count != count) {
+		uv_run(&rig->fixture->loop, UV_RUN_ONCE);
+		assert_true(uv_now(&rig->fixture->loop) < end_ms);
+	}
+}
+
+static void test_one_too_many(void **state)
+{
+	const struct h2_head head = {.method = "CONNECT", .authority = "10.9.8.7:1"};
+	struct rig *rig = rig_new();
+	struct h2_session *h2 = tunnel_client_h2(rig->fixture->client);
+	struct h2_stream_events events = end_events;
+	struct end other = {.hold = true};
+	int held[HELD], listener = full(&rig->port, held);
+
+	(void)state;
+	rig->host = "127.0.0.1";
+	rig->near = (struct end){.hold = true};
+	events.on_head = near_on_head;
+	assert_int_equal(h2_request(h2, &head, &events, &rig->near, &rig->near.stream), 0);
+	turn_until_dialling(rig, 1);
+	/* As many as there may be, of which this one is the oldest. */
+	rig->dials.count = DIAL_MAX_PER_PEER;
+	assert_int_equal(h2_request(h2, &head, &end_events, &other, &other.stream), 0);
+	run_until(rig->fixture, &rig->near.heads, 1);
+	assert_int_equal(rig->near.status, 504);
+	assert_string_equal(rig->reason, "timed-out");
+	assert_int_equal(rig->dials.count, DIAL_MAX_PER_PEER);
+	assert_int_equal(other.heads, 0);
+	rig->dials.count = 1;
+	h2_stream_reset(other.stream, 8);
+	turn_until_dialling(rig, 0);
+	for (int i = 0; i < HELD; i++)
+		close(held[i]);
+	close(listener);
+	rig_free(rig);
+}
+
 static void test_udp(void **state)
 {
 	struct rig *rig = rig_new();
@@ -212,6 +272,7 @@ int main(void)
 		cmocka_unit_test(test_own_choice),
 		cmocka_unit_test(test_localhost_is_both),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_one_too_many),
 		cmocka_unit_test(test_udp),
 	};
 
