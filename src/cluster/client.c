@@ -196,9 +196,10 @@ static bool retry_refused(struct kube_request *request)
 
 /* Whom it does not know an API server answers and hangs up at once (GOAWAY, Kubernetes 1.28 and
  * later): of that answer the head may be all that comes, and says it all. */
-static bool is_answered(CURLcode code, int status)
+static bool is_answered(const struct kube_config *config, CURLcode code, int status)
 {
-	return code == CURLE_OK || status == 401;
+	return code == CURLE_OK || status == 401 ||
+	       (status == 403 && transport_is_anonymous(config));
 }
 
 static int judge(struct kube_request *request, CURLcode code, int status, struct err *err)
@@ -211,7 +212,7 @@ static int judge(struct kube_request *request, CURLcode code, int status, struct
 	if (request->overflow)
 		return err_set(err, -EFBIG, ERR_INTERNAL, "%s answers %s %s with over %d bytes",
 			config->server, request->method, request->path, LIMIT_KUBE_BODY_BYTES);
-	if (!is_answered(code, status))
+	if (!is_answered(config, code, status))
 		return transport_error(&request->transport, code, config, err);
 	if (status >= 200 && status < 300)
 		return 0;
@@ -277,7 +278,7 @@ static void on_transfer_done(void *user, CURL *easy, CURLcode code)
 	request = (struct kube_request *)(void *)private;
 	assert(request);
 	status = http_status(request);
-	if (is_answered(code, status))
+	if (is_answered(&request->client->config, code, status))
 		kube_client_heard(request->client);
 	else
 		request->client->silent = true;

@@ -9,6 +9,7 @@
 
 #include <curl/curl.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 
 #include "cluster/kubeconfig.h"
 
@@ -47,5 +48,7 @@ int transport_error(const struct transport *transport, CURLcode code,
  * /path". Returns a negative errno. */
 int transport_status_error(const struct kube_config *config, int status, json_object *body,
 	const char *what, struct err *err);
+/* The kubeconfig's user has no credentials of any kind. */
+bool transport_is_anonymous(const struct kube_config *config);
 
 #endif /* CLUSTER_TRANSPORT_H */

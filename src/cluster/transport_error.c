@@ -183,6 +183,11 @@ static enum login_from login_from(const struct kube_config *config)
 				    : FROM_NOWHERE;
 }
 
+bool transport_is_anonymous(const struct kube_config *config)
+{
+	return login_from(config) == FROM_NOWHERE;
+}
+
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -216,7 +221,8 @@ static int unknown_user(const struct kube_config *config, struct err *err)
 static int forbidden(
 	const struct kube_config *config, const char *what, const char *message, struct err *err)
 {
-	if (strstr(message, "\"system:anonymous\""))
+	if (strstr(message, "\"system:anonymous\"") ||
+		(!*message && transport_is_anonymous(config)))
 		return unknown_user(config, err);
 	/* RBAC's text names user, verb, resource and namespace; an admission policy's its rule. */
 	if (strstr(message, "cannot "))

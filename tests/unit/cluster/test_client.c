@@ -19,7 +19,7 @@ struct rig {
 	struct kube_request *other;
 	const char *reply;
 	int reply_status, done, r, status;
-	bool had_body, cut;
+	bool had_body, cut, anonymous;
 	char msg[ERR_MSG_BYTES], head[1024];
 	enum err_kind kind;
 };
@@ -40,6 +40,8 @@ static void rig_start(struct rig *rig)
 	struct kube_config config = {
 		.server = rig->api.url, .context = (char[]){"ctx"}, .token = (char[]){"t0k"}};
 
+	if (rig->anonymous)
+		config.token = NULL;
 	assert_int_equal(uv_loop_init(&rig->loop), 0);
 	rig->api.answer = answer;
 	fake_start(&rig->api, &rig->loop);
@@ -177,6 +179,20 @@ static void test_answers_that_are_cut(void **state UNUSED)
 	rig_end(&rig);
 }
 
+/* Who has no credentials is nobody: that he is forbidden says it all, too. */
+static void test_nobody_is_cut_off(void **state UNUSED)
+{
+	struct rig rig = {.cut = true, .reply_status = 403, .anonymous = true};
+
+	rig_start(&rig);
+	rig.api.close_after = true;
+	request(&rig, "POST", "{}");
+	assert_int_equal(rig.r, -EACCES);
+	assert_int_equal(rig.kind, ERR_AUTH);
+	assert_non_null(strstr(rig.msg, "has no credentials"));
+	rig_end(&rig);
+}
+
 /* Frees the client from within a callback, while another request is under way. */
 static void on_done_free(void *user, int r, int status, json_object *body, const struct err *err)
 {
@@ -249,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_sent),
 		cmocka_unit_test(test_connection_failures),
 		cmocka_unit_test(test_answers_that_are_cut),
+		cmocka_unit_test(test_nobody_is_cut_off),
 		cmocka_unit_test(test_free_in_callback),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_unreadable_token_file),
