@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""proxy.py KIND [USER:PASSWORD]: one that a company puts before the Internet, on a port of 127.0.0.1 which it prints
+"""proxy.py KIND [USER:PASSWORD [PEM]]: one that a company puts before the Internet, on a port of 127.0.0.1 which it prints
 
-KIND: http (CONNECT, RFC 9110) or socks5 (RFC 1928, 1929). For each connection a line: its target, or what was wrong.
+KIND: http (CONNECT, RFC 9110), socks5 (RFC 1928, 1929), or inspect: as http, but it has a certificate of its own for the target, and the
+first line of what it reads is said, too. For each connection a line: its target, or what was wrong.
 """
 
 import base64
+import contextlib
+import select
 import socket
+import ssl
 import sys
+import tempfile
 import threading
 
 
@@ -66,7 +71,30 @@ def pump(source, sink):
         sink.close()
 
 
-def serve(sock, greet, credentials):
+def inspect(sock, far, pem):
+    """Both ends are TLS of its own. One thread: a TLS connection is not for two."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(pem)
+        file.flush()
+        inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        inside.load_cert_chain(file.name)
+    outside = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    outside.check_hostname, outside.verify_mode = False, ssl.CERT_NONE
+    near, far = inside.wrap_socket(sock, server_side=True), outside.wrap_socket(far)
+    other = {near: far, far: near}
+    seen = False
+    while True:
+        for one in [each for each in other if each.pending()] or select.select([near, far], [], [])[0]:
+            data = one.recv(1 << 16)
+            if not data:
+                return
+            if one is near and not seen:
+                seen = True
+                print(data.split(b"\r\n")[0].decode(), flush=True)
+            other[one].sendall(data)
+
+
+def serve(sock, greet, credentials, pem):
     with sock:
         try:
             target, answer = greet(sock, credentials)
@@ -77,18 +105,23 @@ def serve(sock, greet, credentials):
         print(*target, flush=True)
         far.settimeout(None)
         sock.sendall(answer)
+        if pem:
+            with contextlib.suppress(OSError), far:
+                inspect(sock, far, pem)
+            return
         thread = threading.Thread(target=pump, args=(far, sock), daemon=True)
         thread.start()
         pump(sock, far)
         thread.join()
 
 
-def main(kind, credentials=""):
+def main(kind, credentials="", pem=""):
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     while True:
         sock, _ = listener.accept()
-        threading.Thread(target=serve, args=(sock, {"http": http, "socks5": socks5}[kind], credentials), daemon=True).start()
+        greet = {"http": http, "inspect": http, "socks5": socks5}[kind]
+        threading.Thread(target=serve, args=(sock, greet, credentials, pem), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ import base64
 import contextlib
 import datetime
 import json
+import os
 import re
 import subprocess
 
 import pytest
-from conftest import run
+from conftest import LONG, run, wait_for
 from localcluster import plan
 
 PROXY = __file__.replace("test_kubeconfigs", "proxy")
@@ -44,10 +45,10 @@ def nothing_but_proxies(laptop, cluster):
 
 
 @contextlib.contextmanager
-def proxy(laptop, kind):
+def proxy(laptop, kind, *more):
     """Its port, and a function: the lines that it has said when it ends."""
     words = ["setpriv", "--reuid", NOBODY, "--clear-groups", "/usr/bin/python3", "-I", "-B", "-c", open(PROXY).read()]
-    with laptop.popen(*words, kind, SECRET, stdout=subprocess.PIPE) as process:
+    with laptop.popen(*words, kind, SECRET, *more, stdout=subprocess.PIPE) as process:
 
         def said():
             process.kill()
@@ -89,6 +90,42 @@ def test_a_proxy_that_refuses_is_named(laptop, cluster, kubeconfig):
     assert done.returncode == 7 and f"127.0.0.1 port {port}" in done.stderr and "check proxy-url" in done.stderr, done.stderr
 
 
+@pytest.fixture
+def company(cluster, tmp_path):
+    """An authority that only the company's machines know, and its certificate for the API server: PEM texts."""
+    host = re.fullmatch(r"https://(.*):\d+", plan.get(cluster.name).server)[1]
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    ca, key, certificate = (tmp_path / name for name in ("company-ca", "key", "certificate"))
+    run([*new, "-keyout", tmp_path / "ca-key", "-out", ca, "-subj", "/CN=Company Inspection"])
+    run([*new, "-keyout", key, "-out", certificate, "-subj", "/CN=inspected", "-CA", ca, "-CAkey", tmp_path / "ca-key"]
+        + ["-addext", f"subjectAltName=IP:{host}"])
+    return ca.read_bytes(), certificate.read_text() + key.read_text()
+
+
+def test_a_proxy_that_looks_into_tls(laptop, cluster, kubeconfig, company, tokens):
+    """Who does not know the company's authority is told so; who does has everything: a token passes, a certificate would not."""
+    authority, pem = company
+
+    def change(known):
+        def by_token(config, it, user):
+            it["proxy-url"] = f"http://somebody:pass%20word@127.0.0.1:{port}"
+            if known:
+                it["certificate-authority-data"] = base64.b64encode(authority).decode()
+            user.clear()
+            user["token"] = tokens[0]
+
+        return by_token
+
+    with nothing_but_proxies(laptop, cluster), proxy(laptop, "inspect", pem) as (port, said):
+        done = laptop.telepresence("connect", "--kubeconfig", kubeconfig(change(False), "unknown"), check=False)
+        assert done.returncode == 3 and "local issuer certificate; check certificate-authority" in done.stderr, done.stderr
+        laptop.stop()
+        laptop.connect("--kubeconfig", kubeconfig(change(True)))
+        assert laptop.curl("http://web.demo/").startswith("hello from pod web-")
+        assert laptop.telepresence("quit", "-s").stdout == "Telepresence Daemons quitting...done\n"
+        assert any("GET /" in line for line in said()), "nothing was looked into"
+
+
 def credential_program(folder, user):
     """As of a cloud: beside the kubeconfig, with arguments and environment of its own, and a certificate in its answer."""
     status = {
@@ -119,6 +156,63 @@ def test_a_credential_program_gives_the_certificate(laptop, kubeconfig, tmp_path
     laptop.connect("--kubeconfig", kubeconfig(by_program))
     assert laptop.curl("http://web.demo/").startswith("hello from pod web-")
     assert len((tmp_path / "calls").read_text().splitlines()) <= 2
+
+
+NAME, SECRETS = "robot", ("first", "second")
+# Less than what a credential is renewed before its end.
+SOON_S = 20
+
+
+@pytest.fixture
+def tokens(cluster):
+    """Of an administrator, each good for as long as a Secret of its own is there."""
+    kubectl = cluster.kubectl
+    kubectl("create", "serviceaccount", NAME)
+    kubectl("create", "clusterrolebinding", NAME, "--clusterrole=cluster-admin", f"--serviceaccount=default:{NAME}")
+    try:
+        for secret in SECRETS:
+            kubectl("create", "secret", "generic", secret)
+        yield [kubectl("create", "token", NAME, "--bound-object-kind=Secret", f"--bound-object-name={one}").strip() for one in SECRETS]
+    finally:
+        kubectl("delete", "serviceaccount", NAME)
+        kubectl("delete", "clusterrolebinding", NAME)
+        kubectl("delete", "secret", *SECRETS, "--ignore-not-found")
+
+
+def test_a_credential_programs_token_ends_while_connected(laptop, cluster, kubeconfig, tmp_path, tokens):
+    """The next one is asked for before it is needed; neither the connection nor a new tunnel hear of the end of the former."""
+
+    def answer(token):
+        ends = datetime.datetime.utcnow() + datetime.timedelta(seconds=SOON_S)
+        status = {"token": token, "expirationTimestamp": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        body = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+        (tmp_path / "answer.new").write_text(json.dumps(body))
+        (tmp_path / "answer.new").rename(tmp_path / "answer")
+
+    def by_program(config, it, user):
+        program = ["-c", f"echo >>{tmp_path}/calls; cat {tmp_path}/answer"]
+        user.clear()
+        user["exec"] = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": program, "interactiveMode": "Never"}
+
+    def calls():
+        return (tmp_path / "calls").stat().st_size
+
+    answer(tokens[0])
+    laptop.connect("--kubeconfig", kubeconfig(by_program))
+    session = laptop.status()["user_daemon"]["session"]
+    answer(tokens[1])
+    cluster.kubectl("delete", "secret", SECRETS[0])
+    if LONG:  # the API server believes for ten seconds what it has seen
+        ask = ["curl", "-sk", "-H", f"Authorization: Bearer {tokens[0]}", f"{plan.get(cluster.name).server}/version/x"]
+        wait_for("the end of the first token", lambda: '"Unauthorized"' in laptop.run(*ask).stdout, 40, pause=0.5)
+    called = calls()
+    assert "web: ready to intercept" in laptop.telepresence("list", "-n", "demo").stdout
+    assert calls() > called
+    os.kill(cluster.manager_pid(), 9)
+    wait_for("another tunnel", lambda: laptop.curl("http://web.demo/", check=False).startswith("hello from pod web-"), 30)
+    assert laptop.status()["user_daemon"]["session"] == session
+    assert laptop.telepresence("quit", "-s").stdout == "Telepresence Daemons quitting...done\n"
+    assert not [one for one in cluster.get("sessions.telepresence.io", "-n", "ambassador")["items"] if one["metadata"]["name"] == session]
 
 
 def test_several_files_make_one_kubeconfig(laptop, cluster, kubeconfig, tmp_path):
