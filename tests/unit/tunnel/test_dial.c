@@ -188,7 +188,7 @@ static int full(uint16_t *ret_port, int ret_held[static HELD])
 	address.sin_port = htons(*ret_port);
 	for (int i = 0; i < HELD; i++) {
 		ret_held[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		(void)connect(ret_held[i], (struct sockaddr *)&address, sizeof(address));
+		(void)!connect(ret_held[i], (struct sockaddr *)&address, sizeof(address));
 	}
 	return listener;
 }
