@@ -76,6 +76,14 @@ static void on_unreachable(void *user, const struct ip_endpoint *src, const stru
 	flow_udp_send(fuzz->engine, dst, src, "x", 1);
 }
 
+/* Nothing that comes after it would be looked at, in this input and all others. */
+static void on_lost(void *user, int error)
+{
+	(void)user;
+	(void)error;
+	abort();
+}
+
 static const struct flow_events events = {
 	.tcp_open = on_open,
 	.tcp_cancelled = on_cancelled,
@@ -83,6 +91,7 @@ static const struct flow_events events = {
 	.udp_received = on_udp,
 	.icmp_echo = on_echo,
 	.udp_unreachable = on_unreachable,
+	.tun_lost = on_lost,
 };
 
 /* Swaps addresses and ports of the IPv4 packet at `ip`. */
@@ -116,7 +125,9 @@ static void run_packets(uv_loop_t *loop, struct fuzz *fuzz, int tun, struct wire
 		}
 		len = len < wire_left(wire) ? len : wire_left(wire);
 		wire_get(wire, packet, len);
-		(void)!send(tun, packet, len, MSG_DONTWAIT);
+		/* A packet of no bytes would be the device's end. */
+		if (len > 0)
+			(void)!send(tun, packet, len, MSG_DONTWAIT);
 		uv_run(loop, UV_RUN_NOWAIT);
 		while ((n = recv(tun, written, sizeof(written), MSG_DONTWAIT)) > 0)
 			last = n;
