@@ -19,11 +19,11 @@ LOCAL_PORT = "9100"
 # What pods carry with an idle agent is compared with what the same ones carry without. One second and the next of the
 # same differ by a tenth, because the cluster's own processes take their part of the processors: many short ones, in
 # turn, and of each kind one of the best.
-TURNS = 3
-SLICES = 30
+TURNS = 6
+SLICES = 15
 SLICE_S = 0.25
 AMONG_BEST = 0.9
-SETTLE_S = 3
+SETTLE_S = 2
 
 
 class Work:
