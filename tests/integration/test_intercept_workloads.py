@@ -10,7 +10,7 @@ import pytest
 from agents import agents_of, containers_of, ours_of
 from conftest import wait_for
 from localcluster import workloads
-from nets import read_all, serve, until
+from nets import read_all, serve, serve_udp, until
 from timing import best_of, comes, took
 
 # After a pod is ready, by this its connections must come to the laptop.
@@ -40,6 +40,31 @@ def test_a_host_port_leads_to_the_laptop(joined):
     with joined.local(), joined.intercept("ds", "--port", "8080:8080"):
         for net in (*joined.clients, *joined.node_nets):
             comes(["laptop"] * 2, lambda net=net: [net.ask(address, 18080) for address in addresses])
+
+
+def test_a_host_port_of_udp_leads_to_the_laptop_and_without_its_program_to_the_app(joined):
+    """The nodes' own tables know a source for half a minute: each question has one of its own."""
+    (address, *_) = joined.plan.nodes[0].addresses
+    pod = next(pod for pod in joined.pods("ds") if pod["spec"]["nodeName"] == joined.plan.nodes[0].name)
+
+    def said(net):
+        with net.udp() as sock:
+            sock.settimeout(2)
+            sock.connect((str(address), 15353))
+            sock.send(b"?")
+            return sock.recv(100)
+
+    def all_say(text):
+        for net in (*joined.clients, *joined.node_nets):
+            comes(text, lambda net=net: said(net))
+
+    with serve_udp(joined.net(pod), "0.0.0.0", 5353, "app"):
+        all_say(b"app?")
+        with joined.intercept("ds", "--port", "5300:5353/UDP"):
+            with serve_udp(joined.laptop_net, "127.0.0.1", 5300, "laptop"):
+                all_say(b"laptop?")
+            all_say(b"app?")
+        all_say(b"app?")
 
 
 def test_without_a_service_the_containers_port_is_named_by_number_or_name(joined):
