@@ -33,7 +33,7 @@ class Process:
     def alive(self):
         try:
             return self.status("State") != "Z"
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
 
     def descriptors(self):
