@@ -45,8 +45,8 @@ size_t credit_used(struct credit_pool *pool, struct credit *credit, size_t len);
  * known. */
 size_t credit_grow(struct credit_pool *pool, struct credit *credit, size_t len, size_t window,
 	uint64_t rtt_us, uint64_t now_us);
-/* How much of what was used up the peer is to be told of now: from an eighth of the window on,
- * since it can send no further than it was told. */
+/* How much of what was used up the peer is to be told of now: it can send no further than it was
+ * told. An eighth of a large window, half of a small one. */
 size_t credit_say(struct credit *credit, size_t len, size_t window);
 /* The stream is gone; as credit_used(). */
 size_t credit_end(struct credit_pool *pool, struct credit *credit);
