@@ -33,8 +33,9 @@
  * systemd-resolved is told each of them, of 512 domains in all. */
 #define LIMIT_DNS_HEADLESS 128
 
-/* Tunnel: one HTTP/2 stream's credit (a fixed 64 KB window holds a peer to 20 Mbit/s at 20 ms). */
-#define LIMIT_STREAM_WINDOW_BYTES (4 * 1024 * 1024)
+/* Tunnel: one HTTP/2 stream's credit (a fixed 64 KB window holds a peer to 20 Mbit/s at 20 ms). It
+ * is given back by halves, so half of it is sure in a round trip. */
+#define LIMIT_STREAM_WINDOW_BYTES (8 * 1024 * 1024)
 /* What it begins with: a reader that stands still holds no more. */
 #define LIMIT_STREAM_FIRST_BYTES      (256 * 1024)
 #define LIMIT_CONNECTION_WINDOW_BYTES (64 * 1024 * 1024)

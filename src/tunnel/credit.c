@@ -6,12 +6,6 @@
 
 /* A path without delay has one all the same: until this process and the peer's have had the CPU. */
 #define ROUND_MIN_US 2000
-/* Of a window, a WINDOW_UPDATE waits for so much. What waits is missing from the window: half of
- * it, as nghttp2's own do, is half of what a long path could carry. But each one passes the API
- * server, so of a small window, which no long path has, it is half. */
-#define SAY_PART  8
-#define SAY_MOST  2
-#define SAY_BYTES (128 * 1024)
 
 void credit_pool_init(struct credit_pool *pool)
 {
@@ -69,17 +63,6 @@ size_t credit_grow(struct credit_pool *pool, struct credit *credit, size_t len, 
 	credit->grown += more;
 	pool->budget -= more;
 	return more;
-}
-
-size_t credit_say(struct credit *credit, size_t len, size_t window)
-{
-	size_t enough = MIN(window / SAY_MOST, MAX(window / SAY_PART, (size_t)SAY_BYTES));
-	size_t say;
-
-	credit->unsaid += len;
-	say = credit->unsaid >= enough ? credit->unsaid : 0;
-	credit->unsaid -= say;
-	return say;
 }
 
 size_t credit_end(struct credit_pool *pool, struct credit *credit)

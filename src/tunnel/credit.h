@@ -30,7 +30,6 @@ struct credit {
 	size_t grown; /* of the budget */
 	size_t held;
 	size_t used; /* since since_us */
-	size_t unsaid; /* used up, and the peer not told */
 	uint64_t since_us;
 };
 
@@ -45,9 +44,6 @@ size_t credit_used(struct credit_pool *pool, struct credit *credit, size_t len);
  * known. */
 size_t credit_grow(struct credit_pool *pool, struct credit *credit, size_t len, size_t window,
 	uint64_t rtt_us, uint64_t now_us);
-/* How much of what was used up the peer is to be told of now: it can send no further than it was
- * told. An eighth of a large window, half of a small one. */
-size_t credit_say(struct credit *credit, size_t len, size_t window);
 /* The stream is gone; as credit_used(). */
 size_t credit_end(struct credit_pool *pool, struct credit *credit);
 

@@ -73,21 +73,16 @@ void window_end(struct h2_stream *stream)
 	window_fit(session);
 }
 
-/* Tells the peer what was used up, and lets it send further ahead where the window holds it back.
- */
-static void give_stream(struct h2_stream *stream, size_t len)
+/* Lets the peer send further ahead on a stream whose window holds it back. */
+static void grow(struct h2_stream *stream, size_t len)
 {
 	struct h2_session *session = stream->session;
 	int32_t window =
 		nghttp2_session_get_stream_effective_local_window_size(session->ng, stream->id);
-	size_t say, more;
+	size_t more;
 
 	if (window <= 0)
 		return;
-	say = credit_say(&stream->credit, len, (size_t)window);
-	if (say > 0)
-		(void)nghttp2_submit_window_update(
-			session->ng, NGHTTP2_FLAG_NONE, stream->id, (int32_t)say);
 	more = credit_grow(&session->credit, &stream->credit, len, (size_t)window,
 		pipe_rtt_us(session->pipe), uv_hrtime() / 1000);
 	if (more > 0)
@@ -102,6 +97,7 @@ void h2_stream_consumed(struct h2_stream *stream, size_t len)
 	if (session->closing || stream->resetting || len == 0)
 		return;
 	consume_connection(session, credit_used(&session->credit, &stream->credit, len));
-	give_stream(stream, len);
+	(void)nghttp2_session_consume_stream(session->ng, stream->id, len);
+	grow(stream, len);
 	session_schedule(session);
 }

@@ -59,27 +59,6 @@ static void test_counts_pieces(void **state)
 	assert_int_equal(credit_grow(&pool, &credit, 1000, 8000, 0, 3), 0);
 }
 
-/* What is used up and not said is missing from the window. */
-static void test_says_soon_what_was_used(void **state)
-{
-	static const struct {
-		size_t window, part;
-	} cases[] = {{16384, 2}, {LIMIT_STREAM_FIRST_BYTES, 2}, {512 * 1024, 4},
-		{LIMIT_STREAM_WINDOW_BYTES, 8}};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		size_t piece = cases[i].window / 64, said = 0;
-		struct credit credit = {0};
-
-		for (size_t used = piece; used <= cases[i].window; used += piece) {
-			said += credit_say(&credit, piece, cases[i].window);
-			assert_true(used - said < cases[i].window / cases[i].part);
-		}
-		assert_int_equal(said, cases[i].window);
-	}
-}
-
 static void test_all_together_stay_within_the_budget(void **state)
 {
 	struct credit_pool pool;
@@ -144,7 +123,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grows_when_the_window_is_in_the_way),
 		cmocka_unit_test(test_counts_pieces),
-		cmocka_unit_test(test_says_soon_what_was_used),
 		cmocka_unit_test(test_all_together_stay_within_the_budget),
 		cmocka_unit_test(test_many_streams_begin_with_less),
 		cmocka_unit_test(test_held_bytes_are_bounded),
