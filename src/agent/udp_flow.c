@@ -25,6 +25,7 @@
 #include "core/log.h"
 #include "tunnel/capsule.h"
 #include "tunnel/h2.h"
+#include "tunnel/reason.h"
 
 /* Waiting in one flow, and in all of a port. */
 #define QUEUE_BYTES     (256 * 1024)
@@ -32,10 +33,9 @@
 /* Of all of a port, what is kept. */
 #define KEPT_ALL_BYTES (1024 * 1024)
 /* The laptop's word that nobody listens there comes in this time, or nobody hears it. */
-#define KEEP_MS       1000
-#define CANCEL        0x8 /* RFC 9113 7 */
-#define CONNECT_ERROR 0xa
-#define PATH_BYTES    (ADDR_TEXT_BYTES + 64)
+#define KEEP_MS    1000
+#define CANCEL     0x8 /* RFC 9113 7 */
+#define PATH_BYTES (ADDR_TEXT_BYTES + 64)
 
 enum udp_state { ASKING, LAPTOP, APP };
 
@@ -258,8 +258,8 @@ static void on_close(void *user, uint32_t code)
 	flow->stream = NULL;
 	if (flow->state == ASKING)
 		fall_back(flow, REASON_NO_CLIENT);
-	else if (code == CONNECT_ERROR)
-		fall_back(flow, REASON_REFUSED);
+	else if (reason_of_reset(code) != REASON_NONE)
+		fall_back(flow, reason_of_reset(code));
 	else
 		drop(flow);
 }

@@ -75,16 +75,24 @@ static void end(struct fixture *fixture, struct assoc_table *table)
 	free(seen);
 }
 
-static void the_one_that_is_idle_for_longest_gives_way(void **state UNUSED)
+/* As many associations as there may be, to ports from 1 on. */
+static struct seen *fill(struct fixture *fixture, struct assoc_table *table)
 {
-	struct fixture *fixture = fixture_new();
-	struct uplink uplink = {.h2 = fixture_ready(fixture)};
-	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
 	struct seen *seen = serve_all(fixture);
 
 	for (unsigned int port = 1; port <= ASSOC_MAX; port++)
 		send_to(table, port);
 	run_until(fixture, &seen->opened, ASSOC_MAX);
+	return seen;
+}
+
+static void the_one_that_is_idle_for_longest_gives_way(void **state UNUSED)
+{
+	struct fixture *fixture = fixture_new();
+	struct uplink uplink = {.h2 = fixture_ready(fixture)};
+	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
+	struct seen *seen = fill(fixture, table);
+
 	send_to(table, 1);
 	send_to(table, ASSOC_MAX + 1);
 	run_until(fixture, &seen->opened, ASSOC_MAX + 1);
@@ -113,11 +121,8 @@ static void none_gives_way_before_the_new_one_is_there(void **state UNUSED)
 	struct fixture *fixture = fixture_new();
 	struct uplink uplink = {.h2 = fixture_ready(fixture)};
 	struct assoc_table *table = assoc_table_new(&fixture->loop, &uplink);
-	struct seen *seen = serve_all(fixture);
+	struct seen *seen = fill(fixture, table);
 
-	for (unsigned int port = 1; port <= ASSOC_MAX; port++)
-		send_to(table, port);
-	run_until(fixture, &seen->opened, ASSOC_MAX);
 	fixture->on_stream = hold;
 	send_to(table, ASSOC_MAX + 1);
 	run_until(fixture, &seen->opened, ASSOC_MAX + 1);
