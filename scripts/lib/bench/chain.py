@@ -10,7 +10,7 @@ from .report import Row, Section
 PATHS = {
     "0 ms": (None, 1.2, 0.3),
     "20 ms, 1 Gbit/s": ((10, 1000, 0, 4000), 1.4, 0.9),
-    "40 ms, 100 Mbit/s": ((20, 100, 0, 512), 1.8, 1.1),
+    "40 ms, 100 Mbit/s": ((20, 100, 0, 512), 1.8, 2.5),
 }
 FLOWS = (1, 8, 64)
 WAYS = ("down", "up")
