@@ -13,15 +13,17 @@
 #include "cluster/json.h"
 #include "cluster/meta.h"
 #include "cluster/request.h"
-#include "cluster/ws_carrier.h"
+#include "cluster/api_carrier.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "core/limits.h"
 
-#define HEAD_START_MS    300
-#define SERVICE_NAME     "traffic-manager"
-#define SERVICE_PORT     "tunnel"
-#define TUNNEL_PORT      8081
-#define CHANNEL_PROTOCOL "v4.channel.k8s.io"
+#define HEAD_START_MS 300
+#define SERVICE_NAME  "traffic-manager"
+#define SERVICE_PORT  "tunnel"
+#define TUNNEL_PORT   8081
+/* An upgrade to SPDY that a proxy swallows is not waited for as long as the last form's. */
+#define SPDY_MS 3000
 /* Pods of the Service: its selector, escaped once for the URL and once for printf. */
 #define POD_SELECTOR "app%%3Dtraffic-manager"
 
@@ -38,9 +40,29 @@ struct attempt {
 	enum way way;
 	bool tried, failed;
 	struct kube_request *pods; /* port-forward: which pod? */
-	struct wsconn *conn;
-	struct err err;
+	char *path; /* port-forward: of that pod */
+	size_t form;
+	struct upconn *conn;
+	struct err first_err; /* of the first form */
+	struct err err; /* why it failed */
 };
+
+/*
+ * How a port-forward is asked for. SPDY, as kubectl has always done it, is the cheaper one for API
+ * server and kubelet (docs/tunnel.md); `create` is the right that is usually given for it, and GET
+ * needs `get`. WebSocket passes proxies that know no SPDY.
+ */
+static const struct {
+	const char *method;
+	enum http_upgrade_to to;
+	const char *protocol;
+	uint32_t upgrade_ms;
+} forms[] = {
+	{"POST", HTTP_UPGRADE_SPDY, "portforward.k8s.io", SPDY_MS},
+	{"GET", HTTP_UPGRADE_SPDY, "portforward.k8s.io", SPDY_MS},
+	{"GET", HTTP_UPGRADE_WEBSOCKET, "v4.channel.k8s.io", LIMIT_HANDSHAKE_MS},
+};
+#define LAST_FORM (ARRAY_SIZE(forms) - 1)
 
 struct kube_carrier_open {
 	struct kube_client *client;
@@ -84,7 +106,8 @@ void kube_carrier_cancel(struct kube_carrier_open *open)
 		return;
 	for (int i = 0; i < WAY_COUNT; i++) {
 		kube_request_cancel(TAKE_PTR(open->attempts[i].pods));
-		wsconn_free(TAKE_PTR(open->attempts[i].conn));
+		upconn_free(TAKE_PTR(open->attempts[i].conn));
+		free(TAKE_PTR(open->attempts[i].path));
 	}
 	uv_close((uv_handle_t *)&open->timer, on_timer_closed);
 }
@@ -159,33 +182,70 @@ static void attempt_failed(struct attempt *attempt, const struct err *err)
 	struct attempt *other =
 		&open->attempts[attempt->way == WAY_PROXY ? WAY_FORWARD : WAY_PROXY];
 
-	attempt->err = *err;
+	/* The right that the first form needs is the one to ask for. */
+	attempt->err = both_forbidden(&attempt->first_err, err) ? attempt->first_err : *err;
 	attempt->failed = true;
-	wsconn_free(TAKE_PTR(attempt->conn));
+	upconn_free(TAKE_PTR(attempt->conn));
 	if (open->kind == KUBE_CARRIER_AUTO && !other->tried && !final(err))
 		start_forward(other);
 	else if (!other->tried || other->failed)
 		give_up(open);
 }
 
+static void forward(struct attempt *attempt);
+
+/* Whether the next form may do what this one could not. */
+static bool next_form(struct attempt *attempt, const struct err *err)
+{
+	if (attempt->way != WAY_FORWARD || attempt->form == LAST_FORM || final(err) ||
+		!upconn_reached(attempt->conn))
+		return false;
+	if (attempt->form == 0)
+		attempt->first_err = *err;
+	attempt->form = err->kind == ERR_PERMISSION ? attempt->form + 1 : LAST_FORM;
+	return true;
+}
+
 static void on_conn_closed(void *user, const struct err *err)
 {
-	attempt_failed(user, err);
+	struct attempt *attempt = user;
+
+	if (next_form(attempt, err))
+		forward(attempt);
+	else
+		attempt_failed(attempt, err);
 }
 
 static void on_conn_open(void *user)
 {
 	struct attempt *attempt = user;
-	struct carrier *carrier =
-		ws_carrier_new(TAKE_PTR(attempt->conn), attempt->way == WAY_FORWARD);
+	bool forward = attempt->way == WAY_FORWARD;
+	struct carrier *carrier = api_carrier_new(TAKE_PTR(attempt->conn), forward,
+		forward && forms[attempt->form].to == HTTP_UPGRADE_WEBSOCKET);
 	struct err none = ERR_INIT;
 
 	finish(attempt->open, carrier, attempt, &none);
 }
 
 /* Before it is started a connection has neither payload nor queue. */
-static const struct wsconn_events opening_events = {
+static const struct upconn_events opening_events = {
 	.on_open = on_conn_open, .on_closed = on_conn_closed};
+
+/* By the form whose turn it is. */
+static void forward(struct attempt *attempt)
+{
+	const struct upconn_config config = {
+		.upgrade = {.method = forms[attempt->form].method,
+			.path = attempt->path,
+			.to = forms[attempt->form].to,
+			.protocol = forms[attempt->form].protocol},
+		.upgrade_ms = forms[attempt->form].upgrade_ms,
+		.port = TUNNEL_PORT,
+	};
+
+	upconn_free(attempt->conn);
+	attempt->conn = upconn_open(attempt->open->client, &config, &opening_events, attempt);
+}
 
 static bool pod_ready(json_object *pod)
 {
@@ -198,7 +258,6 @@ static void on_pods(void *user, int r, int status, json_object *body, const stru
 	struct attempt *attempt = user;
 	struct kube_carrier_open *open = attempt->open;
 	const char *name = NULL;
-	auto_free char *path = NULL;
 	struct err none = ERR_INIT;
 
 	(void)status;
@@ -217,9 +276,9 @@ static void on_pods(void *user, int r, int status, json_object *body, const stru
 		attempt_failed(attempt, r < 0 ? err : &none);
 		return;
 	}
-	path = xasprintf("/api/v1/namespaces/%s/pods/%s/portforward?ports=%d", open->namespace,
-		name, TUNNEL_PORT);
-	attempt->conn = wsconn_open(open->client, path, CHANNEL_PROTOCOL, &opening_events, attempt);
+	attempt->path = xasprintf("/api/v1/namespaces/%s/pods/%s/portforward?ports=%d",
+		open->namespace, name, TUNNEL_PORT);
+	forward(attempt);
 }
 
 static void start_forward(struct attempt *attempt)
@@ -242,9 +301,13 @@ static void start_proxy(struct attempt *attempt)
 					 ":" SERVICE_PORT "/proxy" TUNNEL_PATH,
 		open->namespace);
 
+	const struct upconn_config config = {
+		.upgrade = {.method = "GET", .path = path, .protocol = TUNNEL_SUBPROTOCOL},
+		.upgrade_ms = LIMIT_HANDSHAKE_MS,
+	};
+
 	attempt->tried = true;
-	attempt->conn =
-		wsconn_open(open->client, path, TUNNEL_SUBPROTOCOL, &opening_events, attempt);
+	attempt->conn = upconn_open(open->client, &config, &opening_events, attempt);
 }
 
 static void on_head_start_over(uv_timer_t *timer)
@@ -257,7 +320,7 @@ static void on_head_start_over(uv_timer_t *timer)
 bool kube_carrier_reached(const struct kube_carrier_open *open)
 {
 	for (int i = 0; i < WAY_COUNT; i++) {
-		if (open->attempts[i].conn && wsconn_is_connected(open->attempts[i].conn))
+		if (open->attempts[i].conn && upconn_reached(open->attempts[i].conn))
 			return true;
 	}
 	return false;

@@ -43,10 +43,12 @@ static void put(
 	}
 }
 
-int sendq_raw(struct sendq *queue, const void *data, size_t len)
+int sendq_raw(
+	struct sendq *queue, const void *prefix, size_t prefix_len, const void *data, size_t len)
 {
-	if (len > queue->cap - queue->len)
+	if (len + prefix_len > queue->cap - queue->len)
 		return -ENOBUFS;
+	put(queue, prefix, prefix_len, NULL, 0);
 	put(queue, data, len, NULL, 0);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cluster/sendq.h - WebSocket frames waiting to be sent, in one ring that never moves
+ * cluster/sendq.h - bytes and WebSocket frames waiting to be sent, in one ring that never moves
  *
  * Internal to the folder. An SSL_write() that would block must be repeated with the same bytes at
  * the same place, so what sendq_peek() showed stays where it is until it is consumed. Frames are
@@ -23,8 +23,9 @@ struct sendq {
 
 void sendq_init(struct sendq *queue, size_t cap_bytes);
 void sendq_done(struct sendq *queue);
-/* Raw bytes (the upgrade's head). 0, or -ENOBUFS and nothing is taken. */
-NODISCARD int sendq_raw(struct sendq *queue, const void *data, size_t len);
+/* prefix (may be NULL) and data as they are. 0, or -ENOBUFS and nothing is taken. */
+NODISCARD int sendq_raw(
+	struct sendq *queue, const void *prefix, size_t prefix_len, const void *data, size_t len);
 /* One final frame with prefix (may be NULL) and data as its payload, masked. 0, -ENOBUFS, or the
  * failure of getrandom(). */
 NODISCARD int sendq_frame(struct sendq *queue, uint8_t opcode, const void *prefix,

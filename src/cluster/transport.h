@@ -2,7 +2,7 @@
 /*
  * cluster/transport.h - how a connection to the API server is made, and what its failures mean
  *
- * Internal to the folder: what requests (client.c) and upgrades (wsconn.c) share.
+ * Internal to the folder: what requests (client.c) and upgrades (upconn.c) share.
  */
 #ifndef CLUSTER_TRANSPORT_H
 #define CLUSTER_TRANSPORT_H

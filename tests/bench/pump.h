@@ -36,8 +36,8 @@ struct pump_stream {
 	ssize_t (*write)(struct pump_stream *stream, const void *buf, size_t len);
 	void *handle;
 	int fd;
-	/* Of a port-forward: what is left of the frame being read, and which channels have sent
-	 * their port. */
+	/* Of a port-forward: what is left of the frame being read, and (WebSocket) which channels
+	 * have sent their port. */
 	uint64_t frame_left;
 	unsigned int ports_seen;
 };

@@ -3,7 +3,7 @@
  * A raw byte stream through the API server, by services/proxy or by a port-forward: the baseline
  * that the tunnel is compared with. The same TLS, the same relay, an upgrade, then only bytes.
  */
-#include "pump.h"
+#include "raw.h"
 
 #include <curl/curl.h>
 #include <poll.h>
@@ -26,7 +26,7 @@ static void wait_for(int fd, short events)
 	(void)poll(&p, 1, 10000);
 }
 
-static ssize_t raw_read(struct pump_stream *stream, void *buf, size_t len)
+ssize_t raw_read(struct pump_stream *stream, void *buf, size_t len)
 {
 	size_t n = 0;
 	CURLcode code;
@@ -36,7 +36,7 @@ static ssize_t raw_read(struct pump_stream *stream, void *buf, size_t len)
 	return code == CURLE_OK ? (ssize_t)n : -1;
 }
 
-static ssize_t raw_read_now(struct pump_stream *stream, void *buf, size_t len)
+ssize_t raw_read_now(struct pump_stream *stream, void *buf, size_t len)
 {
 	size_t n = 0;
 	CURLcode code = curl_easy_recv(stream->handle, buf, len, &n);
@@ -56,10 +56,23 @@ static ssize_t raw_write(struct pump_stream *stream, const void *buf, size_t len
 	return code == CURLE_OK ? (ssize_t)n : -1;
 }
 
-static int read_exactly(struct pump_stream *stream, uint8_t *buf, size_t len)
+int raw_read_exactly(struct pump_stream *stream, uint8_t *buf, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = raw_read(stream, buf, len);
+
+		if (n <= 0)
+			return -1;
+		buf += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int raw_write_all(struct pump_stream *stream, const uint8_t *buf, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = raw_write(stream, buf, len);
 
 		if (n <= 0)
 			return -1;
@@ -75,21 +88,21 @@ static int read_frame_head(struct pump_stream *stream, uint8_t byte)
 	uint8_t head[8], length, channel;
 	size_t more;
 
-	if ((byte & 0x0f) != 2 || read_exactly(stream, &length, 1) < 0)
+	if ((byte & 0x0f) != 2 || raw_read_exactly(stream, &length, 1) < 0)
 		return -1;
 	more = length == 127 ? 8 : length == 126 ? 2 : 0;
-	if (read_exactly(stream, head, more) < 0)
+	if (raw_read_exactly(stream, head, more) < 0)
 		return -1;
 	stream->frame_left = more ? 0 : length;
 	for (size_t i = 0; i < more; i++)
 		stream->frame_left = stream->frame_left << 8 | head[i];
-	if (stream->frame_left-- == 0 || read_exactly(stream, &channel, 1) < 0)
+	if (stream->frame_left-- == 0 || raw_read_exactly(stream, &channel, 1) < 0)
 		return -1;
 	/* The first frame of each channel is its port. */
 	if (channel <= 1 && !(stream->ports_seen & 1U << channel)) {
 		stream->ports_seen |= 1U << channel;
 		stream->frame_left = 0;
-		return read_exactly(stream, head, 2);
+		return raw_read_exactly(stream, head, 2);
 	}
 	return channel == 0 ? 0 : -1;
 }
@@ -114,7 +127,7 @@ static ssize_t forward_read(struct pump_stream *stream, void *buf, size_t len)
 	ssize_t n = 0;
 
 	while (n == 0) {
-		if (stream->frame_left == 0 && read_exactly(stream, &first, 1) < 0)
+		if (stream->frame_left == 0 && raw_read_exactly(stream, &first, 1) < 0)
 			return -1;
 		n = forward_take(stream, first, buf, len);
 	}
@@ -149,14 +162,7 @@ static ssize_t forward_write(struct pump_stream *stream, const void *buf, size_t
 	memset(frame + head, 0, 5);
 	memcpy(frame + head + 5, buf, len);
 	len += head + 5;
-	for (size_t sent = 0; sent < len;) {
-		ssize_t n = raw_write(stream, frame + sent, len - sent);
-
-		if (n <= 0)
-			return -1;
-		sent += (size_t)n;
-	}
-	return (ssize_t)(len - head - 5);
+	return raw_write_all(stream, frame, len) < 0 ? -1 : (ssize_t)(len - head - 5);
 }
 
 static void set_pem(CURL *easy, CURLoption option, const char *pem)
@@ -172,11 +178,13 @@ static void set_pem(CURL *easy, CURLoption option, const char *pem)
 }
 
 /* Sends the upgrade and reads its answer up to the empty line. */
-static int upgrade(struct pump_stream *stream, const char *host, const char *path)
+static int upgrade(struct pump_stream *stream, const char *host, const char *path, bool spdy)
 {
 	char head[8192];
 	size_t len = 0;
-	const char *protocol = strstr(path, "/portforward") ? FORWARD : "Upgrade: pump\r\n";
+	const char *protocol = spdy                           ? RAW_SPDY_UPGRADE
+			       : strstr(path, "/portforward") ? FORWARD
+							      : "Upgrade: pump\r\n";
 	int n = snprintf(head, sizeof(head),
 		"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n%s\r\n", path, host,
 		protocol);
@@ -203,7 +211,9 @@ struct pump_stream *raw_open(const char *kubeconfig, const char *path)
 	struct err err = ERR_INIT;
 	curl_socket_t fd = -1;
 	CURL *easy = curl_easy_init();
+	bool spdy = strncmp(path, RAW_SPDY, strlen(RAW_SPDY)) == 0;
 
+	path += spdy ? strlen(RAW_SPDY) : 0;
 	if (!easy || kube_config_load(&overrides, &config, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.msg);
 		return NULL;
@@ -227,11 +237,12 @@ struct pump_stream *raw_open(const char *kubeconfig, const char *path)
 		.write = raw_write,
 		.handle = easy,
 		.fd = fd};
-	if (upgrade(stream, strstr(config->server, "//") + 2, path) < 0) {
+	if (upgrade(stream, strstr(config->server, "//") + 2, path, spdy) < 0 ||
+		(spdy && raw_spdy_start(stream, (uint16_t)atoi(strrchr(path, '=') + 1)) < 0)) {
 		free(stream);
 		return NULL;
 	}
-	if (strstr(path, "/portforward")) {
+	if (!spdy && strstr(path, "/portforward")) {
 		stream->read = forward_read;
 		stream->read_now = forward_read_now;
 		stream->write = forward_write;

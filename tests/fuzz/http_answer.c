@@ -8,11 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "cluster/ws_upgrade.h"
+#include "cluster/http_upgrade.h"
 
 /* RFC 6455 1.3, so that the corpus can have an answer that fits. */
 #define KEY       "dGhlIHNhbXBsZSBub25jZQ=="
-#define PROTOCOL  "v5.channel.k8s.io"
 #define MAX_BYTES 65536
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,10 +21,15 @@ struct outcome {
 	size_t rest; /* bytes of the body, or behind the head of a 101 */
 };
 
-static struct outcome parse(const uint8_t *data, size_t size, size_t piece)
+static const struct http_upgrade ways[] = {
+	{"GET", "/", HTTP_UPGRADE_WEBSOCKET, "v5.channel.k8s.io"},
+	{"POST", "/", HTTP_UPGRADE_SPDY, "portforward.k8s.io"}};
+
+static struct outcome parse(
+	const struct http_upgrade *way, const uint8_t *data, size_t size, size_t piece)
 {
 	struct outcome outcome = {0};
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 	struct buf in;
 
 	buf_init(&in, MAX_BYTES);
@@ -33,7 +37,7 @@ static struct outcome parse(const uint8_t *data, size_t size, size_t piece)
 		if (buf_append(&in, data + at, MIN(piece, size - at)) < 0)
 			break;
 		/* Asked again once all is here: a refusal's body counts as far as it came. */
-		outcome.result = ws_upgrade_parse(&in, at + piece >= size, KEY, PROTOCOL, &answer);
+		outcome.result = http_upgrade_parse(&in, at + piece >= size, way, KEY, &answer);
 		if (outcome.result < 0 || (outcome.result > 0 && answer.status == 101))
 			break;
 	}
@@ -53,8 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > MAX_BYTES / 2)
 		return 0;
-	whole = parse(data + 1, size - 1, size - 1);
-	cut = parse(data + 1, size - 1, (size_t)data[0] + 1);
-	assert(memcmp(&whole, &cut, sizeof(whole)) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		whole = parse(&ways[i], data + 1, size - 1, size - 1);
+		cut = parse(&ways[i], data + 1, size - 1, (size_t)data[0] + 1);
+		assert(memcmp(&whole, &cut, sizeof(whole)) == 0);
+	}
 	return 0;
 }

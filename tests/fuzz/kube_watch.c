@@ -13,7 +13,7 @@
 #include "cluster/install_impl.h"
 #include "cluster/json.h"
 #include "cluster/watch_store.h"
-#include "cluster/ws_upgrade.h"
+#include "cluster/http_upgrade.h"
 #include "core/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,7 +48,8 @@ static void watch_lines(const char *text, size_t len)
 
 static void upgrade(const uint8_t *data, size_t size)
 {
-	struct ws_upgrade_answer answer = {0};
+	const struct http_upgrade way = {"GET", "/", HTTP_UPGRADE_WEBSOCKET, "p"};
+	struct http_upgrade_answer answer = {0};
 	struct buf in;
 	int r = 0;
 
@@ -56,10 +57,11 @@ static void upgrade(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < size && r == 0; i++) {
 		r = buf_append(&in, data + i, 1);
 		if (r == 0)
-			r = ws_upgrade_parse(&in, false, "dGhlIHNhbXBsZSBub25jZQ==", "p", &answer);
+			r = http_upgrade_parse(
+				&in, false, &way, "dGhlIHNhbXBsZSBub25jZQ==", &answer);
 	}
 	if (r == 0 && size > 0)
-		assert(ws_upgrade_parse(&in, true, "k", "p", &answer) != 0);
+		assert(http_upgrade_parse(&in, true, &way, "k", &answer) != 0);
 	buf_done(&in);
 }
 

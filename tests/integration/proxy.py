@@ -2,7 +2,7 @@
 """proxy.py KIND [USER:PASSWORD [PEM]]: one that a company puts before the Internet, on a port of 127.0.0.1 which it prints
 
 KIND: http (CONNECT, RFC 9110), socks5 (RFC 1928, 1929), or inspect: as http, but it has a certificate of its own for the target, and the
-first line of what it reads is said, too. For each connection a line: its target, or what was wrong.
+first line of what it reads is said, too; it lets WebSocket through, but no SPDY. For each connection a line: its target, or what was wrong.
 """
 
 import base64
@@ -91,6 +91,9 @@ def inspect(sock, far, pem):
             if one is near and not seen:
                 seen = True
                 print(data.split(b"\r\n")[0].decode(), flush=True)
+                if b"SPDY/3.1" in data:
+                    near.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                    return
             other[one].sendall(data)
 
 

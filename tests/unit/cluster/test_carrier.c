@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Carriers through a canned API server: both ways, the race, refusals, and how they end. */
+/* Carriers through a canned API server: both ways, the race, refusals, and how they end. SPDY it
+ * does not know (test_port_forward.c). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 #include "tunnel/ws.h"
 
 #define PROXY_PATH   "GET /api/v1/namespaces/ns/services/traffic-manager:tunnel/proxy/tunnel "
-#define FORWARD_PATH "GET /api/v1/namespaces/ns/pods/ready/portforward?ports=8081 "
+#define FORWARD_PATH " /api/v1/namespaces/ns/pods/ready/portforward?ports=8081 "
 #define PODS_PATH    "GET /api/v1/namespaces/ns/pods?labelSelector=app%3Dtraffic-manager "
 #define PODS \
 	"{\"items\":[{\"metadata\":{\"name\":\"starting\"},\"status\":{}}," \
@@ -59,10 +60,12 @@ static char *answer(struct fake_api *api, const char *head)
 	api->raw_after = false;
 	if (strncmp(head, PODS_PATH, strlen(PODS_PATH)) == 0)
 		return fake_json(200, PODS);
-	if (strncmp(head, FORWARD_PATH, strlen(FORWARD_PATH)) == 0) {
+	if (strstr(head, FORWARD_PATH)) {
 		if (rig->refuse_forward)
 			return fake_json(
 				403, "{\"message\":\"User cannot create pods/portforward\"}");
+		if (strstr(head, "Upgrade: SPDY/3.1"))
+			return fake_json(400, "{}");
 		rig->forwarding = api->raw_after = true;
 		return switch_protocols(head);
 	}

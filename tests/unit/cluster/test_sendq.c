@@ -96,10 +96,10 @@ static void test_blocked_write_is_repeatable(void **state UNUSED)
 	const uint8_t *at = NULL;
 
 	sendq_init(&queue, CAP_BYTES);
-	assert_int_equal(sendq_raw(&queue, "first", 5), 0);
+	assert_int_equal(sendq_raw(&queue, NULL, 0, "first", 5), 0);
 	at = sendq_peek(&queue, &len);
 	assert_int_equal(len, 5);
-	assert_int_equal(sendq_raw(&queue, "second", 6), 0);
+	assert_int_equal(sendq_raw(&queue, NULL, 0, "second", 6), 0);
 	assert_ptr_equal(sendq_peek(&queue, &again), at);
 	assert_int_equal(again, 5);
 	sendq_consume(&queue, 5);
@@ -115,8 +115,8 @@ static void test_full_queue_takes_nothing(void **state UNUSED)
 
 	sendq_init(&queue, CAP_BYTES);
 	assert_int_equal(sendq_frame(&queue, WS_OP_BINARY, NULL, 0, data, CAP_BYTES), -ENOBUFS);
-	assert_int_equal(sendq_raw(&queue, data, CAP_BYTES), 0);
-	assert_int_equal(sendq_raw(&queue, data, 1), -ENOBUFS);
+	assert_int_equal(sendq_raw(&queue, NULL, 0, data, CAP_BYTES), 0);
+	assert_int_equal(sendq_raw(&queue, NULL, 0, data, 1), -ENOBUFS);
 	assert_int_equal(queue.len, CAP_BYTES);
 	sendq_done(&queue);
 	free(data);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cluster/ws_carrier.h"
+#include "cluster/api_carrier.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,10 +13,10 @@ enum channel { CHANNEL_DATA, CHANNEL_ERROR, CHANNEL_COUNT };
 #define PORT_BYTES       2
 #define ERROR_TEXT_BYTES 1024
 
-struct ws_carrier {
+struct api_carrier {
 	struct carrier base;
-	struct wsconn *conn;
-	bool port_forward, in_message;
+	struct upconn *conn;
+	bool channels, in_message;
 	uint8_t channel;
 	uint8_t port_left[CHANNEL_COUNT]; /* bytes of the announced port still to come */
 	struct buf error_text;
@@ -24,33 +24,33 @@ struct ws_carrier {
 
 static const uint8_t data_channel = CHANNEL_DATA;
 
-static struct ws_carrier *from_base(const struct carrier *base)
+static struct api_carrier *from_base(const struct carrier *base)
 {
-	return container_of((uintptr_t)base, struct ws_carrier, base);
+	return container_of((uintptr_t)base, struct api_carrier, base);
 }
 
 static void on_closed(void *user, const struct err *err)
 {
-	struct ws_carrier *carrier = user;
+	struct api_carrier *carrier = user;
 	const char *text = buf_cstr(&carrier->error_text);
 	struct err better = *err;
 
 	/* The kubelet's word, "... connection refused", says more than the close that follows. */
-	if (carrier->port_forward && text && *text)
+	if (text && *text)
 		err_set(&better, -ECONNRESET, ERR_UNREACHABLE, "port-forward: %s", text);
 	carrier->base.events.on_closed(carrier->base.user, &better);
 }
 
 static void on_payload(void *user, const uint8_t *data, size_t len)
 {
-	struct ws_carrier *carrier = user;
+	struct api_carrier *carrier = user;
 
 	carrier->base.events.on_data(carrier->base.user, data, len);
 }
 
 static void on_channel_payload(void *user, const uint8_t *data, size_t len)
 {
-	struct ws_carrier *carrier = user;
+	struct api_carrier *carrier = user;
 	size_t skip = 0;
 
 	if (!carrier->in_message) {
@@ -76,48 +76,48 @@ static void on_channel_payload(void *user, const uint8_t *data, size_t len)
 
 static void on_message_end(void *user)
 {
-	struct ws_carrier *carrier = user;
+	struct api_carrier *carrier = user;
 
 	carrier->in_message = false;
 }
 
 static void on_writable(void *user)
 {
-	struct ws_carrier *carrier = user;
+	struct api_carrier *carrier = user;
 
 	carrier->base.events.on_writable(carrier->base.user);
 }
 
-static const struct wsconn_events plain_events = {
+static const struct upconn_events plain_events = {
 	.on_payload = on_payload, .on_writable = on_writable, .on_closed = on_closed};
-static const struct wsconn_events channel_events = {.on_payload = on_channel_payload,
+static const struct upconn_events channel_events = {.on_payload = on_channel_payload,
 	.on_message_end = on_message_end,
 	.on_writable = on_writable,
 	.on_closed = on_closed};
 
 static void carrier_op_start(struct carrier *base)
 {
-	wsconn_start(from_base(base)->conn);
+	upconn_start(from_base(base)->conn);
 }
 
 static size_t carrier_op_room(const struct carrier *base)
 {
-	return wsconn_room(from_base(base)->conn);
+	return upconn_room(from_base(base)->conn);
 }
 
 static void carrier_op_send(struct carrier *base, const void *data, size_t len)
 {
-	struct ws_carrier *carrier = from_base(base);
+	struct api_carrier *carrier = from_base(base);
 
-	wsconn_send(carrier->conn, carrier->port_forward ? &data_channel : NULL,
-		carrier->port_forward ? sizeof(data_channel) : 0, data, len);
+	upconn_send(carrier->conn, carrier->channels ? &data_channel : NULL,
+		carrier->channels ? sizeof(data_channel) : 0, data, len);
 }
 
 static void carrier_op_free(struct carrier *base)
 {
-	struct ws_carrier *carrier = from_base(base);
+	struct api_carrier *carrier = from_base(base);
 
-	wsconn_free(carrier->conn);
+	upconn_free(carrier->conn);
 	buf_done(&carrier->error_text);
 	free(carrier);
 }
@@ -133,16 +133,16 @@ static const struct carrier_ops forward_ops = {.name = "port-forward",
 	.send = carrier_op_send,
 	.free = carrier_op_free};
 
-struct carrier *ws_carrier_new(struct wsconn *conn, bool port_forward)
+struct carrier *api_carrier_new(struct upconn *conn, bool port_forward, bool channels)
 {
-	struct ws_carrier *carrier = XNEW(struct ws_carrier);
+	struct api_carrier *carrier = XNEW(struct api_carrier);
 
 	carrier->base.ops = port_forward ? &forward_ops : &proxy_ops;
 	carrier->conn = conn;
-	carrier->port_forward = port_forward;
+	carrier->channels = channels;
 	memset(carrier->port_left, PORT_BYTES, sizeof(carrier->port_left));
 	buf_init(&carrier->error_text, ERROR_TEXT_BYTES);
-	wsconn_set_events(conn, port_forward ? &channel_events : &plain_events, carrier);
+	upconn_set_events(conn, channels ? &channel_events : &plain_events, carrier);
 	/* A port-forward ends in a bare TCP stream. */
 	if (port_forward)
 		carrier_op_send(&carrier->base, TUNNEL_PREAMBLE, sizeof(TUNNEL_PREAMBLE) - 1);

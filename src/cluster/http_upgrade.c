@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cluster/ws_upgrade.h"
+#include "cluster/http_upgrade.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -9,23 +9,36 @@
 #include <sys/random.h>
 
 #include "cluster/secret.h"
+#include "cluster/spdy.h"
 #include "core/alloc.h"
 #include "tunnel/ws.h"
 
-int ws_upgrade_request(struct buf *out, const struct transport *transport, const char *server,
-	const char *path, const char *protocol, char ret_key[static WS_UPGRADE_KEY_BYTES])
+static int put_websocket(
+	struct buf *out, const char *protocol, char ret_key[static HTTP_UPGRADE_KEY_BYTES])
 {
-	auto_free char *host = transport_host(server);
 	auto_free char *key = NULL;
 	uint8_t nonce[16];
-	bool own_host = false;
-	int r = 0;
 
 	if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce))
 		return -EIO;
 	key = base64_encode(nonce, sizeof(nonce));
-	(void)snprintf(ret_key, WS_UPGRADE_KEY_BYTES, "%s", key);
-	r = buf_printf(out, "GET %s%s HTTP/1.1\r\n", transport_base_path(server), path);
+	(void)snprintf(ret_key, HTTP_UPGRADE_KEY_BYTES, "%s", key);
+	return buf_printf(out,
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
+		"Sec-WebSocket-Protocol: %s\r\n\r\n",
+		ret_key, protocol);
+}
+
+int http_upgrade_request(struct buf *out, const struct transport *transport, const char *server,
+	const struct http_upgrade *upgrade, char ret_key[static HTTP_UPGRADE_KEY_BYTES])
+{
+	auto_free char *host = transport_host(server);
+	bool own_host = false;
+	int r = 0;
+
+	ret_key[0] = 0;
+	r = buf_printf(out, "%s %s%s HTTP/1.1\r\n", upgrade->method, transport_base_path(server),
+		upgrade->path);
 	for (const struct curl_slist *line = transport->headers; r == 0 && line;
 		line = line->next) {
 		own_host |= strncasecmp(line->data, "Host:", 5) == 0;
@@ -36,10 +49,14 @@ int ws_upgrade_request(struct buf *out, const struct transport *transport, const
 	if (r == 0)
 		r = buf_printf(out,
 			"User-Agent: telepresence/" TP_VERSION "\r\n"
-			"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n"
-			"Sec-WebSocket-Protocol: %s\r\n\r\n",
-			ret_key, protocol);
+			"Connection: Upgrade\r\n%s",
+			strcmp(upgrade->method, "POST") == 0 ? "Content-Length: 0\r\n" : "");
+	if (r == 0 && upgrade->to == HTTP_UPGRADE_WEBSOCKET)
+		r = put_websocket(out, upgrade->protocol, ret_key);
+	else if (r == 0)
+		r = buf_printf(out,
+			"Upgrade: " SPDY_PROTOCOL "\r\nX-Stream-Protocol-Version: %s\r\n\r\n",
+			upgrade->protocol);
 	return r;
 }
 
@@ -80,16 +97,21 @@ static int parse_status(const char *head)
 	return (at[0] - '0') * 100 + (at[1] - '0') * 10 + (at[2] - '0');
 }
 
-static int check_switch(const char *head, const char *key, const char *protocol)
+static int check_switch(const char *head, const struct http_upgrade *upgrade, const char *key)
 {
 	char accept[WS_ACCEPT_BYTES], value[128];
 
+	if (upgrade->to == HTTP_UPGRADE_SPDY)
+		return header_value(head, "Upgrade", value, sizeof(value)) &&
+				       strcasecmp(value, SPDY_PROTOCOL) == 0
+			       ? 1
+			       : -EPROTO;
 	ws_accept(key, accept);
 	if (!header_value(head, "Sec-WebSocket-Accept", value, sizeof(value)) ||
 		strcmp(value, accept) != 0)
 		return -EPROTO;
 	if (!header_value(head, "Sec-WebSocket-Protocol", value, sizeof(value)) ||
-		strcmp(value, protocol) != 0)
+		strcmp(value, upgrade->protocol) != 0)
 		return -EPROTO;
 	return 1;
 }
@@ -112,14 +134,14 @@ static bool body_complete(const char *head, size_t have, bool at_end)
 	return have >= want;
 }
 
-int ws_upgrade_parse(struct buf *in, bool at_end, const char *key, const char *protocol,
-	struct ws_upgrade_answer *ret_answer)
+int http_upgrade_parse(struct buf *in, bool at_end, const struct http_upgrade *upgrade,
+	const char *key, struct http_upgrade_answer *ret_answer)
 {
 	const char *text = buf_cstr(in);
 	const char *end = text ? strstr(text, "\r\n\r\n") : NULL;
 	size_t head_len = 0;
 	auto_free char *head = NULL;
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 
 	if (!end)
 		return at_end || buf_room(in) <= 1 ? -EPROTO : 0;
@@ -129,7 +151,7 @@ int ws_upgrade_parse(struct buf *in, bool at_end, const char *key, const char *p
 	if (answer.status < 0)
 		return answer.status;
 	if (answer.status == 101) {
-		int r = check_switch(head, key, protocol);
+		int r = check_switch(head, upgrade, key);
 
 		if (r < 0)
 			return r;

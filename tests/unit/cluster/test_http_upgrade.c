@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cluster/ws_upgrade.h"
+#include "cluster/http_upgrade.h"
 
 /* RFC 6455 1.3. */
 #define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
@@ -16,17 +16,20 @@
 	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" \
 	"sec-websocket-accept:  " ACCEPT " \r\nSec-WebSocket-Protocol: p1\r\n\r\n"
 
-static int parse(const char *text, bool at_end, struct buf *in, struct ws_upgrade_answer *answer)
+static const struct http_upgrade websocket = {"GET", "/tunnel", HTTP_UPGRADE_WEBSOCKET, "p1"};
+static const struct http_upgrade spdy = {"POST", "/pf", HTTP_UPGRADE_SPDY, "p2"};
+
+static int parse(const char *text, bool at_end, struct buf *in, struct http_upgrade_answer *answer)
 {
 	buf_init(in, 4096);
 	if (*text)
 		assert_int_equal(buf_append(in, text, strlen(text)), 0);
-	return ws_upgrade_parse(in, at_end, KEY, "p1", answer);
+	return http_upgrade_parse(in, at_end, &websocket, KEY, answer);
 }
 
 static void test_switch_leaves_frames(void **state UNUSED)
 {
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 	struct buf in;
 
 	assert_true(parse(SWITCH "frames", false, &in, &answer) > 0);
@@ -39,7 +42,7 @@ static void test_switch_leaves_frames(void **state UNUSED)
 static void test_byte_by_byte(void **state UNUSED)
 {
 	static const char text[] = SWITCH;
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 	struct buf in;
 	int r = 0;
 
@@ -47,7 +50,7 @@ static void test_byte_by_byte(void **state UNUSED)
 	for (size_t i = 0; i + 1 < sizeof(text); i++) {
 		assert_int_equal(r, 0);
 		assert_int_equal(buf_append(&in, text + i, 1), 0);
-		r = ws_upgrade_parse(&in, false, KEY, "p1", &answer);
+		r = http_upgrade_parse(&in, false, &websocket, KEY, &answer);
 	}
 	assert_true(r > 0);
 	assert_int_equal(buf_len(&in), 0);
@@ -85,7 +88,7 @@ static void test_answers(void **state UNUSED)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct ws_upgrade_answer answer = {0};
+		struct http_upgrade_answer answer = {0};
 		struct buf in;
 		int r = parse(cases[i].text, cases[i].at_end, &in, &answer);
 
@@ -99,15 +102,38 @@ static void test_answers(void **state UNUSED)
 	}
 }
 
+static void test_spdy(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		int r;
+	} cases[] = {
+		{"HTTP/1.1 101 Switching Protocols\r\nupgrade: spdy/3.1\r\n\r\nrest", 1},
+		{"HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n", -EPROTO},
+		{"HTTP/1.1 101 X\r\n\r\n", -EPROTO},
+		{"HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n", 1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct http_upgrade_answer answer = {0};
+		struct buf in;
+
+		buf_init(&in, 4096);
+		assert_int_equal(buf_append(&in, cases[i].text, strlen(cases[i].text)), 0);
+		assert_int_equal(http_upgrade_parse(&in, false, &spdy, "", &answer), cases[i].r);
+		buf_done(&in);
+	}
+}
+
 static void test_endless_head_ends(void **state UNUSED)
 {
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 	struct buf in;
 
 	buf_init(&in, 64);
 	while (buf_room(&in) > 1)
 		assert_int_equal(buf_append(&in, "x", 1), 0);
-	assert_int_equal(ws_upgrade_parse(&in, false, KEY, "p1", &answer), -EPROTO);
+	assert_int_equal(http_upgrade_parse(&in, false, &websocket, KEY, &answer), -EPROTO);
 	buf_done(&in);
 }
 
@@ -119,13 +145,12 @@ static void test_request(void **state UNUSED)
 	const struct kube_credential none = {NULL, NULL, NULL};
 	struct transport transport;
 	struct buf out;
-	char key[WS_UPGRADE_KEY_BYTES];
+	char key[HTTP_UPGRADE_KEY_BYTES];
 	const char *text = NULL;
 
 	buf_init(&out, 4096);
 	transport_init(&transport, &config, &none, "/x");
-	assert_int_equal(
-		ws_upgrade_request(&out, &transport, config.server, "/tunnel", "p1", key), 0);
+	assert_int_equal(http_upgrade_request(&out, &transport, config.server, &websocket, key), 0);
 	text = buf_cstr(&out);
 	assert_int_equal(strncmp(text, "GET /base/tunnel HTTP/1.1\r\n", 27), 0);
 	assert_non_null(strstr(text, "\r\nHost: h.example:6443\r\n"));
@@ -134,6 +159,14 @@ static void test_request(void **state UNUSED)
 	assert_null(strstr(text, "Evil"));
 	assert_non_null(strstr(text, key));
 	assert_int_equal(strlen(key), 24);
+	buf_consume(&out, buf_len(&out));
+	assert_int_equal(http_upgrade_request(&out, &transport, config.server, &spdy, key), 0);
+	text = buf_cstr(&out);
+	assert_int_equal(strncmp(text, "POST /base/pf HTTP/1.1\r\n", 24), 0);
+	assert_non_null(strstr(text, "\r\nConnection: Upgrade\r\nContent-Length: 0\r\n"));
+	assert_non_null(strstr(text, "\r\nUpgrade: SPDY/3.1\r\n"));
+	assert_non_null(strstr(text, "\r\nX-Stream-Protocol-Version: p2\r\n\r\n"));
+	assert_null(strstr(text, "WebSocket"));
 	transport_done(&transport);
 	buf_done(&out);
 }
@@ -144,6 +177,7 @@ int main(void)
 		cmocka_unit_test(test_switch_leaves_frames),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_spdy),
 		cmocka_unit_test(test_endless_head_ends),
 		cmocka_unit_test(test_request),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cluster/wsconn.h"
+#include "cluster/upconn.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -10,30 +10,32 @@
 
 #include "cluster/json.h"
 #include "cluster/kubeentry.h"
-#include "cluster/wsconn_impl.h"
+#include "cluster/upconn_impl.h"
 #include "core/alloc.h"
 
 /* Four records of TLS and a little more. */
 #define TLS_READ_BYTES ((size_t)66 * 1024)
 /* What a control record may add to a full queue. */
 #define SLACK_BYTES ((size_t)256 * 1024)
+/* Of what a kubelet says of a port that it cannot forward. */
+#define SAID_BYTES 1024
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	struct wsconn *conn = handle->data;
+	struct upconn *conn = handle->data;
 
 	if (--conn->handles > 0)
 		return;
 	free(conn->path);
-	free(conn->protocol);
 	kube_config_done(&conn->names);
 	buf_done(&conn->head);
+	buf_done(&conn->said);
 	sendq_done(&conn->queue);
 	free(conn);
 }
 
 /* Stops everything but the memory; later events are impossible. */
-static void shut(struct wsconn *conn)
+static void shut(struct upconn *conn)
 {
 	if (conn->phase == PHASE_CLOSED)
 		return;
@@ -55,7 +57,7 @@ static void shut(struct wsconn *conn)
 	conn->driver = NULL;
 }
 
-void wsconn_fail(struct wsconn *conn, const struct err *err)
+void upconn_fail(struct upconn *conn, const struct err *err)
 {
 	struct err copy = *err; /* may live in conn */
 
@@ -67,61 +69,70 @@ void wsconn_fail(struct wsconn *conn, const struct err *err)
 
 static void on_deadline(uv_timer_t *timer)
 {
-	struct wsconn *conn = timer->data;
+	struct upconn *conn = timer->data;
 
 	if (conn->failure.code == 0)
 		err_set(&conn->failure, -ETIMEDOUT, ERR_UNREACHABLE,
-			"%s does not answer the upgrade of %s within %d s", conn->names.server,
-			conn->path, LIMIT_HANDSHAKE_MS / 1000);
-	wsconn_fail(conn, &conn->failure);
+			"%s does not answer the upgrade of %s within %u s", conn->names.server,
+			conn->path, conn->config.upgrade_ms / 1000);
+	upconn_fail(conn, &conn->failure);
 }
 
-void wsconn_fail_later(struct wsconn *conn)
+void upconn_fail_later(struct upconn *conn)
 {
 	uv_timer_start(&conn->timer, on_deadline, 0, 0);
 }
 
-static void refused(struct wsconn *conn, const struct ws_upgrade_answer *answer)
+static void refused(struct upconn *conn, const struct http_upgrade_answer *answer)
 {
 	struct err err = ERR_INIT;
 	json_object *body = json_parse(answer->body, answer->body_len);
-	auto_free char *what = xasprintf("GET %s", conn->path);
+	auto_free char *what = xasprintf("%s %s", conn->config.upgrade.method, conn->path);
 
 	transport_status_error(&conn->names, answer->status, body, what, &err);
 	json_object_put(body);
-	wsconn_fail(conn, &err);
+	upconn_fail(conn, &err);
 }
 
-void wsconn_read_upgrade(struct wsconn *conn, const uint8_t *data, size_t len)
+void upconn_read_upgrade(struct upconn *conn, const uint8_t *data, size_t len)
 {
-	struct ws_upgrade_answer answer = {0};
+	struct http_upgrade_answer answer = {0};
 	struct err err = ERR_INIT;
 	int r = len > 0 ? buf_append(&conn->head, data, len) : 0;
 
 	if (r == 0)
-		r = ws_upgrade_parse(&conn->head, len == 0, conn->key, conn->protocol, &answer);
+		r = http_upgrade_parse(
+			&conn->head, len == 0, &conn->config.upgrade, conn->key, &answer);
 	if (r == 0)
 		return;
 	if (r < 0) {
 		err_set(&err, -EPROTO, ERR_UNREACHABLE,
-			"%s does not answer the upgrade of %s as a WebSocket; is there a proxy "
+			"%s does not answer the upgrade of %s as %s; is there a proxy "
 			"between that does not let it through?",
-			conn->names.server, conn->path);
-		wsconn_fail(conn, &err);
+			conn->names.server, conn->path,
+			upconn_is_spdy(conn) ? SPDY_PROTOCOL : "a WebSocket");
+		upconn_fail(conn, &err);
 	} else if (answer.status != 101) {
 		refused(conn, &answer);
+	} else if (upconn_is_spdy(conn)) {
+		upconn_spdy_begin(conn);
 	} else {
-		conn->phase = PHASE_OPEN;
-		uv_timer_stop(&conn->timer);
-		wsconn_update_poll(conn);
-		conn->events.on_open(conn->user);
+		upconn_opened(conn);
 	}
+}
+
+void upconn_opened(struct upconn *conn)
+{
+	conn->phase = PHASE_OPEN;
+	uv_timer_stop(&conn->timer);
+	upconn_update_poll(conn);
+	conn->events.on_open(conn->user);
 }
 
 /* Several TLS records with one recv(2) instead of two calls for each, and with one send(2). */
 static CURLcode on_tls_context(CURL *easy, void *context, void *user)
 {
-	struct wsconn *conn = user;
+	struct upconn *conn = user;
 
 	(void)easy;
 	SSL_CTX_set_read_ahead(context, 1);
@@ -133,13 +144,13 @@ static CURLcode on_tls_context(CURL *easy, void *context, void *user)
 static void on_credential(
 	void *user, int r, const struct kube_credential *credential, const struct err *err)
 {
-	struct wsconn *conn = user;
+	struct upconn *conn = user;
 	CURL *easy = NULL;
 
 	conn->wait = NULL;
 	if (r < 0) {
 		conn->failure = *err;
-		wsconn_fail_later(conn);
+		upconn_fail_later(conn);
 		return;
 	}
 	transport_init(&conn->transport, kube_client_config(conn->client), credential, conn->path);
@@ -153,16 +164,16 @@ static void on_credential(
 	driver_add(conn->driver, easy);
 }
 
-static int send_upgrade(struct wsconn *conn)
+static int send_upgrade(struct upconn *conn)
 {
 	struct buf request;
 	int r = 0;
 
 	buf_init(&request, LIMIT_HTTP_HEAD_BYTES);
-	r = ws_upgrade_request(&request, &conn->transport, conn->names.server, conn->path,
-		conn->protocol, conn->key);
+	r = http_upgrade_request(
+		&request, &conn->transport, conn->names.server, &conn->config.upgrade, conn->key);
 	if (r == 0)
-		r = sendq_raw(&conn->queue, buf_head(&request), buf_len(&request));
+		r = sendq_raw(&conn->queue, NULL, 0, buf_head(&request), buf_len(&request));
 	if (request.data)
 		explicit_bzero(request.data, request.cap);
 	buf_done(&request);
@@ -171,7 +182,7 @@ static int send_upgrade(struct wsconn *conn)
 
 static void on_connected(void *user, CURL *easy, CURLcode code)
 {
-	struct wsconn *conn = user;
+	struct upconn *conn = user;
 	const int keep_ms = LIMIT_CARRIER_KEEP_MS;
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	struct err err = ERR_INIT;
@@ -179,7 +190,7 @@ static void on_connected(void *user, CURL *easy, CURLcode code)
 
 	if (code != CURLE_OK) {
 		transport_error(&conn->transport, code, &conn->names, &err);
-		wsconn_fail(conn, &err);
+		upconn_fail(conn, &err);
 		return;
 	}
 	(void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
@@ -193,35 +204,37 @@ static void on_connected(void *user, CURL *easy, CURLcode code)
 	}
 	if (r < 0) {
 		err_set_errno(&err, r, "upgrade of %s", conn->path);
-		wsconn_fail(conn, &err);
+		upconn_fail(conn, &err);
 		return;
 	}
 	if (conn->ssl)
 		conn->batch = tls_batch_attach(conn->ssl);
 	conn->phase = PHASE_UPGRADE;
-	uv_timer_start(&conn->timer, on_deadline, LIMIT_HANDSHAKE_MS, 0);
-	wsconn_flush(conn);
-	wsconn_update_poll(conn);
+	conn->reached = true;
+	uv_timer_start(&conn->timer, on_deadline, conn->config.upgrade_ms, 0);
+	upconn_flush(conn);
+	upconn_update_poll(conn);
 }
 
-struct wsconn *wsconn_open(struct kube_client *client, const char *path, const char *protocol,
-	const struct wsconn_events *events, void *user)
+struct upconn *upconn_open(struct kube_client *client, const struct upconn_config *wanted,
+	const struct upconn_events *events, void *user)
 {
 	static const struct driver_events driver_events = {.on_done = on_connected};
 	uv_loop_t *loop = kube_client_loop(client);
 	const struct kube_config *config = kube_client_config(client);
-	struct wsconn *conn = XNEW(struct wsconn);
+	struct upconn *conn = XNEW(struct upconn);
 	struct kube_auth_wait *wait = NULL;
 
 	conn->client = client;
-	conn->path = xstrdup(path);
-	conn->protocol = xstrdup(protocol);
+	conn->config = *wanted;
+	conn->config.upgrade.path = conn->path = xstrdup(wanted->upgrade.path);
 	conn->names.server = xstrdup(config->server);
 	conn->names.context = xstrdup(config->context);
 	conn->events = *events;
 	conn->user = user;
 	conn->parser.role = WS_CLIENT;
-	buf_init(&conn->head, (size_t)LIMIT_HTTP_HEAD_BYTES + WSCONN_READ_BYTES);
+	buf_init(&conn->said, SAID_BYTES);
+	buf_init(&conn->head, (size_t)LIMIT_HTTP_HEAD_BYTES + UPCONN_READ_BYTES);
 	sendq_init(&conn->queue, LIMIT_CARRIER_QUEUE_BYTES + SLACK_BYTES);
 	uv_timer_init(loop, &conn->timer);
 	uv_idle_init(loop, &conn->more);
@@ -234,62 +247,64 @@ struct wsconn *wsconn_open(struct kube_client *client, const char *path, const c
 	return conn;
 }
 
-void wsconn_set_events(struct wsconn *conn, const struct wsconn_events *events, void *user)
+void upconn_set_events(struct upconn *conn, const struct upconn_events *events, void *user)
 {
 	conn->events = *events;
 	conn->user = user;
 }
 
-void wsconn_start(struct wsconn *conn)
+void upconn_start(struct upconn *conn)
 {
 	if (conn->phase != PHASE_OPEN)
 		return;
 	conn->started = true;
-	wsconn_update_poll(conn);
+	upconn_update_poll(conn);
 	/* Frames that came with the answer, and what TLS has decrypted already. */
-	wsconn_more(conn);
+	upconn_more(conn);
 }
 
-bool wsconn_is_connected(const struct wsconn *conn)
+bool upconn_reached(const struct upconn *conn)
 {
-	return conn->phase == PHASE_UPGRADE || conn->phase == PHASE_OPEN;
+	return conn->reached;
 }
 
-size_t wsconn_room(const struct wsconn *conn)
+size_t upconn_room(const struct upconn *conn)
 {
 	if (conn->phase != PHASE_OPEN || conn->queue.len >= LIMIT_CARRIER_QUEUE_BYTES)
 		return 0;
 	return LIMIT_CARRIER_QUEUE_BYTES - conn->queue.len;
 }
 
-void wsconn_send(
-	struct wsconn *conn, const void *prefix, size_t prefix_len, const void *data, size_t len)
+void upconn_send(
+	struct upconn *conn, const void *prefix, size_t prefix_len, const void *data, size_t len)
 {
 	int r = 0;
 
 	if (conn->phase != PHASE_OPEN || conn->failure.code != 0)
 		return;
-	r = sendq_frame(&conn->queue, WS_OP_BINARY, prefix, prefix_len, data, len);
+	r = upconn_is_spdy(conn)
+		    ? upconn_spdy_send(conn, data, len)
+		    : sendq_frame(&conn->queue, WS_OP_BINARY, prefix, prefix_len, data, len);
 	if (r < 0) {
 		err_set_errno(&conn->failure, r, "sending to %s", conn->names.server);
-		wsconn_fail_later(conn);
+		upconn_fail_later(conn);
 		return;
 	}
 	if (!conn->want_write)
-		wsconn_flush(conn);
+		upconn_flush(conn);
 }
 
-void wsconn_free(struct wsconn *conn)
+void upconn_free(struct upconn *conn)
 {
 	static const uint8_t going_away[] = {0x03, 0xe9}; /* 1001, RFC 6455 7.4.1 */
 
 	if (!conn || conn->freed)
 		return;
 	conn->freed = true;
-	if (conn->phase == PHASE_OPEN && !conn->want_write &&
+	if (conn->phase == PHASE_OPEN && !upconn_is_spdy(conn) && !conn->want_write &&
 		sendq_frame(&conn->queue, WS_OP_CLOSE, NULL, 0, going_away, sizeof(going_away)) ==
 			0)
-		wsconn_flush(conn);
+		upconn_flush(conn);
 	shut(conn);
 	/* The rest goes when the handles are closed: an event may be under way. */
 	uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
