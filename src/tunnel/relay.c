@@ -5,7 +5,9 @@
  * its answer cost no epoll_ctl(2). A large read is followed by one into the conduit.
  *
  * Stream to socket: bytes go straight to the socket; what it does not take waits in `queue`, and
- * the peer gets credit only for what was taken, so the queue never exceeds one stream window.
+ * the peer gets credit only for what was taken, so the queue never exceeds one stream window. Of
+ * bulk a small piece waits there for the next one, at most until the loop's next turn: it is what a
+ * record or a buffer cut off, and would be a packet and an ACK of its own.
  *
  *   state of a direction   socket -> stream          stream -> socket
  *   open                   !read_over                !write_over
@@ -19,12 +21,17 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/limits.h"
 #include "net/socket.h"
 #include "tunnel/conduit.h"
+
+/* Such a piece, and what goes before it. */
+#define HELD_MAX_BYTES  4096
+#define BULK_SENT_BYTES ((size_t)16 * 1024)
 
 struct relay {
 	uv_loop_t *loop;
@@ -35,6 +42,8 @@ struct relay {
 	bool started, over;
 	bool readable; /* the stream was told, or may read without asking poll */
 	bool bulk; /* the last read was large: the next one goes into the conduit */
+	bool bulk_out; /* the last piece for the socket was large */
+	bool held; /* the queue is such a piece: the socket has room */
 	bool read_over; /* nothing more comes from the socket */
 	bool end_due; /* the stream's end follows the queue */
 	bool write_over; /* shutdown(SHUT_WR) is done */
@@ -126,19 +135,27 @@ static void end_write(struct relay *relay)
 	(void)shutdown(relay->fd, SHUT_WR);
 }
 
-/* Bytes the socket took; -errno when it is broken. */
-static ssize_t write_some(struct relay *relay, const uint8_t *data, size_t len)
+/* Bytes the socket took of the queue's first queue_len and of data behind them; -errno when it is
+ * broken. */
+static ssize_t write_some(struct relay *relay, size_t queue_len, const uint8_t *data, size_t len)
 {
+	struct iovec iov[] = {
+		{.iov_base = buf_head(&relay->queue), .iov_len = queue_len},
+		/* sendmsg() does not write to it. */
+		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
+	};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
 	ssize_t n;
 
 	do
-		n = send(relay->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = sendmsg(relay->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	relay->stats.bytes_out += (uint64_t)n;
 	if (relay->stream)
 		h2_stream_consumed(relay->stream, (size_t)n);
+	buf_consume(&relay->queue, MIN((size_t)n, queue_len));
 	return n;
 }
 
@@ -147,13 +164,13 @@ static void flush_queue(struct relay *relay)
 	size_t len = MIN(buf_len(&relay->queue), (size_t)LIMIT_PUMP_BYTES);
 	ssize_t n;
 
+	relay->held = false;
 	if (len > 0) {
-		n = write_some(relay, buf_head(&relay->queue), len);
+		n = write_some(relay, len, NULL, 0);
 		if (n < 0) {
 			relay_break(relay);
 			return;
 		}
-		buf_consume(&relay->queue, (size_t)n);
 	}
 	if (buf_len(&relay->queue) == 0) {
 		/* A stalled reader's megabytes are not kept for its next stall. */
@@ -240,29 +257,44 @@ static ssize_t on_conduct(void *user, size_t len)
 	return n;
 }
 
+/* Whether the piece that comes waits for the one behind it. */
+static bool hold(struct relay *relay, size_t len)
+{
+	size_t waiting = buf_len(&relay->queue);
+	bool room = relay->started && (waiting == 0 || relay->held);
+
+	relay->held = room && relay->bulk_out && waiting + len < HELD_MAX_BYTES;
+	if (!relay->held)
+		relay->bulk_out = len >= BULK_SENT_BYTES;
+	return relay->held;
+}
+
 static void on_data(void *user, const uint8_t *data, size_t len)
 {
 	struct relay *relay = user;
+	size_t before = buf_len(&relay->queue);
+	bool writable = relay->started && (before == 0 || relay->held);
 	ssize_t n = 0;
 
 	if (relay->over || relay->broken)
 		return;
-	if (relay->started && buf_len(&relay->queue) == 0) {
-		n = write_some(relay, data, len);
+	if (!hold(relay, len) && writable) {
+		n = write_some(relay, before, data, len);
 		if (n < 0) {
 			relay_break(relay);
 			return;
 		}
+		n = MAX(n - (ssize_t)before, (ssize_t)0);
 	}
-	if ((size_t)n == len)
-		return;
 	/* HTTP/2 flow control bounds what can be here: more is a peer that ignores it. */
-	if (buf_append(&relay->queue, data + n, len - (size_t)n) < 0) {
+	if ((size_t)n < len && buf_append(&relay->queue, data + n, len - (size_t)n) < 0) {
 		relay_abort(relay);
 		return;
 	}
-	if (relay->started)
+	if (relay->started && buf_len(&relay->queue) > 0)
 		set_mask(relay, relay->mask | UV_WRITABLE);
+	else if (before > 0)
+		set_mask(relay, relay->mask & ~UV_WRITABLE);
 }
 
 /* What the socket does not take of the conduit becomes bytes of the queue. */
@@ -284,6 +316,8 @@ static void on_conducted(void *user)
 	struct relay *relay = user;
 	ssize_t n = 0;
 
+	if (relay->held)
+		flush_queue(relay);
 	if (relay->over || relay->broken)
 		return;
 	if (relay->started && buf_len(&relay->queue) == 0)
