@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolv/resolvconf.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -57,9 +58,51 @@ static bool word_copy(struct word word, char *out, size_t size)
 	return true;
 }
 
+/* Where the kernel sends what goes to the address (ip(7), ipv6(7)). */
+static struct ip_addr reached_by(const struct ip_addr *addr)
+{
+	static const struct {
+		struct ip_addr any, here;
+	} own[] = {
+		{{AF_INET, {0}}, {AF_INET, {127, 0, 0, 1}}},
+		{{AF_INET6, {0}}, {AF_INET6, {[15] = 1}}},
+	};
+	static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (ip_addr_equal(addr, &own[i].any))
+			return own[i].here;
+	}
+	if (addr->family == AF_INET6 && memcmp(addr->bytes, mapped, sizeof(mapped)) == 0)
+		return ip_addr_from_bytes(AF_INET, addr->bytes + sizeof(mapped));
+	return *addr;
+}
+
+/* Nobody can send there: a link-local address of IPv6 without its zone, or a multicast one. */
+static bool is_unusable(const struct ip_addr *addr)
+{
+	const uint8_t *bytes = addr->bytes;
+
+	if (addr->family == AF_INET)
+		return bytes[0] >= 224;
+	return bytes[0] == 0xff || (bytes[0] == 0xfe && bytes[1] >> 6 == 2);
+}
+
+/* As inet_aton(3), which resolvers read IPv4 addresses with: "10.1" is 10.0.0.1. */
+static bool parse_addr(const char *text, struct ip_addr *ret_addr)
+{
+	struct in_addr addr4;
+
+	if (ip_addr_parse(text, ret_addr) == 0)
+		return true;
+	if (strchr(text, ':') || inet_aton(text, &addr4) == 0)
+		return false;
+	*ret_addr = ip_addr_from_bytes(AF_INET, &addr4);
+	return true;
+}
+
 static void parse_nameserver(struct word line, struct resolv_conf *conf)
 {
-	static const struct ip_addr any = {.family = AF_INET}, here = {AF_INET, {127, 0, 0, 1}};
 	char text[INET6_ADDRSTRLEN + IFNAMSIZ];
 	struct ip_addr addr;
 	char *zone;
@@ -70,14 +113,13 @@ static void parse_nameserver(struct word line, struct resolv_conf *conf)
 	zone = strchr(text, '%');
 	if (zone)
 		*zone = '\0';
-	if (ip_addr_parse(text, &addr) < 0)
+	if (!parse_addr(text, &addr))
 		return;
-	if (zone) {
-		conf->zoned = true;
-		return;
-	}
-	/* Where the kernel sends what goes there (ip(7)). */
-	conf->nameservers[conf->nameserver_count++] = ip_addr_equal(&addr, &any) ? here : addr;
+	addr = reached_by(&addr);
+	conf->zoned = conf->zoned || zone;
+	conf->unusable = conf->unusable || (!zone && is_unusable(&addr));
+	if (!zone && !is_unusable(&addr))
+		conf->nameservers[conf->nameserver_count++] = addr;
 }
 
 static void parse_search(struct word line, unsigned int max, struct resolv_conf *conf)

@@ -27,6 +27,7 @@ struct resolv_conf {
 	unsigned int search_count;
 	unsigned int ndots;
 	bool zoned; /* a nameserver was left out for its zone */
+	bool unusable; /* one that nobody can send to */
 };
 
 /* Of a file; a resolver's own configuration is a few hundred bytes. */

@@ -46,6 +46,9 @@ static void parses_as_the_resolver_does(void **state)
 			"1.0.0.1,1.0.0.2,1.0.0.3||1"},
 		{"nameserver 999.0.0.1\nnameserver fe80::1%eth0\nnameserver\n", "127.0.0.1||1"},
 		{"nameserver 0.0.0.0\n", "127.0.0.1||1"},
+		{"nameserver ::\nnameserver ::ffff:192.0.2.1\n", "::1,192.0.2.1||1"},
+		{"nameserver 10.1\nnameserver 0x7f.1\nnameserver 10.1x\n", "10.0.0.1,127.0.0.1||1"},
+		{"nameserver fe80::1\nnameserver 192.0.2.1\n", "192.0.2.1||1"},
 		{"# nameserver 1.0.0.1\n;nameserver 1.0.0.2\n nameserver 1.0.0.3\n",
 			"127.0.0.1||1"},
 		{"nameservers 1.0.0.1\nNAMESERVER 1.0.0.2\n", "127.0.0.1||1"},
@@ -87,6 +90,28 @@ static void a_nameserver_with_a_zone_is_noted(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		resolv_conf_parse(cases[i].text, strlen(cases[i].text), &conf);
 		assert_int_equal(conf.zoned, cases[i].zoned);
+	}
+}
+
+static void a_nameserver_that_nobody_can_send_to_is_noted(void **state)
+{
+	static const char *const unusable[] = {"fe80::1", "febf::1", "ff02::fb", "224.0.0.251",
+		"255.255.255.255", "::ffff:224.0.0.251"};
+	static const char *const usable[] = {"fec0::1", "fd00::1", "169.254.169.254", "0.0.0.0"};
+	struct resolv_conf conf;
+	char line[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(unusable); i++) {
+		(void)snprintf(line, sizeof(line), "nameserver %s\n", unusable[i]);
+		resolv_conf_parse(line, strlen(line), &conf);
+		assert_true(conf.unusable);
+		assert_int_equal(conf.nameservers[0].bytes[0], 127);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(usable); i++) {
+		(void)snprintf(line, sizeof(line), "nameserver %s\n", usable[i]);
+		resolv_conf_parse(line, strlen(line), &conf);
+		assert_false(conf.unusable);
 	}
 }
 
@@ -195,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_as_the_resolver_does),
 		cmocka_unit_test(a_nameserver_with_a_zone_is_noted),
+		cmocka_unit_test(a_nameserver_that_nobody_can_send_to_is_noted),
 		cmocka_unit_test(overlong_names_are_left_out),
 		cmocka_unit_test(nul_bytes_are_no_end),
 		cmocka_unit_test(reads_files),
