@@ -37,6 +37,7 @@ struct tun_device {
 	int fd;
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
+	struct ip_prefix addr6; /* family 0: never had any */
 	bool has_ipv6;
 };
 
@@ -270,8 +271,18 @@ int tun_configure(
 	if (r < 0)
 		return means_no_ipv6(r) ? 0 : r;
 	await_local_route(tun, rtnl);
+	tun->addr6 = config->addr6;
 	tun->has_ipv6 = true;
 	return 0;
+}
+
+void tun_renew_ipv6(struct tun_device *tun, struct rtnl *rtnl)
+{
+	if (tun->addr6.addr.family == 0)
+		return;
+	tun->has_ipv6 = set_address(tun, rtnl, &tun->addr6, NULL) == 0;
+	if (tun->has_ipv6)
+		await_local_route(tun, rtnl);
 }
 
 uint32_t tun_ifindex(const struct tun_device *tun)

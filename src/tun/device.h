@@ -36,10 +36,13 @@ NODISCARD int tun_open(struct tun_device **ret_tun, bool *ret_ra_warning, struct
 /* Names it, gives it MTU and addresses and brings it up. May be repeated after a failure. */
 NODISCARD int tun_configure(struct tun_device *tun, struct rtnl *rtnl,
 	const struct tun_config *config, struct err *err);
+/* The IPv6 address that it was given goes when somebody switches IPv6 off; when it is on again only
+ * who gave it gives it back. tun_has_ipv6() says how it is now. */
+void tun_renew_ipv6(struct tun_device *tun, struct rtnl *rtnl);
 
 uint32_t tun_ifindex(const struct tun_device *tun);
 const char *tun_name(const struct tun_device *tun);
-/* Whether IPv6 addresses work on it; known after tun_configure(). */
+/* Whether IPv6 addresses work on it; known after tun_configure() or tun_renew_ipv6(). */
 bool tun_has_ipv6(const struct tun_device *tun);
 int tun_fd(const struct tun_device *tun); /* borrowed; -1 after tun_close_fd() */
 void tun_close_fd(struct tun_device *tun);

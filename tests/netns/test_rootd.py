@@ -273,6 +273,20 @@ def test_ipv4_only_where_ipv6_is_off(netns, log, setting):
     netns.assert_as(before)
 
 
+def test_ipv6_switched_off_and_on_again(netns, log):
+    """What the kernel takes away with IPv6 is there again with the next set, and IPv4's routes are followed meanwhile."""
+    Rootd(netns, log)
+    client = Client(netns)
+    name, _, ipv6 = client.ok("tun - 1500 198.18.0.1/30 fd00:77::1/126")
+    assert ipv6 == "1"
+    client.ok("routes 10.96.0.0/16 fd00:10::/112")
+    for off, route in ((1, "10.97.0.0/16"), (0, "10.98.0.0/16")):
+        netns.run("sysctl", "-qw", f"net.ipv6.conf.all.disable_ipv6={off}")
+        client.ok(f"routes {route} fd00:10::/112")
+        assert own_routes(netns, name) == [route, *([] if off else ["fd00:10::/112"])]
+    assert "fd00:77::1/126" in netns.run("ip", "-6", "addr", "show", name).stdout
+
+
 def test_background_returns_when_ready(netns, log):
     before = netns.snapshot()
     with open(log, "wb") as stderr:

@@ -109,9 +109,11 @@ static int on_routes(struct session *session, const struct root_message *request
 
 	(void)reply;
 	(void)ret_fd;
-	if (r == 0)
-		r = route_sync(session->rtnl, tun_ifindex(session->tun), tun_has_ipv6(session->tun),
-			request->routes.prefixes, request->routes.count, err);
+	if (r < 0)
+		return r;
+	tun_renew_ipv6(session->tun, session->rtnl);
+	r = route_sync(session->rtnl, tun_ifindex(session->tun), tun_has_ipv6(session->tun),
+		request->routes.prefixes, request->routes.count, err);
 	if (r == 0)
 		log_info("routes set", "count=%u", request->routes.count);
 	return r;
