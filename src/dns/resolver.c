@@ -393,3 +393,8 @@ const struct dns_counters *dns_resolver_counters(const struct dns_resolver *reso
 {
 	return &resolver->counters;
 }
+
+unsigned int dns_resolver_waiting(const struct dns_resolver *resolver)
+{
+	return resolver->request_count;
+}

@@ -69,5 +69,6 @@ void dns_resolver_check_loop(struct dns_resolver *resolver);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);
+unsigned int dns_resolver_waiting(const struct dns_resolver *resolver); /* not answered yet */
 
 #endif /* DNS_RESOLVER_H */

@@ -4,11 +4,13 @@
 import collections
 import concurrent.futures
 import errno
+import ipaddress
 import os
 import pathlib
 import time
 import zlib
 
+import pytest
 from conftest import LONG, run
 from localcluster import plan
 from nets import serve
@@ -163,16 +165,35 @@ def test_parallel_connects_leave_one_pair_of_daemons(laptop):
     assert laptop.curl("http://web.demo/")
 
 
-def test_host_firewall_is_named(laptop):
-    """ufw's default drops the connection that the TUN hands to the laptop's own kernel: connect says so."""
-    rules = 'table inet fw { chain input { type filter hook input priority 0; iifname "tel*" ct state new drop; }; }'
-    laptop.run("nft", rules)
+FIREWALL = "table inet fw {{ chain c {{ type filter hook {hook} priority 0; {match} ct state new {verdict}; }}; }}"
+NO_FIREWALL = "nft delete table inet fw"
+
+
+def fw(hook, match, verdict):
+    return f"nft '{FIREWALL.format(hook=hook, match=match, verdict=verdict)}'"
+
+
+# What is done to the laptop, how it is undone, and what connect says then.
+OBSTACLES = {
+    # ufw's default drops the connection that the TUN hands to the laptop's own kernel.
+    "in": (fw("input", 'iifname "tel*"', "drop"), NO_FIREWALL, 7, "no connection to it is established", "ufw allow in on tel0"),
+    "out": (fw("output", 'oifname "tel*"', "reject"), NO_FIREWALL, 7, "refused by this machine", "ufw allow out on tel0"),
+    "lo": ("ip link set lo down", "ip link set lo up", 9, "loopback device lo is down", "ip link set lo up"),
+    "rule": ("ip rule add priority 219 to SUBNET prohibit", "ip rule del priority 219", 6, "does not go to the cluster", "ip rule show"),
+}
+
+
+@pytest.mark.parametrize("what", OBSTACLES)
+def test_what_keeps_programs_from_the_cluster_is_named(laptop, cluster, what):
+    spoil, mend, code, cause, cure = OBSTACLES[what]
+    subnet = ipaddress.ip_network(cluster.cluster_ip() + "/16", strict=False)
+    laptop.run("sh", "-c", spoil.replace("SUBNET", str(subnet)))
     try:
         done = laptop.telepresence("connect", check=False)
-        assert done.returncode == 7, done.stderr
-        assert "firewall" in done.stderr and "ufw allow in on tel0" in done.stderr
+        assert done.returncode == code, done.stderr
+        assert cause in done.stderr and cure in done.stderr.splitlines()[-1]
     finally:
-        laptop.run("nft", "delete table inet fw")
+        laptop.run("sh", "-c", mend)
 
 
 def test_reaches_single_label_in_connected_namespace(laptop):

@@ -34,6 +34,8 @@ for line in sys.stdin:
 """
 MTU, OTHER_MTUS = 1280, (1300, 1400, 1420, 1492)
 UDP_PORT = 7320
+# Of routes that a rule leads to, and that rule's priority.
+TABLE = "220"
 # What changes on the laptop while connected is seen by then.
 FOLLOWED = 5
 
@@ -141,21 +143,29 @@ def test_status_names_conflicts(laptop):
     def conflicts():
         return laptop.status()["root_daemon"]["conflicts"]
 
-    def attempt(route):
+    def attempt(kind, what, named):
         """The longer one of coming and going."""
-        laptop.run("ip", "route", "add", route, "dev", "eth0")
+        laptop.run("ip", kind, "add", *what)
         try:
             come, conflict = took(wait_for, "the conflict", conflicts)
-            assert conflict == [{"subnet": subnet, "route": f"{route} dev eth0"}]
+            assert conflict == [{"subnet": subnet, "route": named}]
             text = laptop.telepresence("status").stdout
             assert "Conflicts         : (1 not routed to the cluster)" in text
-            assert f"    - {subnet} has the route {route} dev eth0\n" in text
+            assert f"    - {subnet} has the route {named}\n" in text
         finally:
-            laptop.run("ip", "route", "del", route, "dev", "eth0")
+            laptop.run("ip", kind, "del", *what)
         return max(come, took(wait_for, "its end", lambda: not conflicts())[0])
 
-    for route in (half, subnet):
-        best_of(lambda route=route: attempt(route), FOLLOWED, tries=3)
+    laptop.run("ip", "route", "add", "default", "dev", "eth0", "table", TABLE)
+    try:
+        for kind, what, named in (
+            ("route", [half, "dev", "eth0"], f"{half} dev eth0"),
+            ("route", [subnet, "dev", "eth0"], f"{subnet} dev eth0"),
+            ("rule", ["to", subnet, "priority", TABLE, "lookup", TABLE], "dev eth0 by a routing rule (ip rule)"),
+        ):
+            best_of(lambda this=(kind, what, named): attempt(*this), FOLLOWED, tries=3)
+    finally:
+        laptop.run("ip", "route", "flush", "table", TABLE)
     assert "Conflicts" not in laptop.telepresence("status").stdout
 
 

@@ -9,21 +9,24 @@
 /* What a connection through the tunnel may take. */
 #define CONNECT_MS 2000
 
-/* A TCP connection as any program makes it. Refused is an answer, too: packets get through. */
+/* A TCP connection as any program makes it. */
 static int try_connect(const struct addrinfo *to)
 {
 	auto_close int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd wait = {.fd = fd, .events = POLLOUT};
-	int r;
+	socklen_t len = sizeof(int);
+	int r, error = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, to->ai_addr, to->ai_addrlen) == 0 || errno == ECONNREFUSED)
+	if (connect(fd, to->ai_addr, to->ai_addrlen) == 0)
 		return 0;
 	if (errno != EINPROGRESS)
 		return -errno;
 	r = poll(&wait, 1, CONNECT_MS);
-	return r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
+	if (r <= 0)
+		return r == 0 ? -ETIMEDOUT : -errno;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
 }
 
 /* The child of the user daemon's self-test (client/userd/selftest.h). */
@@ -41,6 +44,8 @@ static int run(struct cli *cli, struct err *err)
 			err, -ENOENT, ERR_NOT_FOUND, "%s: %s", cli->operands[0], gai_strerror(r));
 	r = try_connect(list);
 	freeaddrinfo(list);
+	if (r == -ECONNREFUSED)
+		return err_set(err, r, ERR_CONFLICT, "%s: port 443 is closed", cli->operands[0]);
 	return r < 0 ? err_set(err, r, ERR_UNREACHABLE, "%s: port 443 does not answer",
 			       cli->operands[0])
 		     : 0;

@@ -11,9 +11,10 @@
 #include "core/alloc.h"
 #include "core/err.h"
 
+#define GROUP(number) (1U << ((number) - 1))
 #define GROUPS \
 	(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | \
-		RTMGRP_IPV6_ROUTE)
+		RTMGRP_IPV6_ROUTE | GROUP(RTNLGRP_IPV4_RULE) | GROUP(RTNLGRP_IPV6_RULE))
 /* As the kernel's own largest message. */
 #define BUFFER_BYTES 32768
 /* Messages read per wake-up. */
@@ -66,6 +67,10 @@ static bool device_of(const struct nlmsghdr *nlh, unsigned int *ret_device)
 	case RTM_DELROUTE:
 		*ret_device = len >= sizeof(struct rtmsg) ? route_device(nlh) : 0;
 		return len >= sizeof(struct rtmsg);
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		*ret_device = 0;
+		return true;
 	default:
 		return false;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/userd/netwatch.h - tells when links, addresses or routes of the laptop change
+ * client/userd/netwatch.h - tells when links, addresses, routes or rules of the laptop change
  *
  * A route netlink socket in the kernel's multicast groups; an ordinary user may have one. Changes
  * come in bursts (a VPN sets a dozen routes): they are told once, NETWATCH_QUIET_MS after the

@@ -2,17 +2,22 @@
 #include "client/userd/network_priv.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include "client/userd/assoc.h"
 #include "client/userd/dial.h"
 #include "client/userd/info.h"
 #include "client/userd/plan.h"
+#include "client/userd/reach.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/log.h"
+#include "dns/resolver.h"
 #include "flow/flow.h"
 
 DEFINE_AUTO(network, network_free);
@@ -163,6 +168,20 @@ static int read_direct(struct network *network, struct err *err)
 	return r;
 }
 
+/* What goes elsewhere all the same is a conflict of the plan then. */
+static int set_routes(struct network *network, struct plan *wanted, const struct route_list *routes,
+	struct err *err)
+{
+	static const struct ip_addr none = {.family = 0};
+	int r = root_client_routes(
+		network->config.root, wanted->routes.items, wanted->routes.count, err);
+
+	if (r == 0)
+		reach_check(wanted, routes, &network->own4.addr,
+			network->tun.ipv6 ? &network->own6.addr : &none);
+	return r;
+}
+
 static int set_up(struct network *network, const struct cluster_info *info,
 	const struct route_list *routes, struct err *err)
 {
@@ -175,9 +194,22 @@ static int set_up(struct network *network, const struct cluster_info *info,
 	if (r == 0)
 		r = open_device(network, err);
 	if (r == 0)
-		r = root_client_routes(network->config.root, network->plan.routes.items,
-			network->plan.routes.count, err);
+		r = set_routes(network, &network->plan, routes, err);
 	return r < 0 ? r : network_dns_open(network, info, err);
+}
+
+/* Without it nothing that this machine sends to itself arrives: neither queries to the resolver nor
+ * the packets of connections. */
+static int check_loopback(struct err *err)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		return err_set_errno(err, -errno, "the loopback device lo");
+	return request.ifr_flags & IFF_UP ? 0
+					  : err_set(err, -ENETDOWN, ERR_UNSUPPORTED,
+						    "this machine's loopback device lo is down");
 }
 
 int network_new(const struct network_config *config, const struct cluster_info *info,
@@ -191,7 +223,9 @@ int network_new(const struct network_config *config, const struct cluster_info *
 	network->tun.fd = -1;
 	network->namespace = xstrdup(config->namespace);
 	network->lists = *config->lists;
-	r = network_dns_read(network, err);
+	r = check_loopback(err);
+	if (r == 0)
+		r = network_dns_read(network, err);
 	if (r == 0)
 		r = read_direct(network, err);
 	if (r == 0)
@@ -244,13 +278,13 @@ int network_update(struct network *network, const struct cluster_info *info, str
 		r = routes_read(&routes, err);
 	if (r == 0)
 		r = plan(network, info, &routes, wanted, err);
-	routes_done(&routes);
 	changed = r == 0 && !same_set(&wanted->routes, &network->plan.routes);
-	if (changed)
-		r = root_client_routes(
-			network->config.root, wanted->routes.items, wanted->routes.count, err);
+	/* Also the same ones: the kernel drops those of IPv6 when somebody switches that off. */
+	if (r == 0)
+		r = set_routes(network, wanted, &routes, err);
+	routes_done(&routes);
 	if (r == 0) {
-		if (changed)
+		if (changed || wanted->conflict_count != network->plan.conflict_count)
 			log_plan(&network->plan, wanted);
 		network->plan = *wanted;
 		network_dns_update(network, info);
@@ -268,6 +302,26 @@ void network_set_direct(struct network *network, const struct ip_addr *direct, s
 const char *network_device(const struct network *network)
 {
 	return network->tun.name;
+}
+
+void network_prove(const struct network *network, struct network_proof *ret_proof)
+{
+	const struct dns_counters *dns = dns_resolver_counters(network->resolver);
+	const struct dial_counters *dials = dialer_counters(network->dialer);
+
+	*ret_proof = (struct network_proof){.queries = dns->queries,
+		.failed = dns->failed,
+		.waiting = dns_resolver_waiting(network->resolver),
+		.connections = dials->opened + dials->failed + dials->active};
+}
+
+int network_stray(const struct network *network, struct err *err)
+{
+	for (size_t i = 0; i < network->plan.conflict_count; i++) {
+		if (!network->plan.conflicts[i].route.prefix.addr.family)
+			return plan_conflict_error(&network->plan.conflicts[i], err);
+	}
+	return 0;
 }
 
 void network_free(struct network *network)

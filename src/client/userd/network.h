@@ -39,6 +39,11 @@ struct network_config {
 	void *user;
 };
 
+struct network_proof {
+	uint64_t queries, failed, waiting; /* of DNS: came here, of these not answered, not yet */
+	uint64_t connections; /* came to the device */
+};
+
 NODISCARD int network_new(const struct network_config *config, const struct cluster_info *info,
 	struct network **ret_network, struct err *err);
 void network_free(struct network *network); /* NULL-safe */
@@ -58,8 +63,10 @@ const char *network_device(const struct network *network);
 void network_describe(const struct network *network, json_object *root_daemon);
 /* Who would answer for a name, by which rule, as an object; NULL: it is not a name. */
 NODISCARD json_object *network_explain_name(const struct network *network, const char *name);
-/* DNS queries that came here, and those of the cluster's names: for the self-test's verdict. */
-void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed);
+/* What came of the self-test: for its verdict. */
+void network_prove(const struct network *network, struct network_proof *ret_proof);
+/* -EEXIST with the subnet of the cluster that a routing rule of this machine leads elsewhere. */
+NODISCARD int network_stray(const struct network *network, struct err *err);
 /* Namespaces in which single labels are looked up that the connection's does not know. Copied. */
 void network_set_further(struct network *network, const struct cluster_info *info,
 	const char *const *namespaces, size_t count);

@@ -43,16 +43,14 @@ static json_object *describe_names(char *const *list, bool dotted)
 static json_object *describe_conflicts(const struct plan *plan)
 {
 	json_object *array = json_object_new_array();
-	char text[ADDR_TEXT_BYTES], line[ADDR_TEXT_BYTES + IF_NAMESIZE + 8];
+	char text[ADDR_TEXT_BYTES], line[PLAN_ROUTE_BYTES];
 
 	for (size_t i = 0; i < plan->conflict_count; i++) {
 		const struct plan_conflict *conflict = &plan->conflicts[i];
 		json_object *entry = json_object_new_object();
 
 		json_put_string(entry, "subnet", ip_prefix_format(&conflict->subnet, text));
-		(void)snprintf(line, sizeof(line), "%s dev %s",
-			ip_prefix_format(&conflict->route.prefix, text), conflict->route.device);
-		json_put_string(entry, "route", line);
+		json_put_string(entry, "route", plan_conflict_route(conflict, line));
 		json_object_array_add(array, entry);
 	}
 	return array;

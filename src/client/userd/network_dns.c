@@ -314,14 +314,6 @@ void network_forget(struct network *network, const char *service, const char *cl
 	}
 }
 
-void network_dns_counts(const struct network *network, uint64_t *ret_queries, uint64_t *ret_failed)
-{
-	const struct dns_counters *counters = dns_resolver_counters(network->resolver);
-
-	*ret_queries = counters->queries;
-	*ret_failed = counters->failed;
-}
-
 void network_set_further(struct network *network, const struct cluster_info *info,
 	const char *const *namespaces, size_t count)
 {

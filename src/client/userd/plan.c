@@ -2,6 +2,7 @@
 #include "client/userd/plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/userd/info.h"
@@ -148,15 +149,37 @@ static int outdo_equal(const struct plan_input *input, struct plan *plan, struct
 	return 0;
 }
 
+const char *plan_conflict_route(
+	const struct plan_conflict *conflict, char out[static PLAN_ROUTE_BYTES])
+{
+	const struct route *route = &conflict->route;
+	char text[ADDR_TEXT_BYTES];
+
+	if (route->prefix.addr.family)
+		(void)snprintf(out, PLAN_ROUTE_BYTES, "%s dev %s",
+			ip_prefix_format(&route->prefix, text), route->device);
+	else if (route->device[0])
+		(void)snprintf(
+			out, PLAN_ROUTE_BYTES, "dev %s by a routing rule (ip rule)", route->device);
+	else
+		(void)snprintf(out, PLAN_ROUTE_BYTES, "none (a routing rule, or IPv6 is off)");
+	return out;
+}
+
 int plan_conflict_error(const struct plan_conflict *conflict, struct err *err)
 {
-	char text[ADDR_TEXT_BYTES], route[ADDR_TEXT_BYTES];
+	char text[ADDR_TEXT_BYTES], route[PLAN_ROUTE_BYTES];
 
+	if (!conflict->route.prefix.addr.family)
+		return err_set(err, -EEXIST, ERR_CONFLICT,
+			"what goes to subnet %s does not go to the cluster: its route is %s",
+			ip_prefix_format(&conflict->subnet, text),
+			plan_conflict_route(conflict, route));
 	return err_set(err, -EEXIST, ERR_CONFLICT,
-		"subnet %s overlaps with existing route \"%s dev %s\" "
+		"subnet %s overlaps with existing route \"%s\" "
 		"(--allow-conflicting-subnets %s connects all the same)",
-		ip_prefix_format(&conflict->subnet, text),
-		ip_prefix_format(&conflict->route.prefix, route), conflict->route.device, text);
+		ip_prefix_format(&conflict->subnet, text), plan_conflict_route(conflict, route),
+		text);
 }
 
 int plan_routes(const struct plan_input *input, struct plan *ret_plan, struct err *err)

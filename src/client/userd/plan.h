@@ -26,7 +26,8 @@ struct plan_input {
 
 struct plan_conflict {
 	struct ip_prefix subnet; /* of the cluster, or of --also-proxy */
-	struct route route; /* of the laptop */
+	struct route
+		route; /* of the laptop; without a prefix: what a routing rule leads to (reach.h) */
 };
 
 struct plan {
@@ -44,6 +45,11 @@ struct plan {
  * the longest. An allowed one that is the same as ours is outdone by our two halves of it.
  */
 NODISCARD int plan_routes(const struct plan_input *input, struct plan *ret_plan, struct err *err);
+#define PLAN_ROUTE_BYTES (ADDR_TEXT_BYTES + 64)
+
+/* "10.0.0.0/8 dev vpn0": what stands in the way. Returns out. */
+const char *plan_conflict_route(
+	const struct plan_conflict *conflict, char out[static PLAN_ROUTE_BYTES]);
 /* -EEXIST with both routes and the flag named. */
 int plan_conflict_error(const struct plan_conflict *conflict, struct err *err);
 

@@ -51,6 +51,8 @@ static void on_exit_status(uv_process_t *process, int64_t status, int signal)
 		tell(test, -ETIMEDOUT);
 	else if (signal == 0 && status == err_exit_code(ERR_UNREACHABLE))
 		tell(test, -EHOSTUNREACH);
+	else if (signal == 0 && status == err_exit_code(ERR_CONFLICT))
+		tell(test, -ECONNREFUSED);
 	else
 		tell(test, status == 0 && signal == 0 ? 0 : -ENOENT);
 }

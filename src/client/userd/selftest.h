@@ -18,8 +18,8 @@ struct selftest;
 /* A look-up at the pace of resolv.conf, then a connection. */
 #define SELFTEST_MS 6000
 
-/* r: 0 found and reached, -EHOSTUNREACH found but no connection, -ENOENT not found, -ETIMEDOUT no
- * answer in SELFTEST_MS, -errno could not be run. */
+/* r: 0 found and reached, -ECONNREFUSED found but refused, -EHOSTUNREACH found but no connection,
+ * -ENOENT not found, -ETIMEDOUT no answer in SELFTEST_MS, -errno could not be run. */
 typedef void (*selftest_fn)(void *user, int r);
 
 /* on_done is called once, never from within. */

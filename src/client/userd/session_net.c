@@ -10,7 +10,6 @@
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/proto.h"
-#include "client/userd/selftest.h"
 #include "client/userd/session_priv.h"
 #include "client/userd/session_requests.h"
 #include "client/userd/session_steps.h"
@@ -20,9 +19,6 @@
 #include "ipc/root_client.h"
 #include "resolv/resolvconf.h"
 #include "tunnel/client.h"
-
-/* Every cluster has it, and nobody else answers it. */
-#define TEST_NAME "kubernetes.default.svc"
 
 static void on_hosts(void *user, const struct ip_addr *addrs, size_t count)
 {
@@ -162,80 +158,12 @@ void session_network(struct session *session)
 			"--allow-conflicting-subnets routes that subnet to the cluster all the "
 			"same; --never-proxy leaves it out; or disconnect the VPN that has it");
 	else if (r < 0)
-		session_fail(session, &err, NULL);
+		session_fail(session, &err, r == -ENETDOWN ? "ip link set lo up" : NULL);
 	if (r < 0)
 		return;
 	if (is_new)
 		watch_network(session);
 	session_enter(session, SESSION_TEST);
-}
-
-/* Nothing came to our resolver: whom did this system ask? */
-static const char *name_unasked(struct err *err)
-{
-	struct resolv_conf conf;
-
-	if (resolv_conf_read(NULL, &conf, NULL) == 0 && conf.zoned) {
-		err_set(err, -ENOENT, ERR_UNSUPPORTED,
-			"/etc/resolv.conf has a link-local nameserver with a zone "
-			"(fe80::...%%...), "
-			"whose queries cannot be redirected");
-		return "Let resolv.conf name it by another address, or another one before it, or "
-		       "use systemd-resolved";
-	}
-	err_set(err, -ENOENT, ERR_UNSUPPORTED,
-		"this system's resolver did not ask the nameserver of /etc/resolv.conf "
-		"for " TEST_NAME);
-	return "Look at the hosts line of /etc/nsswitch.conf, and for a local cache (nscd) or "
-	       "another resolver";
-}
-
-/* Why the name was not found, by what came to our resolver, or not reached. */
-static void fail_test(struct session *session, int r)
-{
-	uint64_t queries = 0, failed = 0;
-	struct err err = ERR_INIT;
-	const char *hint;
-
-	network_dns_counts(session->network, &queries, &failed);
-	if (r == -EHOSTUNREACH) {
-		err_set(&err, r, ERR_UNREACHABLE,
-			TEST_NAME " is found, but no connection to it is established");
-		hint = "Does a firewall of this machine (ufw, firewalld) drop new connections? "
-		       "Allow "
-		       "the device, for example: ufw allow in on tel0. Else see whether pods reach "
-		       "the API server";
-	} else if (r != -ENOENT && r != -ETIMEDOUT) {
-		err_set_errno(&err, r, "the DNS self-test could not be run");
-		hint = NULL;
-	} else if (queries == 0) {
-		hint = name_unasked(&err);
-	} else {
-		err_set(&err, r, ERR_UNREACHABLE,
-			"the cluster's DNS %s for " TEST_NAME " (%llu queries, %llu failed)",
-			r == -ETIMEDOUT ? "did not answer" : "has no address",
-			(unsigned long long)queries, (unsigned long long)failed);
-		hint = "See whether the cluster's DNS runs: kubectl -n kube-system get pods "
-		       "-l k8s-app=kube-dns";
-	}
-	session_fail(session, &err, hint);
-}
-
-static void on_tested(void *user, int r)
-{
-	struct session *session = user;
-
-	session->test = NULL;
-	if (r == 0)
-		session_enter(session, SESSION_CONNECTED);
-	else
-		fail_test(session, r);
-}
-
-void session_test(struct session *session)
-{
-	session_say(session, "Looking up and connecting to %s as any program does", TEST_NAME);
-	session->test = selftest_start(session->loop, TEST_NAME, on_tested, session);
 }
 
 bool session_is_connected(const struct session *session)
