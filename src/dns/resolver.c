@@ -41,7 +41,6 @@ struct dns_resolver {
 	struct dns_lines *lines;
 	struct dns_lookups *lookups;
 	struct request *requests;
-	unsigned int request_count;
 	struct dns_counters counters;
 	char probe[DNS_NAME_BYTES]; /* of the check for loops; "" before it */
 	struct dns_forward *probing;
@@ -50,7 +49,7 @@ struct dns_resolver {
 static void request_free(struct request *request)
 {
 	DL_DELETE(request->resolver->requests, request);
-	request->resolver->request_count--;
+	request->resolver->counters.waiting--;
 	free(request->msg);
 	free(request);
 }
@@ -126,7 +125,7 @@ static bool is_loop(const struct request *request)
 	struct dns_question question;
 	unsigned int same = 0;
 
-	if (resolver->request_count < LIMIT_DNS_SAME ||
+	if (resolver->counters.waiting < LIMIT_DNS_SAME ||
 		dns_question_parse(request->msg, request->len, &question) < 0)
 		return false;
 	DL_FOREACH (resolver->requests, other)
@@ -140,7 +139,7 @@ static void refuse_loop(struct request *request)
 {
 	if (request->resolver->counters.loops++ == 0)
 		log_warn("DNS queries come back: the nameserver forwards to this machine",
-			"under_way=%u", request->resolver->request_count);
+			"under_way=%lu", (unsigned long)request->resolver->counters.waiting);
 	reply_error(request, DNS_SERVFAIL);
 }
 
@@ -266,6 +265,7 @@ static void on_message(void *user, struct dns_forwarder *forwarder, struct dns_p
 	struct request *request;
 
 	if (!dns_is_query(msg, len)) {
+		resolver->counters.dropped++;
 		dns_peer_reply(peer, NULL, 0);
 		return;
 	}
@@ -278,8 +278,8 @@ static void on_message(void *user, struct dns_forwarder *forwarder, struct dns_p
 	memcpy(request->msg, msg, len);
 	request->len = len;
 	DL_APPEND(resolver->requests, request);
-	resolver->request_count++;
-	if (resolver->request_count > LIMIT_DNS_INFLIGHT)
+	resolver->counters.waiting++;
+	if (resolver->counters.waiting > LIMIT_DNS_INFLIGHT)
 		reply_error(request, DNS_SERVFAIL);
 	else
 		judge(request);
@@ -392,9 +392,4 @@ void dns_resolver_forget(struct dns_resolver *resolver, const char *name)
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver)
 {
 	return &resolver->counters;
-}
-
-unsigned int dns_resolver_waiting(const struct dns_resolver *resolver)
-{
-	return resolver->request_count;
 }

@@ -47,6 +47,8 @@ struct dns_config {
 
 struct dns_counters {
 	uint64_t queries, cluster, forwarded, answered_cache, failed, refused, loops;
+	uint64_t dropped; /* messages that are no queries */
+	uint64_t waiting; /* not answered yet */
 };
 
 NODISCARD int dns_resolver_new(uv_loop_t *loop, const struct dns_config *config,
@@ -69,6 +71,5 @@ void dns_resolver_check_loop(struct dns_resolver *resolver);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
 const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);
-unsigned int dns_resolver_waiting(const struct dns_resolver *resolver); /* not answered yet */
 
 #endif /* DNS_RESOLVER_H */

@@ -167,14 +167,15 @@ static void icmp_error(struct flow_engine *engine, const struct packet_view *vie
 	engine->events.udp_unreachable(engine->user, &app, &target);
 }
 
-static bool is_error(const struct packet_view *view)
+bool flow_icmp_is_error(const struct packet_view *view)
 {
 	uint8_t type = view->ip[view->transport];
 
 	if (view->family == AF_INET6)
-		return type < ICMP6_INFOMSG_MASK;
-	return type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
-	       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+		return view->protocol == IPPROTO_ICMPV6 && type < ICMP6_INFOMSG_MASK;
+	return view->protocol == IPPROTO_ICMP &&
+	       (type == ICMP_DEST_UNREACH || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT ||
+		       type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB);
 }
 
 void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packet)
@@ -184,7 +185,7 @@ void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packe
 	struct ip_addr src = packet_src(view), dst = packet_dst(view);
 	uint8_t request = view->family == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST;
 
-	if (is_error(view)) {
+	if (flow_icmp_is_error(view)) {
 		icmp_error(engine, view);
 		return;
 	}

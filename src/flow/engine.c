@@ -74,7 +74,8 @@ static void dispatch(struct flow_engine *engine, struct flow_packet *packet)
 
 	if (packet_ttl(&packet->view) <= 1) {
 		engine->counters.dropped_ttl++;
-		flow_reply_unreachable(engine, &packet->view, FLOW_UNREACHABLE_TTL);
+		if (!flow_icmp_is_error(&packet->view))
+			flow_reply_unreachable(engine, &packet->view, FLOW_UNREACHABLE_TTL);
 	} else if (packet->view.protocol == IPPROTO_TCP && vnet_valid(packet)) {
 		flow_tcp_input(engine, packet);
 	} else if (packet->view.protocol == IPPROTO_TCP) {

@@ -91,5 +91,7 @@ void flow_tcp_expire(struct flow_engine *engine, uint64_t now_ms);
 
 void flow_udp_input(struct flow_engine *engine, const struct flow_packet *packet);
 void flow_icmp_input(struct flow_engine *engine, const struct flow_packet *packet);
+/* Nothing is said about an ICMP error (RFC 1122 3.2.2). */
+bool flow_icmp_is_error(const struct packet_view *view);
 
 #endif /* FLOW_ENGINE_H */

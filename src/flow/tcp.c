@@ -272,6 +272,8 @@ static void from_app(struct flow_engine *engine, const struct flow_packet *packe
 	if (flow->state == FLOW_STATE_OPENING) { /* retransmissions wait for the answer */
 		if (packet_tcp_flags(&packet->view) & PACKET_RST)
 			cancel_flow(engine, flow, FLOW_STATE_FREE);
+		else if (!is_new_syn(packet))
+			engine->counters.dropped_stray++;
 		return;
 	}
 	rewrite(engine, flow, packet, TO_LISTENER);

@@ -179,10 +179,12 @@ def test_hostile_messages(world):
     assert world.short("web.shop", "TXT") == []
     with world.laptop.entered():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    dropped = world.resolver.tell("counters")["dropped"]
     with sock:
         sock.connect((NAMESERVER, 53))
         for message in (b"", good[:11], bytes([good[0], good[1], good[2] | 0x80]) + good[3:], good + b"junk"):
             sock.send(message)
+        wait_until(lambda: world.resolver.tell("counters")["dropped"] == dropped + 3)
         rng = random.Random(1)
         for _ in range(500):
             noise = bytearray(query("web.shop", edns=1232))

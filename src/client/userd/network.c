@@ -311,7 +311,7 @@ void network_prove(const struct network *network, struct network_proof *ret_proo
 
 	*ret_proof = (struct network_proof){.queries = dns->queries,
 		.failed = dns->failed,
-		.waiting = dns_resolver_waiting(network->resolver),
+		.waiting = dns->waiting,
 		.connections = dials->opened + dials->failed + dials->active};
 }
 

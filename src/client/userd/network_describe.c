@@ -109,6 +109,7 @@ static json_object *describe_dns(const struct network *network)
 	put_count(dns, "forwarded", counters->forwarded);
 	put_count(dns, "failed", counters->failed);
 	put_count(dns, "loops", counters->loops);
+	put_count(dns, "dropped", counters->dropped);
 	return dns;
 }
 

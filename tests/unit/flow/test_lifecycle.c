@@ -74,12 +74,17 @@ static void reset_before_the_socket_cancels(void **state)
 {
 	struct segment syn = from_app(&pairs[0], PACKET_SYN, 1000);
 	struct segment rst = from_app(&pairs[0], PACKET_RST, 1001);
+	struct segment ack = from_app(&pairs[0], PACKET_ACK, 1001);
 	struct rig rig;
 	int client;
 
 	(void)state;
 	rig_start(&rig, (struct flow_events){0});
 	rig_send_segment(&rig, &syn);
+	rig_send_segment(&rig, &syn);
+	assert_int_equal(flow_engine_counters(rig.engine)->dropped_stray, 0);
+	rig_send_segment(&rig, &ack); /* of nothing that could be acknowledged */
+	assert_int_equal(flow_engine_counters(rig.engine)->dropped_stray, 1);
 	rig_send_segment(&rig, &rst);
 	assert_int_equal(rig.cancels, 1);
 	flow_tcp_answer(rig.engine, rig.id, FLOW_OPENED); /* too late */

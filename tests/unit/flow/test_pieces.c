@@ -193,6 +193,13 @@ static void last_hop_is_answered(void **state)
 		packet[i ? 7 : 8] = 2;
 		rig_send(&rig, &vnet, packet, head + 8);
 		assert_int_equal(got.datagrams, 1);
+		/* An error is counted like any other, but none follows it. */
+		(void)packet_put_ip(packet, &app, &target, i ? IPPROTO_ICMPV6 : IPPROTO_ICMP, 8);
+		packet[head] = i ? ICMP6_DST_UNREACH : ICMP_DEST_UNREACH;
+		packet[i ? 7 : 8] = 1;
+		rig_send(&rig, &vnet, packet, head + 8);
+		assert_int_equal(flow_engine_counters(rig.engine)->dropped_ttl, 2);
+		assert_false(rig_receive(&rig));
 		rig_stop(&rig);
 	}
 }
