@@ -15,8 +15,9 @@
 #include "core/attr.h"
 #include "core/buf.h"
 
-/* The largest UDP payload (RFC 768 over IPv6 without jumbograms). */
-#define CAPSULE_PAYLOAD_MAX_BYTES 65527
+/* The largest echo over IPv6 without jumbograms: identifier, sequence number and 65527 bytes of
+ * data. A UDP payload has as many bytes as that data. */
+#define CAPSULE_PAYLOAD_MAX_BYTES (4 + 65527)
 /* Type, length and context of a datagram. */
 #define CAPSULE_HEADER_MAX_BYTES 16
 
@@ -33,7 +34,7 @@ typedef void (*capsule_fn)(void *user, const uint8_t *payload, size_t len);
 void capsule_parser_init(struct capsule_parser *parser);
 void capsule_parser_done(struct capsule_parser *parser);
 /* Takes all len bytes; on_datagram for each datagram that is complete. It must not free the parser.
- * 0, or -EPROTO for a datagram longer than any UDP payload: reset the stream. */
+ * 0, or -EPROTO for a datagram longer than any there is: reset the stream. */
 NODISCARD int capsule_parse(struct capsule_parser *parser, const uint8_t *data, size_t len,
 	capsule_fn on_datagram, void *user);
 /* Writes what stands before a payload of len bytes; returns its length. */

@@ -118,6 +118,8 @@ def test_traffic(connected, cluster, pod, net, family):
             assert ask_udp(net, to, UDP_PORT, b"hello") == b"echo hello"
         assert ask_udp(net, address, UDP_PORT, bytes(9000)) == b"echo " + bytes(9000)
     assert "3 received" in connected.run("ping", "-c", "3", "-i", "0.2", "-W", "5", address).stdout
+    largest = "65507" if family == 4 else "65527"
+    assert "1 received" in connected.run("ping", "-c", "1", "-W", "10", "-s", largest, address).stdout
     with pytest.raises(ConnectionRefusedError):
         net.connect(address, CLOSED_PORT)
     with pytest.raises(ConnectionRefusedError):
