@@ -33,7 +33,7 @@ enum dns_rule {
 	DNS_RULE_MAPPING,
 	DNS_RULE_SEARCH, /* a single label */
 	DNS_RULE_EXCLUDE_SUFFIX,
-	DNS_RULE_HEADLESS, /* a pod of a headless Service in the connection's namespace */
+	DNS_RULE_HEADLESS, /* a pod of a headless Service in a namespace that is searched */
 	DNS_RULE_NAMESPACE,
 	DNS_RULE_POD,
 	DNS_RULE_SVC,
@@ -64,10 +64,11 @@ void dns_names_set_cluster(struct dns_names *names, const char *cluster_domain,
 	const char *const *namespaces, size_t count);
 /* Addresses whose reverse names are the cluster's; replaces the set. */
 void dns_names_set_subnets(struct dns_names *names, const struct ip_prefix *subnets, size_t count);
-/* Headless Services of the own namespace, without it; replaces the set. Strings are copied. */
+/* Headless Services of the own and the further namespaces, without these; replaces the set. Strings
+ * are copied. */
 void dns_names_set_headless(struct dns_names *names, const char *const *services, size_t count);
-/* Where single labels are looked up that the own namespace does not know, in this order; replaces
- * the list. Strings are copied. */
+/* Where single labels and pods of headless Services are looked up that the own namespace does not
+ * know, in this order; replaces the list. Strings are copied. */
 void dns_names_set_further(struct dns_names *names, const char *const *namespaces, size_t count);
 /* The full name of what is searched for, in the index-th place after the own namespace; false:
  * there are not so many. */

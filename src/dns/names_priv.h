@@ -21,7 +21,7 @@ struct dns_names {
 	char *namespace; /* NULL: single labels are not the cluster's */
 	struct names_list namespaces; /* sorted */
 	struct names_list further; /* where single labels are looked up after `namespace` */
-	struct names_list headless; /* Services of `namespace`; sorted */
+	struct names_list headless; /* Services of `namespace` and `further`; sorted */
 	struct ip_prefix *subnets;
 	size_t subnet_count;
 	struct dns_settings settings;

@@ -98,7 +98,8 @@ static bool is_in_namespace(const struct dns_names *names, const char *name)
 	       names_list_has(&names->namespaces, last + 1);
 }
 
-/* "db-0.db": a pod of a headless Service in the connection's namespace, as its own pods say it. */
+/* "db-0.db": a pod of a headless Service in a namespace that is searched, as its own pods say it.
+ */
 static bool is_of_headless(const struct dns_names *names, const char *name)
 {
 	const char *dot = strchr(name, '.');

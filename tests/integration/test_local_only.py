@@ -54,6 +54,7 @@ def test_names_are_found_for_as_long_as_it_is_there(apart):
         "    Intercepting  : no connections\n"
     )
     wait_for("db", lambda: addresses(apart, "db") == {pod})
+    wait_for("a pod of it", lambda: addresses(apart, "db-0.db") == {pod})
     # The connection's own namespace comes first, and names with more labels are as before.
     assert addresses(apart, "web") == {apart.cluster.cluster_ip("demo", "web")}
     assert addresses(apart, "db.stage") == {pod}
@@ -61,7 +62,7 @@ def test_names_are_found_for_as_long_as_it_is_there(apart):
     trace = json.loads(apart.telepresence("dns", "trace", "db", "--output", "json").stdout)
     assert (trace["asked_as"], trace["then_as"]) == ("db.demo.svc.cluster.local", ["db.stage.svc.cluster.local"])
     apart.telepresence("leave", "names")
-    wait_for("no db", lambda: addresses(apart, "db") == set())
+    wait_for("no db", lambda: addresses(apart, "db") == addresses(apart, "db-0.db") == set())
 
 
 def test_list_and_status_show_it(apart):
@@ -96,7 +97,7 @@ def test_it_survives_a_lost_session(apart):
 
     wait_for("another session", is_back)
     assert [one["name"] for one in apart.intercepts()] == ["names"]
-    wait_for("db", lambda: addresses(apart, "db") == {pod})
+    wait_for("db", lambda: addresses(apart, "db") == addresses(apart, "db-0.db") == {pod})
     apart.telepresence("leave", "names")
 
 

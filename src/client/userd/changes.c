@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/changes.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "client/userd/proto.h"
@@ -26,20 +27,6 @@ struct changes {
 	json_object *headless; /* their names as keys; NULL: not told yet */
 };
 
-static void tell_headless(const struct changes *changes)
-{
-	const char *services[LIMIT_DNS_HEADLESS];
-	size_t count = 0;
-
-	json_object_object_foreach(changes->headless, name, value)
-	{
-		(void)value;
-		if (count < ARRAY_SIZE(services))
-			services[count++] = name;
-	}
-	changes->events->on_headless(changes->user, services, count);
-}
-
 /* A label, which is all that a Service's name may be. */
 static void add_headless(struct changes *changes, const char *name)
 {
@@ -54,7 +41,7 @@ static void take_all(struct changes *changes, json_object *list)
 	changes->headless = json_object_new_object();
 	for (size_t i = 0; i < json_object_array_length(list); i++)
 		add_headless(changes, json_object_get_string(json_object_array_get_idx(list, i)));
-	tell_headless(changes);
+	changes->events->on_headless(changes->user);
 }
 
 /* "NAME.NAMESPACE" is one now, or is none. */
@@ -70,7 +57,7 @@ static void take_one(struct changes *changes, const char *service, bool headless
 		add_headless(changes, name);
 	else
 		json_object_object_del(changes->headless, name);
-	tell_headless(changes);
+	changes->events->on_headless(changes->user);
 }
 
 static void take_change(struct changes *changes, json_object *object)
@@ -168,10 +155,24 @@ struct changes *changes_start(struct h2_session *h2, const char *namespace,
 	return NULL;
 }
 
-void changes_tell(const struct changes *changes)
+int changes_headless(const struct changes *changes, const char **ret_services, size_t room)
 {
-	if (changes && changes->headless)
-		tell_headless(changes);
+	size_t count = 0;
+
+	if (!changes->headless)
+		return -EAGAIN;
+	json_object_object_foreach(changes->headless, name, value)
+	{
+		(void)value;
+		if (count < room)
+			ret_services[count++] = name;
+	}
+	return (int)count;
+}
+
+const char *changes_namespace(const struct changes *changes)
+{
+	return changes->namespace;
 }
 
 void changes_stop(struct changes *changes)

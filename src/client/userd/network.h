@@ -55,7 +55,7 @@ NODISCARD int network_update(
 void network_set_direct(struct network *network, const struct ip_addr *direct, size_t count);
 /* The Service "NAME.NAMESPACE" has changed, or any may have (NULL): its name is asked for anew. */
 void network_forget(struct network *network, const char *service, const char *cluster_domain);
-/* The headless Services of the connection's namespace. Copied. */
+/* The headless Services of the namespaces that are searched. Copied. */
 void network_set_headless(struct network *network, const struct cluster_info *info,
 	const char *const *services, size_t count);
 const char *network_device(const struct network *network);

@@ -53,7 +53,7 @@ struct network {
 	bool redirected;
 	char **further; /* namespaces in which single labels are looked up, too */
 	size_t further_count;
-	char **headless; /* Services of the connection's namespace */
+	char **headless; /* Services of the namespaces that are searched */
 	size_t headless_count;
 	char *domains; /* that systemd-resolved was told; NULL: it is not used */
 	size_t domain_bytes;

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/userd/changes.h"
 #include "client/userd/filewatch.h"
 #include "client/userd/intercept_local.h"
 #include "client/userd/intercepts.h"
+#include "client/userd/names_watch.h"
 #include "client/userd/network.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/proto.h"
@@ -138,7 +138,7 @@ static int make_network(struct session *session, struct err *err)
 	int r = network_new(&config, &session->info, &session->network, err);
 
 	if (r == 0)
-		changes_tell(session->changes);
+		names_watch_tell(session->names);
 	return r;
 }
 
@@ -290,6 +290,8 @@ void session_search(void *user)
 			list[kept++] = list[i];
 	}
 	network_set_further(session->network, &session->info, list, kept);
+	if (session->names)
+		names_watch_further(session->names, list, kept);
 }
 
 int session_explain_name(const struct session *session, const char *name, json_object **ret_object)

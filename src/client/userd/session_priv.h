@@ -47,12 +47,12 @@ enum session_state {
 	SESSION_STATE_COUNT
 };
 
-struct changes;
 struct intercepts;
 struct kube_install;
 struct kube_request;
 struct filewatch;
 struct former;
+struct names_watch;
 struct netwatch;
 struct opening;
 
@@ -89,7 +89,7 @@ struct session {
 	struct tunnel_client *tunnel;
 	struct uplink uplink;
 	struct info_watch *watch;
-	struct changes *changes; /* NULL: none are told */
+	struct names_watch *names; /* NULL: nothing is told */
 	struct cluster_info info; /* the last one; domain NULL: none yet */
 	struct ip_addr direct[HOSTS_ADDRESSES];
 	size_t direct_count;

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "client/userd/changes.h"
 #include "client/userd/former.h"
+#include "client/userd/names_watch.h"
 #include "client/userd/network.h"
 #include "client/userd/opening.h"
 #include "client/userd/proto.h"
@@ -89,7 +89,7 @@ static void stop_streams(struct session *session)
 {
 	session->uplink.h2 = NULL;
 	info_watch_stop(TAKE_PTR(session->watch));
-	changes_stop(TAKE_PTR(session->changes));
+	names_watch_stop(TAKE_PTR(session->names));
 }
 
 /* Nobody waits for it any more; what it carries goes on if it comes back. */
@@ -199,16 +199,18 @@ static void on_headless(void *user, const char *const *services, size_t count)
 
 void session_learn(struct session *session)
 {
-	static const struct changes_events changes = {
+	static const struct names_events names = {
 		.on_change = on_change, .on_headless = on_headless};
 	static const struct info_events events = {.on_info = on_info, .on_end = on_info_end};
 	struct err err = ERR_INIT;
 
-	if (info_watch_start(session->uplink.h2, &events, session, &session->watch, &err) < 0)
+	if (info_watch_start(session->uplink.h2, &events, session, &session->watch, &err) < 0) {
 		session_retry(session, &err, NULL);
-	else
-		session->changes = changes_start(
-			session->uplink.h2, session->kube->namespace, &changes, session);
+		return;
+	}
+	session->names =
+		names_watch_start(session->uplink.h2, session->kube->namespace, &names, session);
+	session_search(session);
 }
 
 void session_drop_tunnel(struct session *session)
