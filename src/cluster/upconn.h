@@ -35,7 +35,7 @@ struct upconn_config {
 	uint16_t port; /* SPDY: what the streams are for */
 };
 
-struct upconn *upconn_open(struct kube_client *client, const struct upconn_config *config,
+struct upconn *upconn_open(struct kube_client *client, const struct upconn_config *wanted,
 	const struct upconn_events *events, void *user);
 void upconn_set_events(struct upconn *conn, const struct upconn_events *events, void *user);
 /* After on_open: payload may come from now on. */

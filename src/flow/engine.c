@@ -268,6 +268,8 @@ void flow_engine_free(struct flow_engine *engine)
 	if (engine->tun_poll.loop) /* stops polling at once, so the fd may go */
 		uv_close((uv_handle_t *)&engine->tun_poll, on_closed);
 	close(take_fd(&engine->tun_fd));
+	if (engine->shortcut_fd >= 0)
+		close(take_fd(&engine->shortcut_fd));
 }
 
 const struct flow_counters *flow_engine_counters(const struct flow_engine *engine)
@@ -336,6 +338,7 @@ int flow_engine_new(uv_loop_t *loop, const struct flow_config *config,
 
 	engine->loop = loop;
 	engine->tun_fd = config->tun_fd;
+	engine->shortcut_fd = config->shortcut_fd;
 	engine->events = *events;
 	engine->user = user;
 	flow_reply_init(engine);

@@ -48,6 +48,7 @@ struct flow_engine {
 	uv_timer_t timer;
 	unsigned int handles; /* not closed yet; the last one frees */
 	int tun_fd; /* -1: closed */
+	int shortcut_fd; /* -1: there is none */
 	struct flow_events events;
 	void *user;
 	struct flow_counters counters;

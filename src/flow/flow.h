@@ -47,6 +47,9 @@ struct flow_counters {
 	uint64_t icmp_errors; /* of the laptop's kernel, about packets from the cluster */
 	uint64_t udp_unreachable; /* of these: an application's closed port, passed on */
 	uint64_t dropped_stray; /* TCP of no flow that is known: answered with RST, but a RST */
+	/* Flows that the kernel was given (net/shortcut.h), and what it has rewritten of those that
+	 * are over; these packets are not in packets_in and packets_out. */
+	uint64_t tcp_shortcut, packets_shortcut;
 	uint64_t accept_rejected; /* connections to our listener that belong to no flow */
 	uint64_t icmp_limited; /* ICMP errors that the rate bound held back */
 };
@@ -76,6 +79,7 @@ struct flow_events {
 };
 
 struct flow_config {
+	int shortcut_fd; /* the map of net/shortcut.h, taken; -1: none */
 	int tun_fd; /* IFF_TUN|IFF_NO_PI|IFF_VNET_HDR (10 bytes), non-blocking; taken */
 	struct ip_addr local4, peer4; /* the TUN's address and the peer that NAT ports belong to */
 	struct ip_addr local6, peer6; /* family 0: no IPv6 */

@@ -50,6 +50,7 @@ struct flow {
 	uint16_t delta_addrs, delta_ports; /* what the rewrite towards the listener adds to sums */
 	uint8_t state; /* enum flow_state, by flow_table_set_state() only */
 	uint8_t syn_len; /* of the held copy */
+	bool shortcut; /* it is in the kernel's map */
 	bool fin_app, fin_listener, listener_first; /* FINs seen; the listener's side sent first */
 	uint64_t since_ms; /* in this state */
 	uint64_t seen_ms; /* last packet of the listener's side */

@@ -14,6 +14,7 @@
 
 #include "core/limits.h"
 #include "flow/reply.h"
+#include "flow/shortcut.h"
 #include "net/checksum.h"
 
 /* After the last FIN or RST: several retransmissions of it (the least RTO is 200 ms). */
@@ -130,6 +131,10 @@ static bool held_syn(
 
 static void set_state(struct flow_engine *engine, struct flow *flow, enum flow_state state)
 {
+	if (state != FLOW_STATE_ESTABLISHED)
+		flow_shortcut_remove(engine, flow);
+	else if (flow->state != FLOW_STATE_ESTABLISHED)
+		flow_shortcut_add(engine, flow);
 	flow_table_set_state(&engine->table, flow, state, uv_now(engine->loop));
 }
 
@@ -265,6 +270,7 @@ static void from_app(struct flow_engine *engine, const struct flow_packet *packe
 		from_app_unknown(engine, packet, src, dst);
 		return;
 	}
+	flow_shortcut_look(engine, flow, packet_tcp_flags(&packet->view) & PACKET_RST);
 	if (is_old_reset(flow, &packet->view)) {
 		engine->counters.dropped_stray++;
 		return;
@@ -384,6 +390,7 @@ void flow_tcp_expire(struct flow_engine *engine, uint64_t now_ms)
 		/* Looked at within this round already: the list is in order of the last look. */
 		if (!flow || now_ms - flow->since_ms < SILENT_MS)
 			break;
+		flow_shortcut_look(engine, flow, true);
 		set_state(engine, flow,
 			now_ms - flow->seen_ms < SILENT_MS ? FLOW_STATE_ESTABLISHED
 							   : FLOW_STATE_FREE);

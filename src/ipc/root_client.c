@@ -180,6 +180,15 @@ int root_client_tun(struct root_client *client, const struct root_tun_request *r
 	return 0;
 }
 
+int root_client_shortcut(struct root_client *client, struct err *err)
+{
+	struct root_message msg = {.type = ROOT_SHORTCUT};
+	int fd = -1;
+	int r = exchange(client, &msg, &fd, err);
+
+	return r < 0 ? r : fd;
+}
+
 int root_client_routes(
 	struct root_client *client, const struct ip_prefix *prefixes, size_t count, struct err *err)
 {

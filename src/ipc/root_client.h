@@ -45,6 +45,9 @@ int root_client_fd(const struct root_client *client);
 
 NODISCARD int root_client_tun(struct root_client *client, const struct root_tun_request *request,
 	struct root_tun *ret_tun, struct err *err);
+/* The map of net/shortcut.h for that device, once: a descriptor, or -errno: -EOPNOTSUPP where the
+ * kernel has none, and nothing is lost without. */
+NODISCARD int root_client_shortcut(struct root_client *client, struct err *err);
 /* The wanted routes through that device, whole: the root daemon diffs. 0..LIMIT_ROOT_PREFIXES. */
 NODISCARD int root_client_routes(struct root_client *client, const struct ip_prefix *prefixes,
 	size_t count, struct err *err);

@@ -275,12 +275,14 @@ static const struct root_codec codecs[] = {
 	[ROOT_DNS] = {put_dns, get_dns},
 	[ROOT_SOCKET] = {put_socket, get_socket},
 	[ROOT_RESOLVED] = {put_resolved, get_resolved},
+	[ROOT_SHORTCUT] = {put_nothing, get_nothing},
 	[ROOT_HELLO | ROOT_REPLY] = {put_hello, get_hello},
 	[ROOT_TUN | ROOT_REPLY] = {put_tun_reply, get_tun_reply},
 	[ROOT_ROUTES | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_DNS | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_SOCKET | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_RESOLVED | ROOT_REPLY] = {put_nothing, get_nothing},
+	[ROOT_SHORTCUT | ROOT_REPLY] = {put_nothing, get_nothing},
 	[ROOT_ERROR] = {put_error, get_error},
 };
 _Static_assert(ARRAY_SIZE(codecs) == UINT8_MAX + 1, "indexed by the type's byte");

@@ -18,7 +18,7 @@
 #include "ipc/root_client.h"
 
 /* Goes up with every change of the messages; both programs come from one build. */
-#define ROOT_PROTOCOL      2
+#define ROOT_PROTOCOL      3
 #define ROOT_VERSION_BYTES 32
 /* "telepresence-rootd-<uid>" in the abstract namespace. */
 #define ROOT_SOCKET_FORMAT "telepresence-rootd-%u"
@@ -30,7 +30,8 @@ enum root_type {
 	ROOT_DNS = 4,
 	ROOT_SOCKET = 5,
 	ROOT_RESOLVED = 6,
-	ROOT_REQUEST_END = 7,
+	ROOT_SHORTCUT = 7,
+	ROOT_REQUEST_END = 8,
 	ROOT_REPLY = 0x80, /* or-ed to the request's type in its answer */
 	ROOT_ERROR = 0xff
 };

@@ -5,9 +5,8 @@
  * its answer cost no epoll_ctl(2). A large read is followed by one into the conduit.
  *
  * Stream to socket: bytes go straight to the socket; what it does not take waits in `queue`, and
- * the peer gets credit only for what was taken, so the queue never exceeds one stream window. Of
- * bulk a small piece waits there for the next one, at most until the loop's next turn: it is what a
- * record or a buffer cut off, and would be a packet and an ACK of its own.
+ * the peer gets credit only for what was taken, so the queue never exceeds one stream window
+ * (relay_out.h).
  *
  *   state of a direction   socket -> stream          stream -> socket
  *   open                   !read_over                !write_over
@@ -21,17 +20,13 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "core/alloc.h"
 #include "core/buf.h"
 #include "core/limits.h"
 #include "net/socket.h"
 #include "tunnel/conduit.h"
-
-/* Such a piece, and what goes before it. */
-#define HELD_MAX_BYTES  4096
-#define BULK_SENT_BYTES ((size_t)16 * 1024)
+#include "tunnel/relay_out.h"
 
 struct relay {
 	uv_loop_t *loop;
@@ -42,13 +37,11 @@ struct relay {
 	bool started, over;
 	bool readable; /* the stream was told, or may read without asking poll */
 	bool bulk; /* the last read was large: the next one goes into the conduit */
-	bool bulk_out; /* the last piece for the socket was large */
-	bool held; /* the queue is such a piece: the socket has room */
 	bool read_over; /* nothing more comes from the socket */
 	bool end_due; /* the stream's end follows the queue */
 	bool write_over; /* shutdown(SHUT_WR) is done */
 	bool broken; /* close with a reset */
-	struct buf queue; /* stream bytes that the socket did not take yet */
+	struct relay_out out; /* stream bytes that the socket did not take yet */
 	struct relay_stats stats;
 	void (*on_done)(void *user, const struct relay_stats *stats);
 	void *user;
@@ -73,7 +66,7 @@ static void on_poll_closed(uv_handle_t *handle)
 {
 	struct relay *relay = container_of(handle, struct relay, poll);
 
-	buf_done(&relay->queue);
+	buf_done(&relay->out.queue);
 	free(relay);
 }
 
@@ -91,7 +84,7 @@ static void drop_stream(struct relay *relay, uint32_t code)
 static void free_unstarted(struct relay *relay, uint32_t code)
 {
 	drop_stream(relay, code);
-	buf_done(&relay->queue);
+	buf_done(&relay->out.queue);
 	free(relay);
 }
 
@@ -129,7 +122,7 @@ static void check_over(struct relay *relay)
 
 static void end_write(struct relay *relay)
 {
-	if (!relay->end_due || relay->write_over || buf_len(&relay->queue) > 0)
+	if (!relay->end_due || relay->write_over || buf_len(&relay->out.queue) > 0)
 		return;
 	relay->write_over = true;
 	(void)shutdown(relay->fd, SHUT_WR);
@@ -139,32 +132,22 @@ static void end_write(struct relay *relay)
  * broken. */
 static ssize_t write_some(struct relay *relay, size_t queue_len, const uint8_t *data, size_t len)
 {
-	struct iovec iov[] = {
-		{.iov_base = buf_head(&relay->queue), .iov_len = queue_len},
-		/* sendmsg() does not write to it. */
-		{.iov_base = (void *)(uintptr_t)data, .iov_len = len},
-	};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
-	ssize_t n;
+	ssize_t n = relay_out_send(&relay->out, relay->fd, queue_len, data, len);
 
-	do
-		n = sendmsg(relay->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
+	if (n <= 0)
+		return n;
 	relay->stats.bytes_out += (uint64_t)n;
 	if (relay->stream)
 		h2_stream_consumed(relay->stream, (size_t)n);
-	buf_consume(&relay->queue, MIN((size_t)n, queue_len));
 	return n;
 }
 
 static void flush_queue(struct relay *relay)
 {
-	size_t len = MIN(buf_len(&relay->queue), (size_t)LIMIT_PUMP_BYTES);
+	size_t len = MIN(buf_len(&relay->out.queue), (size_t)LIMIT_PUMP_BYTES);
 	ssize_t n;
 
-	relay->held = false;
+	relay->out.held = false;
 	if (len > 0) {
 		n = write_some(relay, len, NULL, 0);
 		if (n < 0) {
@@ -172,9 +155,9 @@ static void flush_queue(struct relay *relay)
 			return;
 		}
 	}
-	if (buf_len(&relay->queue) == 0) {
+	if (buf_len(&relay->out.queue) == 0) {
 		/* A stalled reader's megabytes are not kept for its next stall. */
-		buf_done(&relay->queue);
+		buf_done(&relay->out.queue);
 		set_mask(relay, relay->mask & ~UV_WRITABLE);
 	} else {
 		set_mask(relay, relay->mask | UV_WRITABLE);
@@ -257,28 +240,16 @@ static ssize_t on_conduct(void *user, size_t len)
 	return n;
 }
 
-/* Whether the piece that comes waits for the one behind it. */
-static bool hold(struct relay *relay, size_t len)
-{
-	size_t waiting = buf_len(&relay->queue);
-	bool room = relay->started && (waiting == 0 || relay->held);
-
-	relay->held = room && relay->bulk_out && waiting + len < HELD_MAX_BYTES;
-	if (!relay->held)
-		relay->bulk_out = len >= BULK_SENT_BYTES;
-	return relay->held;
-}
-
 static void on_data(void *user, const uint8_t *data, size_t len)
 {
 	struct relay *relay = user;
-	size_t before = buf_len(&relay->queue);
-	bool writable = relay->started && (before == 0 || relay->held);
+	size_t before = buf_len(&relay->out.queue);
+	bool writable = relay->started && (before == 0 || relay->out.held);
 	ssize_t n = 0;
 
 	if (relay->over || relay->broken)
 		return;
-	if (!hold(relay, len) && writable) {
+	if (!relay_out_hold(&relay->out, len, writable) && writable) {
 		n = write_some(relay, before, data, len);
 		if (n < 0) {
 			relay_break(relay);
@@ -287,27 +258,26 @@ static void on_data(void *user, const uint8_t *data, size_t len)
 		n = MAX(n - (ssize_t)before, (ssize_t)0);
 	}
 	/* HTTP/2 flow control bounds what can be here: more is a peer that ignores it. */
-	if ((size_t)n < len && buf_append(&relay->queue, data + n, len - (size_t)n) < 0) {
+	if ((size_t)n < len && buf_append(&relay->out.queue, data + n, len - (size_t)n) < 0) {
 		relay_abort(relay);
 		return;
 	}
-	if (relay->started && buf_len(&relay->queue) > 0)
-		set_mask(relay, relay->mask | UV_WRITABLE);
-	else if (before > 0)
-		set_mask(relay, relay->mask & ~UV_WRITABLE);
+	if (relay->started)
+		set_mask(relay, buf_len(&relay->out.queue) > 0 ? relay->mask | UV_WRITABLE
+							       : relay->mask & ~UV_WRITABLE);
 }
 
 /* What the socket does not take of the conduit becomes bytes of the queue. */
 static void queue_conduit(struct relay *relay)
 {
 	size_t rest = conduit_len();
-	uint8_t *at = buf_reserve(&relay->queue, rest);
+	uint8_t *at = buf_reserve(&relay->out.queue, rest);
 
 	if (!at || conduit_read(at, rest) != rest) {
 		relay_abort(relay);
 		return;
 	}
-	buf_commit(&relay->queue, rest);
+	buf_commit(&relay->out.queue, rest);
 	set_mask(relay, relay->started ? relay->mask | UV_WRITABLE : 0);
 }
 
@@ -316,11 +286,11 @@ static void on_conducted(void *user)
 	struct relay *relay = user;
 	ssize_t n = 0;
 
-	if (relay->held)
+	if (relay->out.held)
 		flush_queue(relay);
 	if (relay->over || relay->broken)
 		return;
-	if (relay->started && buf_len(&relay->queue) == 0)
+	if (relay->started && buf_len(&relay->out.queue) == 0)
 		n = conduit_pour(relay->fd);
 	if (n < 0) {
 		relay_break(relay);
@@ -343,22 +313,16 @@ static void on_end(void *user)
 	}
 }
 
-/* The stream went before there was a socket. */
-static void cancel(struct relay *relay)
-{
-	if (!relay->on_cancel)
-		return;
-	relay->on_cancel(relay->cancel_user);
-	free_unstarted(relay, NGHTTP2_NO_ERROR);
-}
-
 static void on_close(void *user, uint32_t code)
 {
 	struct relay *relay = user;
 
 	relay->stream = NULL;
-	if (!relay->started) {
-		cancel(relay);
+	if (!relay->started) { /* the stream went before there was a socket */
+		if (relay->on_cancel) {
+			relay->on_cancel(relay->cancel_user);
+			free_unstarted(relay, NGHTTP2_NO_ERROR);
+		}
 		return;
 	}
 	/* An end in order is RFC 9113's NO_ERROR after the peer's END_STREAM; the queue may still
@@ -386,7 +350,7 @@ struct relay *relay_new(uv_loop_t *loop)
 
 	relay->loop = loop;
 	relay->fd = -1;
-	buf_init(&relay->queue, LIMIT_STREAM_WINDOW_BYTES);
+	buf_init(&relay->out.queue, LIMIT_STREAM_WINDOW_BYTES);
 	return relay;
 }
 
@@ -418,7 +382,7 @@ int relay_start(struct relay *relay, int fd,
 	relay->user = user;
 	h2_stream_set_events(relay->stream, &relay_events, relay);
 	h2_stream_resume(relay->stream);
-	if (buf_len(&relay->queue) > 0)
+	if (buf_len(&relay->out.queue) > 0)
 		set_mask(relay, UV_WRITABLE);
 	else
 		end_write(relay);

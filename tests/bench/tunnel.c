@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tun/shortcut.h"
 #include "client/userd/dial.h"
 #include "client/userd/uplink.h"
 #include "core/alloc.h"
@@ -167,6 +168,17 @@ static int open_tun(const char *name)
 	return fd;
 }
 
+static uint32_t index_of(const char *name)
+{
+	struct ifreq ifr = {.ifr_flags = 0};
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
+		die(name, strerror(errno));
+	return (uint32_t)ifr.ifr_ifindex;
+}
+
 static void open_engine(char **argv)
 {
 	static const struct flow_events events = {.tcp_open = on_tcp_open,
@@ -176,7 +188,12 @@ static void open_engine(char **argv)
 		.icmp_echo = on_echo};
 	struct flow_config config = {.tun_fd = open_tun(argv[0])};
 	struct err err = ERR_INIT;
+	struct shortcut shortcut;
+	int r = shortcut_open(&shortcut, index_of(argv[0]));
 
+	config.shortcut_fd = shortcut.map_fd;
+	if (r < 0)
+		(void)fprintf(stderr, "no shortcut: %s\n", strerror(-r));
 	if (ip_addr_parse(argv[1], &config.local4) < 0 || ip_addr_parse(argv[2], &config.peer4) < 0)
 		die(argv[1], "not an address");
 	bench.dialer = dialer_new(&bench.loop, &bench.uplink);

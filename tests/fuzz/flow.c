@@ -136,7 +136,7 @@ static void run_packets(uv_loop_t *loop, struct fuzz *fuzz, int tun, struct wire
 
 static void start(uv_loop_t *loop, struct fuzz *fuzz, int *ret_tun)
 {
-	struct flow_config config = {.tun_fd = -1};
+	struct flow_config config = {.tun_fd = -1, .shortcut_fd = -1};
 	int pair[2];
 
 	if (ip_addr_parse("127.0.0.1", &config.local4) ||

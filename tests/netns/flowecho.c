@@ -21,6 +21,7 @@
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
+#include "tun/shortcut.h"
 #include "flow/flow.h"
 #include "flowdial.h"
 #include "flowpump.h"
@@ -265,12 +266,14 @@ static void print_counters(const struct echo *echo)
 	       "\"table_full\": %lu, \"tun_full\": %lu, \"stray\": %lu, \"rejected\": %lu, "
 	       "\"fragments_in\": %lu, \"reassembled\": %lu, \"ttl\": %lu, "
 	       "\"icmp_errors\": %lu, \"udp_unreachable\": %lu, "
+	       "\"tcp_shortcut\": %lu, \"packets_shortcut\": %lu, "
 	       "\"packets_in\": %lu, \"packets_out\": %lu, \"pumps\": %u}\n",
 		c->tcp_opened, c->tcp_refused, c->tcp_failed, echo->cancelled, c->udp_in,
 		c->udp_out, c->icmp_in, c->dropped_malformed, c->dropped_fragment,
 		c->dropped_protocol, c->dropped_table_full, c->dropped_tun_full, c->dropped_stray,
 		c->accept_rejected, c->fragments_in, c->reassembled, c->dropped_ttl, c->icmp_errors,
-		c->udp_unreachable, c->packets_in, c->packets_out, flowpump_count());
+		c->udp_unreachable, c->tcp_shortcut, c->packets_shortcut, c->packets_in,
+		c->packets_out, flowpump_count());
 	(void)fflush(stdout);
 }
 
@@ -304,10 +307,33 @@ static int open_tun(const char *name)
 	return fd;
 }
 
+/* With FLOWECHO_SHORTCUT the kernel takes the packets that it can; that it cannot is an error. */
+static int open_shortcut(const char *device)
+{
+	struct ifreq ifr = {.ifr_flags = 0};
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct shortcut shortcut;
+	int r;
+
+	if (!getenv("FLOWECHO_SHORTCUT"))
+		return -1;
+	(void)snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", device);
+	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &ifr) < 0)
+		exit(4);
+	r = shortcut_open(&shortcut, (uint32_t)ifr.ifr_ifindex);
+	if (r < 0) {
+		(void)fprintf(stderr, "flowecho: shortcut: %s\n", strerror(-r));
+		exit(4);
+	}
+	return shortcut.map_fd;
+}
+
 static int setup(struct echo *echo, char **argv)
 {
 	struct flow_config config = {.tun_fd = open_tun(argv[1])};
 	struct err err = ERR_INIT;
+
+	config.shortcut_fd = open_shortcut(argv[1]);
 
 	echo->events = (struct flow_events){
 		.tcp_open = on_tcp_open,

@@ -2,6 +2,7 @@
 """A laptop and a cluster with the flow engine between them, for test_flow*.py."""
 import ctypes
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -40,6 +41,9 @@ def in_netns(netns, function):
 class FlowRig:
     """flowecho between two namespaces; up when the constructor returns."""
 
+    # For flowecho: what is in its environment besides.
+    environment = {}
+
     def __init__(self, make_netns):
         self.laptop = make_netns("laptop")
         self.cluster = make_netns("cluster")
@@ -51,7 +55,7 @@ class FlowRig:
         self.process = self.laptop.popen(
             program("flowecho"), "tp0", f"/run/netns/{self.cluster.name}", LAPTOP4, PEER4,
             LAPTOP6, PEER6, *[f"{port}={rule}" for port, rule in RULES.items()],
-            stdout=subprocess.PIPE, bufsize=0)
+            stdout=subprocess.PIPE, bufsize=0, env=os.environ | self.environment)
         assert json.loads(read_line(self.process.stdout, "ready")) == {"event": "ready"}
         self.laptop.run("ip", "addr", "add", f"{LAPTOP4}/30", "dev", "tp0")
         self.laptop.run("ip", "addr", "add", f"{LAPTOP6}/126", "dev", "tp0", "nodad")

@@ -67,7 +67,7 @@ def frame(kind, payload=b"", magic=MAGIC, reserved=0, request_id=7):
     return struct.pack("!BBHI", magic, kind, reserved, request_id) + payload
 
 
-def hello(protocol=2, version=b"0.0.0"):
+def hello(protocol=3, version=b"0.0.0"):
     return frame(HELLO, struct.pack("!H32s", protocol, version))
 
 

@@ -20,7 +20,7 @@ listener.bind("\\0telepresence-rootd-0")
 listener.listen()
 socket.send_fds(socket.socket(fileno=int(sys.argv[1])), [b"x"], [listener.fileno()])
 """
-HELLO_REPLY = struct.pack("!H32s", 2, b"9.9.9")
+HELLO_REPLY = struct.pack("!H32s", 3, b"9.9.9")
 TUN_REPLY = struct.pack("!I16sB", 7, b"tel0", 1)
 
 
@@ -57,7 +57,7 @@ HELLO = (answer(proto.HELLO | proto.REPLY, HELLO_REPLY), [])
 
 
 @pytest.mark.parametrize("lie,text", [
-    ((answer(proto.HELLO | proto.REPLY, struct.pack("!H32s", 3, b"0.0.1")), []),
+    ((answer(proto.HELLO | proto.REPLY, struct.pack("!H32s", 2, b"0.0.1")), []),
      "conflict the root daemon is of version 0.0.1"),
     ((answer(proto.HELLO | proto.REPLY, HELLO_REPLY[:-1]), []), "malformed"),
     ((answer(proto.TUN | proto.REPLY, TUN_REPLY), []), "answer 130 to request 1"),

@@ -44,8 +44,10 @@ BREAKS = {
     "version not text": ([], proto.hello(version=b"\x1b[2J"), "malformed"),
     "before hello": ([], proto.tun(), "tun is not permitted"),
     "hello twice": ([proto.hello()], proto.hello(), "hello is not permitted"),
-    "another protocol": ([proto.hello(protocol=3)], proto.tun(), "tun is not permitted"),
+    "another protocol": ([proto.hello(protocol=2)], proto.tun(), "tun is not permitted"),
     "routes before device": ([proto.hello()], proto.routes("10.0.0.0/8"), "routes is not permitted"),
+    "shortcut before device": ([proto.hello()], proto.frame(7), "shortcut is not permitted"),
+    "shortcut twice": ([proto.hello(), proto.tun(), proto.frame(7)], proto.frame(7), "shortcut is not permitted"),
     "device twice": ([proto.hello(), proto.tun()], proto.tun(), "tun is not permitted"),
     "too many prefixes": ([proto.hello(), proto.tun()], proto.routes(*["10.0.0.0/16"] * 257),
                           "malformed"),
@@ -226,7 +228,7 @@ def test_rights_while_serving(netns, log):
     fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
     assert "/dev/net/tun" not in fds
     assert sorted(fd.split(":")[0] for fd in fds if fd != str(log)) == sorted(
-        ["/dev/null"] * 2 + ["socket"] * 4 + ["anon_inode"])
+        ["/dev/null"] * 2 + ["socket"] * 4 + ["anon_inode"] * 3)  # the loop, a program at the device and its map
     assert os.readlink(f"/proc/{pid}/cwd") == "/"
 
 

@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "client/rootd/marked.h"
 #include "core/alloc.h"
 #include "core/err.h"
 #include "core/limits.h"
@@ -20,14 +20,8 @@
 #include "tun/policy.h"
 #include "tun/route.h"
 #include "tun/rtnl.h"
+#include "tun/shortcut.h"
 
-/* On sockets that the DNS redirect leaves alone. Clear of the bits that kube-proxy (0x4000,
- * 0x8000), Cilium (0x0f00), Tailscale (0xff0000) and Calico (0xffff0000) give a meaning. */
-#define SOCKET_MARK 0x1074
-/* A resolver takes one socket for each query that it forwards: what it may have in flight, and
- * far more a second than a laptop asks. */
-#define SOCKET_BURST      (INT64_C(2) * LIMIT_DNS_INFLIGHT)
-#define SOCKET_PER_SECOND 2000
 /* A redirect may lead to what an ordinary user can bind. */
 #define PORT_MIN 1024
 
@@ -37,18 +31,20 @@ struct session {
 	struct rtnl *rtnl;
 	struct nft *nft;
 	struct tun_device *tun;
+	struct shortcut shortcut;
+	int shortcut_error; /* why there is none */
 	struct tun_config config; /* of the device, once it is configured */
 	struct dns_redirect redirect;
 	struct resolved *resolved; /* NULL: not this system's resolver */
 	bool ipv6; /* the kernel speaks it */
 	unsigned int flags[ROOT_REQUEST_END];
-	unsigned int socket_tokens;
-	struct timespec socket_refill;
+	struct marked marked;
 };
 
 DEFINE_AUTO(session, session_free);
 
-/* Fills the answer; *ret_fd is a descriptor to pass, borrowed or of a new socket. */
+/* Fills the answer; *ret_fd is a descriptor to pass: the TUN's, borrowed, or one that is given
+ * away. */
 typedef int (*request_fn)(struct session *session, const struct root_message *request,
 	struct root_message *reply, int *ret_fd, struct err *err);
 
@@ -94,10 +90,23 @@ static int on_tun(struct session *session, const struct root_message *request,
 	(void)snprintf(
 		reply->tun_reply.name, sizeof(reply->tun_reply.name), "%s", tun_name(session->tun));
 	*ret_fd = tun_fd(session->tun);
+	permit(session, ROOT_SHORTCUT);
 	permit(session, ROOT_ROUTES);
 	permit(session, ROOT_RESOLVED);
 	log_info("device up", "name=%s ifindex=%u mtu=%u ipv6=%d", tun_name(session->tun),
 		tun_ifindex(session->tun), config.mtu, tun_has_ipv6(session->tun));
+	return 0;
+}
+
+static int on_shortcut(struct session *session, const struct root_message *request,
+	struct root_message *reply, int *ret_fd, struct err *err)
+{
+	(void)request;
+	(void)reply;
+	if (session->shortcut.map_fd < 0)
+		return err_set(err, -EOPNOTSUPP, ERR_UNSUPPORTED, "BPF at the device: %s",
+			strerror(-session->shortcut_error));
+	*ret_fd = take_fd(&session->shortcut.map_fd);
 	return 0;
 }
 
@@ -177,43 +186,16 @@ static int on_resolved(struct session *session, const struct root_message *reque
 	return r;
 }
 
-static bool take_socket_token(struct session *session)
-{
-	struct timespec now;
-	int64_t us, tokens;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	us = (int64_t)(now.tv_sec - session->socket_refill.tv_sec) * 1000000 +
-	     (now.tv_nsec - session->socket_refill.tv_nsec) / 1000;
-	tokens = us * SOCKET_PER_SECOND / 1000000;
-	if (tokens > 0) {
-		session->socket_tokens =
-			(unsigned int)MIN(session->socket_tokens + tokens, SOCKET_BURST);
-		session->socket_refill = now;
-	}
-	if (session->socket_tokens == 0)
-		return false;
-	session->socket_tokens--;
-	return true;
-}
-
 static int on_socket(struct session *session, const struct root_message *request,
 	struct root_message *reply, int *ret_fd, struct err *err)
 {
-	uint32_t mark = SOCKET_MARK;
-	auto_close int sock = -1;
+	int sock =
+		marked_socket(&session->marked, request->socket.family, request->socket.type, err);
 
 	(void)reply;
-	if (!take_socket_token(session))
-		return err_set(err, -EAGAIN, ERR_CONFLICT, "more than %d sockets a second",
-			SOCKET_PER_SECOND);
-	sock = socket(
-		request->socket.family, request->socket.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (sock < 0)
-		return err_set_errno(err, -errno, "socket");
-	if (setsockopt(sock, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
-		return err_set_errno(err, -errno, "marking a socket");
-	*ret_fd = take_fd(&sock);
+		return sock;
+	*ret_fd = sock;
 	return 0;
 }
 
@@ -228,6 +210,7 @@ static const struct {
 	[ROOT_DNS] = {"dns", on_dns, 0},
 	[ROOT_SOCKET] = {"socket", on_socket, 0},
 	[ROOT_RESOLVED] = {"resolved", on_resolved, 0},
+	[ROOT_SHORTCUT] = {"shortcut", on_shortcut, ONCE},
 };
 _Static_assert(ARRAY_SIZE(requests) == ROOT_REQUEST_END, "a row for every request");
 
@@ -241,6 +224,7 @@ static int open_kernel(struct session *session, struct err *err)
 	if (ra_warning)
 		log_warn("router advertisements stay on for the device", "name=%s",
 			tun_name(session->tun));
+	session->shortcut_error = shortcut_open(&session->shortcut, tun_ifindex(session->tun));
 	r = rtnl_open(&session->rtnl, err);
 	return r < 0 ? r : nft_open(&session->nft, err);
 }
@@ -270,15 +254,16 @@ void session_resolved_event(struct session *session)
 int session_open(struct session **ret_session, struct err *err)
 {
 	AUTO(session) session = XNEW(struct session);
-	int r = open_kernel(session, err);
+	int r;
 
+	session->shortcut = (struct shortcut){.map_fd = -1, .link_fd = -1};
+	r = open_kernel(session, err);
 	if (r < 0)
 		return r;
 	open_resolved(session);
 	session->ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
 	dns_redirect_init(&session->redirect, session->nft, tun_ifindex(session->tun), SOCKET_MARK);
-	session->socket_tokens = SOCKET_BURST;
-	clock_gettime(CLOCK_MONOTONIC, &session->socket_refill);
+	marked_init(&session->marked);
 	for (unsigned int type = 0; type < ROOT_REQUEST_END; type++)
 		session->flags[type] = requests[type].flags;
 	*ret_session = TAKE_PTR(session);
@@ -303,6 +288,7 @@ void session_free(struct session *session)
 	if (session->resolved)
 		(void)!resolved_set(session->resolved, 0, 0, NULL, 0, NULL);
 	resolved_free(session->resolved);
+	shortcut_close(&session->shortcut);
 	if (session->tun && session->rtnl)
 		delete_device(session);
 	tun_free(session->tun);

@@ -124,16 +124,28 @@ static int pick_addresses(struct network *network, const struct route_list *rout
 	return 0;
 }
 
+/* -1: every packet of TCP comes to this process, as it does where the kernel is older. */
+static int open_shortcut(struct network *network)
+{
+	struct err err = ERR_INIT;
+	int fd = root_client_shortcut(network->config.root, &err);
+
+	if (fd < 0)
+		log_info("no shortcut for TCP in the kernel", "reason=%s", err.msg);
+	return fd;
+}
+
 static int open_device(struct network *network, struct err *err)
 {
 	const struct root_tun_request request = {
 		.mtu = NETWORK_MTU, .addr4 = network->own4, .addr6 = network->own6};
-	struct flow_config flow = {.tun_fd = -1};
+	struct flow_config flow = {.tun_fd = -1, .shortcut_fd = -1};
 	int r = root_client_tun(network->config.root, &request, &network->tun, err);
 
 	if (r < 0)
 		return r;
 	flow.tun_fd = network->tun.fd;
+	flow.shortcut_fd = open_shortcut(network);
 	flow.local4 = network->own4.addr;
 	flow.peer4 = subnets_peer(&network->own4);
 	if (network->tun.ipv6 && network->own6.addr.family) {

@@ -146,6 +146,8 @@ static json_object *describe_traffic(const struct network *network)
 	put_count(traffic, "datagrams_dropped", assocs->dropped);
 	put_count(traffic, "packets_in", flow->packets_in);
 	put_count(traffic, "packets_out", flow->packets_out);
+	put_count(traffic, "connections_in_kernel", flow->tcp_shortcut);
+	put_count(traffic, "packets_in_kernel", flow->packets_shortcut);
 	put_count(traffic, "fragments", flow->fragments_in);
 	put_count(traffic, "fragments_reassembled", flow->reassembled);
 	put_count(traffic, "echo_requests", flow->icmp_in);

@@ -94,7 +94,8 @@ static inline void rig_on_lost(void *user, int error)
 /* Other events may have been set in `events` by the caller. */
 static inline void rig_start(struct rig *rig, struct flow_events events)
 {
-	struct flow_config config = {.local4 = rig_endpoint("127.0.0.1", 0).addr,
+	struct flow_config config = {.shortcut_fd = -1,
+		.local4 = rig_endpoint("127.0.0.1", 0).addr,
 		.peer4 = rig_endpoint("127.0.0.2", 0).addr,
 		.local6 = rig_endpoint("fd00:5::1", 0).addr,
 		.peer6 = rig_endpoint("fd00:5::2", 0).addr};
