@@ -106,11 +106,15 @@ int tun_open(struct tun_device **ret_tun, bool *ret_ra_warning, struct err *err)
 
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return err_set_errno(
-			err, -errno, "/dev/net/tun (is the kernel's tun module there?)");
+		return err_set_errno(err, -errno,
+			"/dev/net/tun (modprobe tun loads the kernel's module; a container needs "
+			"--device /dev/net/tun)");
 	memcpy(request.ifr_name, TUN_NAME_PATTERN, sizeof(TUN_NAME_PATTERN));
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
-		return err_set_errno(err, -errno, "making a TUN device");
+		return err_set_errno(err, -errno, "%s",
+			errno == EPERM ? "making a TUN device (a container needs --cap-add "
+					 "NET_ADMIN)"
+				       : "making a TUN device");
 	r = set_offloads(fd, err);
 	if (r == 0)
 		r = find_index(request.ifr_name, &ifindex, err);
