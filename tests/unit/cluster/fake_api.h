@@ -66,6 +66,7 @@ static inline void fake_on_connection(uv_stream_t *stream, int status)
 
 	(void)status;
 	conn->api = api;
+	api->accepted++;
 	uv_tcp_init(api->loop, &conn->tcp);
 	conn->tcp.data = conn;
 	(void)uv_accept(stream, (uv_stream_t *)&conn->tcp);

@@ -27,6 +27,7 @@ struct fake_api {
 	void (*raw)(struct fake_conn *conn, uint8_t *data, size_t len);
 	bool close_after, raw_after;
 	int requests;
+	int accepted; /* connections, ever */
 	char url[64];
 };
 

@@ -25,7 +25,7 @@ struct rig {
 	struct fake_api api;
 	struct kube_client *client;
 	struct lease *lease;
-	bool silent, taken;
+	bool silent, taken, broken;
 	uint64_t granted_ms; /* the last claim was, not later than this */
 	int begun, ended; /* so often it led */
 	int requests_at_end; /* had come when it ended last */
@@ -39,6 +39,8 @@ static char *answer(struct fake_api *api, const char *head)
 		return NULL;
 	if (strncmp(head, "GET ", 4) == 0)
 		return fake_json(200, FREE);
+	if (rig->broken)
+		return fake_json(500, "{\"kind\":\"Status\",\"code\":500,\"message\":\"x\"}");
 	if (rig->taken)
 		return fake_json(409, CONFLICT);
 	rig->granted_ms = uv_now(&rig->loop);
@@ -132,11 +134,40 @@ static void test_stopped_meanwhile(void **state UNUSED)
 	stop(&rig);
 }
 
+static void renew(struct rig *rig, int requests)
+{
+	requests += rig->api.requests;
+	while (rig->api.requests < requests)
+		fake_clock_turn(&rig->loop);
+}
+
+/* The connection of a request that failed may be dead without a word: the next has one of its own.
+ */
+static void test_another_connection_after_a_failure(void **state UNUSED)
+{
+	struct rig rig = {.silent = false};
+	int before;
+
+	start(&rig);
+	renew(&rig, 3);
+	before = rig.api.accepted;
+	renew(&rig, 2);
+	assert_int_equal(rig.api.accepted, before);
+	rig.broken = true;
+	renew(&rig, 1);
+	assert_int_equal(rig.api.accepted, before);
+	rig.broken = false;
+	renew(&rig, 1);
+	assert_int_equal(rig.api.accepted, before + 1);
+	stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_answer_is_no_renewal),
 		cmocka_unit_test(test_stopped_meanwhile),
+		cmocka_unit_test(test_another_connection_after_a_failure),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
