@@ -83,13 +83,30 @@ void upconn_fail_later(struct upconn *conn)
 	uv_timer_start(&conn->timer, on_deadline, 0, 0);
 }
 
+/* The API server says why in an object. Who forbids or does not find an upgrade otherwise stands
+ * before it, and knows nothing of who asks or of what there is: another way may be let through. */
+static bool is_proxys(const struct http_upgrade_answer *answer)
+{
+	bool absent = answer->status == 404 || answer->status == 410;
+
+	if (!absent && answer->status != 403)
+		return false;
+	return answer->body_len > 0 ? answer->body[0] != '{' : absent;
+}
+
 static void refused(struct upconn *conn, const struct http_upgrade_answer *answer)
 {
 	struct err err = ERR_INIT;
 	json_object *body = json_parse(answer->body, answer->body_len);
 	auto_free char *what = xasprintf("%s %s", conn->config.upgrade.method, conn->path);
 
-	transport_status_error(&conn->names, answer->status, body, what, &err);
+	if (is_proxys(answer))
+		err_set(&err, -EPROTO, ERR_UNREACHABLE,
+			"%s answers the upgrade of %s with HTTP status %d; is there a proxy "
+			"between that does not let it through?",
+			conn->names.server, conn->path, answer->status);
+	else
+		transport_status_error(&conn->names, answer->status, body, what, &err);
 	json_object_put(body);
 	upconn_fail(conn, &err);
 }

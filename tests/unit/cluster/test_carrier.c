@@ -36,6 +36,7 @@ struct rig {
 	bool refuse_proxy, forbid_proxy, silent_proxy, refuse_forward, hang_up, say_goodbye,
 		forwarding;
 	int opened, closed;
+	int stranger_status; /* of a proxy that lets no services/proxy through */
 	struct err err;
 	struct kube_carrier_report report;
 };
@@ -72,6 +73,9 @@ static char *answer(struct fake_api *api, const char *head)
 	assert_int_equal(strncmp(head, PROXY_PATH, strlen(PROXY_PATH)), 0);
 	if (rig->silent_proxy)
 		return NULL;
+	if (rig->stranger_status)
+		return xasprintf(
+			"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\n<no>", rig->stranger_status);
 	if (rig->forbid_proxy)
 		return fake_json(403, "{\"message\":\"User cannot get services/proxy\"}");
 	if (rig->refuse_proxy)
@@ -289,6 +293,20 @@ static void test_second_way_wins(void **state UNUSED)
 	check_fates(&silent, KUBE_CARRIER_SLOWER, KUBE_CARRIER_CHOSEN);
 }
 
+/* What is not the API server's word says nothing of the other way. */
+static void test_a_strangers_refusal(void **state UNUSED)
+{
+	static const int statuses[] = {400, 403, 404, 410, 426, 502};
+
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		struct rig rig = {.to_send = 3000000, .stranger_status = statuses[i]};
+
+		rig_open(&rig, KUBE_CARRIER_AUTO);
+		check_echo(&rig, "port-forward", TUNNEL_PREAMBLE);
+		check_fates(&rig, KUBE_CARRIER_FAILED, KUBE_CARRIER_CHOSEN);
+	}
+}
+
 static void test_refusals(void **state UNUSED)
 {
 	struct rig one = {.refuse_proxy = true},
@@ -371,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_proxy_echo),
 		cmocka_unit_test(test_forward_echo),
 		cmocka_unit_test(test_second_way_wins),
+		cmocka_unit_test(test_a_strangers_refusal),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_cancel_while_opening),
 		cmocka_unit_test(test_ends),
