@@ -4,10 +4,12 @@
  * ACCEPT. The oldest may take all the time that each of its steps allows: a slow server answers it.
  * When there are as many as there may be the second oldest makes room. One that has reached the
  * API server speaks for a path that works: then the next one waits longer, so that a busy server is
- * not asked twice a second by everybody.
+ * not asked twice a second by everybody. A carrier may be open and mute, where somebody on the way
+ * takes the upgrade and keeps what follows: the next one goes the other way.
  */
 #include "client/userd/opening.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/alloc.h"
@@ -32,6 +34,8 @@ struct attempt {
 	struct kube_carrier_open *carrier;
 	struct tunnel_client *tunnel;
 	struct kube_carrier_report report;
+	size_t mute; /* the way of the one before, which is not to be used; KUBE_CARRIER_WAYS: none
+		      */
 };
 
 struct opening {
@@ -89,11 +93,14 @@ static void attempt_failed(struct attempt *attempt, bool refused, const struct e
 	struct opening_events events = opening->events;
 	struct kube_carrier_report report = attempt->report;
 	struct err copy = *err; /* may go with the attempt */
+	bool other_way = attempt->mute < KUBE_CARRIER_WAYS;
 
 	log_debug("no tunnel", "error=%s", copy.msg);
 	drop(opening, index_of(opening, attempt));
-	/* Somebody's word stands for all attempts; silence does not. */
-	if (opening->config.endless || (opening->count > 0 && copy.kind == ERR_UNREACHABLE))
+	/* Somebody's word stands for all attempts; silence does not, nor what is said of one way
+	 * alone. */
+	if (opening->config.endless ||
+		(opening->count > 0 && (copy.kind == ERR_UNREACHABLE || other_way)))
 		return;
 	opening_cancel(opening);
 	events.on_failed(events.user, refused, &report, &copy);
@@ -128,6 +135,11 @@ static void on_carrier(void *user, int r, struct carrier *carrier,
 
 	attempt->carrier = NULL;
 	attempt->report = *report;
+	if (attempt->mute < KUBE_CARRIER_WAYS) {
+		attempt->report.ways[attempt->mute].fate = KUBE_CARRIER_FAILED;
+		err_set(&attempt->report.ways[attempt->mute].err, -ETIMEDOUT, ERR_UNREACHABLE,
+			"it was open, and the traffic-manager not heard on it");
+	}
 	if (r < 0)
 		attempt_failed(attempt, false, err);
 	else
@@ -135,17 +147,36 @@ static void on_carrier(void *user, int r, struct carrier *carrier,
 			tunnel_client_new(opening->config.loop, carrier, &config, &events, attempt);
 }
 
+/* The way of the newest attempt, if it is open. */
+static size_t mute_way(const struct opening *opening)
+{
+	const struct attempt *newest =
+		opening->count > 0 ? opening->attempts[opening->count - 1] : NULL;
+	size_t way = 0;
+
+	if (!newest || !newest->tunnel || opening->config.kind != KUBE_CARRIER_AUTO)
+		return KUBE_CARRIER_WAYS;
+	while (way < KUBE_CARRIER_WAYS && newest->report.ways[way].fate != KUBE_CARRIER_CHOSEN)
+		way++;
+	return way;
+}
+
 static void begin(struct opening *opening)
 {
+	/* By the way that is not to be used. */
+	static const enum kube_carrier_kind others[KUBE_CARRIER_WAYS] = {
+		KUBE_CARRIER_PORT_FORWARD, KUBE_CARRIER_PROXY};
 	struct attempt *attempt = XNEW(struct attempt);
+	size_t mute = mute_way(opening);
 	const struct kube_carrier_config config = {.client = opening->config.client,
 		.manager_namespace = opening->manager_namespace,
-		.kind = opening->config.kind,
+		.kind = mute < KUBE_CARRIER_WAYS ? others[mute] : opening->config.kind,
 		.fresh = opening->config.again || opening->count > 0};
 
 	if (opening->count == OPENING_ATTEMPTS)
 		drop(opening, 1);
 	attempt->opening = opening;
+	attempt->mute = mute;
 	opening->attempts[opening->count++] = attempt;
 	opening->skipped = 0;
 	attempt->carrier = kube_carrier_open(&config, on_carrier, attempt);
@@ -166,6 +197,15 @@ static void on_timer(uv_timer_t *timer)
 	if (++opening->skipped < PAUSES_REACHED && reached(opening))
 		return;
 	begin(opening);
+}
+
+bool opening_is_mute(const struct opening *opening)
+{
+	for (size_t i = 0; opening && i < opening->count; i++) {
+		if (opening->attempts[i]->tunnel)
+			return true;
+	}
+	return false;
 }
 
 struct opening *opening_start(

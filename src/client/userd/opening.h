@@ -46,6 +46,8 @@ struct opening_events {
 /* Events come later, never from within. */
 struct opening *opening_start(
 	const struct opening_config *config, const struct opening_events *events);
+/* Whether there is a carrier on which the manager has not been heard. NULL-safe. */
+bool opening_is_mute(const struct opening *opening);
 void opening_cancel(struct opening *opening); /* NULL-safe; no event follows */
 
 #endif /* CLIENT_USERD_OPENING_H */

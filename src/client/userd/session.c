@@ -90,6 +90,11 @@ static void on_timer(uv_timer_t *timer)
 	}
 	if (session->deferred) {
 		err = session->err;
+	} else if (session->state == SESSION_OPEN && opening_is_mute(session->opening)) {
+		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
+			"the way to the traffic-manager is open, but nothing comes through; is "
+			"there "
+			"a proxy between that keeps what follows the upgrade of a connection?");
 	} else {
 		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE, "no answer in time (state %s)",
 			steps[session->state].name);

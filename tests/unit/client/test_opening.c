@@ -33,18 +33,23 @@ struct rig {
 	struct kube_carrier_report report;
 	struct err err;
 	int silent_until; /* requests that get no answer */
-	bool unavailable, refuse;
+	bool unavailable, refuse, both_ways, mute;
+	int pods; /* asked for: the second way's beginning */
 	int ready, failed, refused, closed;
 };
 
 static char *answer(struct fake_api *api, const char *head)
 {
-	const struct rig *rig = container_of(api, struct rig, api);
+	struct rig *rig = container_of(api, struct rig, api);
 	const char *key = strstr(head, "Sec-WebSocket-Key: ");
 	auto_free char *key_text = NULL;
 	char accept[WS_ACCEPT_BYTES];
 
 	api->raw_after = false;
+	if (strstr(head, "/pods?")) {
+		rig->pods++;
+		return fake_json(403, "{\"message\":\"User cannot list pods\"}");
+	}
 	if (!key || api->requests <= rig->silent_until)
 		return NULL;
 	if (rig->unavailable)
@@ -130,7 +135,7 @@ static void rig_start(struct rig *rig, bool endless)
 	struct kube_config kube = {.server = rig->api.url, .context = (char[]){"ctx"}};
 	struct opening_config config = {.loop = &rig->loop,
 		.manager_namespace = "ns",
-		.kind = KUBE_CARRIER_PROXY,
+		.kind = rig->both_ways ? KUBE_CARRIER_AUTO : KUBE_CARRIER_PROXY,
 		.session_uid = UID,
 		.endless = endless,
 		.rtt_us = RTT_US};
@@ -156,7 +161,8 @@ static void rig_wait(struct rig *rig, const int *value, int least)
 
 	while (*value < least && uv_hrtime() < end) {
 		fake_clock_turn(&rig->loop);
-		greet(rig);
+		if (!rig->mute)
+			greet(rig);
 	}
 	assert_true(*value >= least);
 }
@@ -197,6 +203,24 @@ static void test_overtaken(void **state UNUSED)
 	rig_wait(&rig, &rig.ready, 1);
 	assert_int_equal(rig.api.requests, 2);
 	assert_true(uv_hrtime() - begun < 4000000000ull);
+	rig_end(&rig);
+}
+
+/* Behind a carrier that is open and mute the other way is tried; that it is forbidden says nothing
+ * of the first, which may be slow. */
+static void test_mute_way(void **state UNUSED)
+{
+	struct rig rig = {.both_ways = true, .mute = true};
+
+	rig_start(&rig, false);
+	rig_wait(&rig, &rig.pods, 1);
+	assert_true(opening_is_mute(rig.opening));
+	rig_wait(&rig, &rig.api.requests, 3); /* and the first again */
+	assert_int_equal(rig.failed, 0);
+	rig.mute = false;
+	rig_wait(&rig, &rig.ready, 1);
+	assert_string_equal(tunnel_client_carrier(rig.tunnel), "services/proxy");
+	assert_int_equal(rig.report.ways[0].fate, KUBE_CARRIER_CHOSEN);
 	rig_end(&rig);
 }
 
@@ -245,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_one),
 		cmocka_unit_test(test_overtaken),
+		cmocka_unit_test(test_mute_way),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_endless),
 		cmocka_unit_test(test_cancel),
