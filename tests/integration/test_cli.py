@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands on a real cluster: what they print, refuse, and do for a user who is not root."""
 
+import ipaddress
 import json
 import os
 import pathlib
@@ -134,6 +135,14 @@ def test_never_proxy_and_also_proxy_decide(laptop, cluster):
     assert f"dev {device}" not in laptop.run("ip", "route", "get", pod).stdout
     assert f"dev {device}" in laptop.run("ip", "route", "get", "198.51.100.7").stdout
     assert laptop.curl(f"http://{cluster.cluster_ip()}/")
+
+
+def test_services_may_be_left_out(laptop, cluster):
+    """What connect tries at its end is not reached then, nor has it to be."""
+    services = str(ipaddress.ip_network(f"{cluster.cluster_ip()}/16", strict=False))
+    laptop.connect("--never-proxy", services)
+    assert services not in laptop.status()["root_daemon"]["subnets"]
+    assert laptop.curl(f"http://{cluster.pod_ip()}:8080/")
 
 
 def test_overlapping_route_is_named_and_nothing_is_left(laptop, cluster):

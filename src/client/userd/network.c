@@ -316,7 +316,17 @@ const char *network_device(const struct network *network)
 	return network->tun.name;
 }
 
-void network_prove(const struct network *network, struct network_proof *ret_proof)
+static bool overlaps(const struct prefix_set *set, const struct ip_prefix *prefix)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		if (ip_prefix_overlaps(&set->items[i], prefix))
+			return true;
+	}
+	return false;
+}
+
+void network_prove(const struct network *network, const struct cluster_info *info,
+	struct network_proof *ret_proof)
 {
 	const struct dns_counters *dns = dns_resolver_counters(network->resolver);
 	const struct dial_counters *dials = dialer_counters(network->dialer);
@@ -325,6 +335,9 @@ void network_prove(const struct network *network, struct network_proof *ret_proo
 		.failed = dns->failed,
 		.waiting = dns->waiting,
 		.connections = dials->opened + dials->failed + dials->active};
+	for (size_t i = 0; i < network->lists.never.count; i++)
+		ret_proof->left_out = ret_proof->left_out ||
+				      overlaps(&info->services, &network->lists.never.items[i]);
 }
 
 int network_stray(const struct network *network, struct err *err)

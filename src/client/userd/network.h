@@ -11,6 +11,7 @@
 #define CLIENT_USERD_NETWORK_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <uv.h>
 
 #include "client/userd/args.h"
@@ -42,6 +43,7 @@ struct network_config {
 struct network_proof {
 	uint64_t queries, failed, waiting; /* of DNS: came here, of these not answered, not yet */
 	uint64_t connections; /* came to the device */
+	bool left_out; /* --never-proxy has Services: their connections go elsewhere */
 };
 
 NODISCARD int network_new(const struct network_config *config, const struct cluster_info *info,
@@ -64,7 +66,8 @@ void network_describe(const struct network *network, json_object *root_daemon);
 /* Who would answer for a name, by which rule, as an object; NULL: it is not a name. */
 NODISCARD json_object *network_explain_name(const struct network *network, const char *name);
 /* What came of the self-test: for its verdict. */
-void network_prove(const struct network *network, struct network_proof *ret_proof);
+void network_prove(const struct network *network, const struct cluster_info *info,
+	struct network_proof *ret_proof);
 /* -EEXIST with the subnet of the cluster that a routing rule of this machine leads elsewhere. */
 NODISCARD int network_stray(const struct network *network, struct err *err);
 /* Namespaces in which single labels are looked up that the connection's does not know. Copied. */

@@ -92,15 +92,19 @@ static void on_tested(void *user, int r)
 	char text[ERR_MSG_BYTES];
 	struct err err = ERR_INIT;
 	const char *hint = NULL;
+	bool unreached;
 
 	session->test = NULL;
-	network_prove(session->network, &proof);
-	/* Refused is an answer, too, if it comes through the tunnel: packets get through. */
-	if (r == 0 || (r == -ECONNREFUSED && proof.connections > 0)) {
+	network_prove(session->network, &session->info, &proof);
+	unreached = r == -EHOSTUNREACH || r == -ECONNREFUSED;
+	/* Refused is an answer, too, if it comes through the tunnel: packets get through. What is
+	 * left out is not ours to reach. */
+	if (r == 0 || (r == -ECONNREFUSED && proof.connections > 0) ||
+		(unreached && proof.connections == 0 && proof.left_out)) {
 		session_enter(session, SESSION_CONNECTED);
 		return;
 	}
-	if (r == -EHOSTUNREACH || r == -ECONNREFUSED)
+	if (unreached)
 		hint = name_unreached(session, &proof, r, text, &err);
 	else if (r == -ENOENT || r == -ETIMEDOUT)
 		hint = name_not_found(&proof, r, &err);
