@@ -93,6 +93,15 @@ struct dns_forwarder *dns_lines_forwarder(const struct dns_lines *lines)
 	return lines->line[0].forwarder;
 }
 
+uint64_t dns_lines_lost(const struct dns_lines *lines)
+{
+	uint64_t lost = 0;
+
+	for (unsigned int i = 0; i < DNS_NAMESERVERS; i++)
+		lost += dns_listener_lost(lines->line[i].listener);
+	return lost;
+}
+
 void dns_lines_set_upstream(struct dns_lines *lines, const struct dns_upstream *upstream)
 {
 	for (unsigned int i = 0; i < DNS_NAMESERVERS; i++) {

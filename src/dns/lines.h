@@ -48,6 +48,7 @@ void dns_lines_free(struct dns_lines *lines);
 /* The first nameserver's. */
 uint16_t dns_lines_port(const struct dns_lines *lines);
 struct dns_forwarder *dns_lines_forwarder(const struct dns_lines *lines);
+uint64_t dns_lines_lost(const struct dns_lines *lines); /* as dns_listener_lost(), of all */
 void dns_lines_set_upstream(struct dns_lines *lines, const struct dns_upstream *upstream);
 
 #endif /* DNS_LINES_H */

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,7 +37,7 @@ struct conn {
 
 struct dns_listener {
 	uv_loop_t *loop;
-	uv_udp_t udp[DNS_FAMILIES];
+	uv_udp_t udp[DNS_FAMILIES][DNS_UDP_SOCKETS];
 	uv_tcp_t tcp[DNS_FAMILIES];
 	unsigned int families, handles;
 	uint16_t port;
@@ -59,32 +60,6 @@ struct reply {
 	uint8_t prefix[PREFIX_BYTES];
 	uint8_t msg[];
 };
-
-/*
- * Where route_localnet is set a neighbour on the LAN can send to 127.0.0.1. The peers are this
- * machine's programs, under whatever address of it the kernel chose before the redirect; only
- * such an address can be bound.
- */
-static bool is_local(const struct sockaddr *peer)
-{
-	struct sockaddr_storage addr = {.ss_family = peer->sa_family};
-	struct ip_endpoint ep;
-	auto_close int fd = -1;
-	socklen_t len;
-
-	if (ip_endpoint_from_sockaddr(peer, &ep) < 0)
-		return false;
-	if (ep.addr.family == AF_INET && ep.addr.bytes[0] == IN_LOOPBACKNET)
-		return true;
-	len = peer->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	memcpy(&addr, peer, len);
-	if (addr.ss_family == AF_INET)
-		((struct sockaddr_in *)&addr)->sin_port = 0;
-	else
-		((struct sockaddr_in6 *)&addr)->sin6_port = 0;
-	fd = socket(addr.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && bind(fd, (const struct sockaddr *)&addr, len) == 0;
-}
 
 static void conn_free_if_done(struct conn *conn)
 {
@@ -229,7 +204,7 @@ static bool conn_is_local(const uv_tcp_t *tcp)
 	int len = sizeof(peer);
 
 	return uv_tcp_getpeername(tcp, (struct sockaddr *)&peer, &len) == 0 &&
-	       is_local((const struct sockaddr *)&peer);
+	       dns_sockets_local((const struct sockaddr *)&peer);
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -272,7 +247,7 @@ static void on_datagram(uv_udp_t *udp, ssize_t n, const uv_buf_t *data, const st
 	struct dns_peer *peer;
 
 	(void)flags;
-	if (n < 0 || !addr || !is_local(addr))
+	if (n < 0 || !addr || !dns_sockets_local(addr))
 		return;
 	peer = XNEW(struct dns_peer);
 	peer->udp = udp;
@@ -305,27 +280,39 @@ void dns_peer_reply(struct dns_peer *peer, const uint8_t *msg, size_t len)
 	free(peer);
 }
 
+static void init_family(struct dns_listener *listener, unsigned int i)
+{
+	for (unsigned int j = 0; j < DNS_UDP_SOCKETS; j++) {
+		(void)uv_udp_init(listener->loop, &listener->udp[i][j]);
+		listener->udp[i][j].data = listener;
+	}
+	(void)uv_tcp_init(listener->loop, &listener->tcp[i]);
+	listener->tcp[i].data = listener;
+	listener->handles += DNS_UDP_SOCKETS + 1;
+	listener->families++;
+}
+
 static int start_family(struct dns_listener *listener, struct dns_sockets *sockets, unsigned int i)
 {
-	uv_udp_t *udp = &listener->udp[i];
 	uv_tcp_t *tcp = &listener->tcp[i];
-	int r;
+	int r = 0;
 
-	(void)uv_udp_init(listener->loop, udp);
-	(void)uv_tcp_init(listener->loop, tcp);
-	udp->data = tcp->data = listener;
-	listener->handles += 2;
-	listener->families++;
-	r = uv_udp_open(udp, sockets->udp[i]);
-	if (r < 0)
-		return r;
-	sockets->udp[i] = -1;
-	r = uv_tcp_open(tcp, sockets->tcp[i]);
+	init_family(listener, i);
+	for (unsigned int j = 0; r == 0 && j < DNS_UDP_SOCKETS; j++) {
+		if (sockets->udp[i][j] < 0)
+			continue;
+		r = uv_udp_open(&listener->udp[i][j], sockets->udp[i][j]);
+		if (r < 0)
+			return r;
+		sockets->udp[i][j] = -1;
+		r = uv_udp_recv_start(&listener->udp[i][j], on_datagram_alloc, on_datagram);
+	}
+	if (r == 0)
+		r = uv_tcp_open(tcp, sockets->tcp[i]);
 	if (r < 0)
 		return r;
 	sockets->tcp[i] = -1;
-	r = uv_udp_recv_start(udp, on_datagram_alloc, on_datagram);
-	return r < 0 ? r : uv_listen((uv_stream_t *)tcp, CONNS, on_connection);
+	return uv_listen((uv_stream_t *)tcp, CONNS, on_connection);
 }
 
 int dns_listener_new(uv_loop_t *loop, struct dns_sockets *sockets, dns_message_fn on_message,
@@ -364,9 +351,34 @@ void dns_listener_free(struct dns_listener *listener)
 	while (listener->conns)
 		conn_close(listener->conns);
 	for (unsigned int i = 0; i < listener->families; i++) {
-		uv_close((uv_handle_t *)&listener->udp[i], on_listener_closed);
+		for (unsigned int j = 0; j < DNS_UDP_SOCKETS; j++)
+			uv_close((uv_handle_t *)&listener->udp[i][j], on_listener_closed);
 		uv_close((uv_handle_t *)&listener->tcp[i], on_listener_closed);
 	}
+}
+
+/* Of one socket, by the kernel's count. */
+static uint32_t lost_by(const uv_udp_t *udp)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+	uv_os_fd_t fd;
+
+	if (uv_fileno((const uv_handle_t *)udp, &fd) < 0 ||
+		getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+		return 0;
+	return info[SK_MEMINFO_DROPS];
+}
+
+uint64_t dns_listener_lost(const struct dns_listener *listener)
+{
+	uint64_t lost = 0;
+
+	for (unsigned int i = 0; i < listener->families; i++) {
+		for (unsigned int j = 0; j < DNS_UDP_SOCKETS; j++)
+			lost += lost_by(&listener->udp[i][j]);
+	}
+	return lost;
 }
 
 uint16_t dns_listener_port(const struct dns_listener *listener)

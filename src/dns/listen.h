@@ -29,6 +29,8 @@ NODISCARD int dns_listener_new(uv_loop_t *loop, struct dns_sockets *sockets,
 /* Deferred. Every peer must have been given back. */
 void dns_listener_free(struct dns_listener *listener);
 uint16_t dns_listener_port(const struct dns_listener *listener);
+/* Datagrams that found the sockets' buffers full. */
+uint64_t dns_listener_lost(const struct dns_listener *listener);
 
 bool dns_peer_is_tcp(const struct dns_peer *peer);
 /* msg NULL: no reply. Copies. The peer is dead afterwards. */

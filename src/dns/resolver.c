@@ -389,7 +389,8 @@ void dns_resolver_forget(struct dns_resolver *resolver, const char *name)
 	dns_lookups_forget(resolver->lookups, name);
 }
 
-const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver)
+const struct dns_counters *dns_resolver_counters(struct dns_resolver *resolver)
 {
+	resolver->counters.lost = dns_lines_lost(resolver->lines);
 	return &resolver->counters;
 }

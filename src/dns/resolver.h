@@ -48,6 +48,7 @@ struct dns_config {
 struct dns_counters {
 	uint64_t queries, cluster, forwarded, answered_cache, failed, refused, loops;
 	uint64_t dropped; /* messages that are no queries */
+	uint64_t lost; /* datagrams that came faster than they were read */
 	uint64_t waiting; /* not answered yet */
 };
 
@@ -70,6 +71,6 @@ void dns_resolver_forget(struct dns_resolver *resolver, const char *name);
 void dns_resolver_check_loop(struct dns_resolver *resolver);
 /* msg NULL: failed, SERVFAIL. The query pointer is dead afterwards. */
 void dns_query_answer(struct dns_query *query, const uint8_t *msg, size_t len);
-const struct dns_counters *dns_resolver_counters(const struct dns_resolver *resolver);
+const struct dns_counters *dns_resolver_counters(struct dns_resolver *resolver);
 
 #endif /* DNS_RESOLVER_H */

@@ -84,9 +84,11 @@ static void obey(const char *line)
 	else if (strcmp(line, "probe") == 0)
 		dns_resolver_check_loop(driver.resolver);
 	printf("{\"queries\": %lu, \"cluster\": %lu, \"forwarded\": %lu, \"answered_cache\": %lu, "
-	       "\"failed\": %lu, \"refused\": %lu, \"loops\": %lu, \"dropped\": %lu}\n",
+	       "\"failed\": %lu, \"refused\": %lu, \"loops\": %lu, \"dropped\": %lu, \"lost\": "
+	       "%lu}\n",
 		counters->queries, counters->cluster, counters->forwarded, counters->answered_cache,
-		counters->failed, counters->refused, counters->loops, counters->dropped);
+		counters->failed, counters->refused, counters->loops, counters->dropped,
+		counters->lost);
 	(void)fflush(stdout);
 }
 

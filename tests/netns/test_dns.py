@@ -6,8 +6,10 @@ A laptop namespace with the resolver, and a remote one with two dnsmasq: the lap
 redirected to the resolver, except with the mark of the resolver's own sockets.
 """
 
+import os
 import random
 import re
+import signal
 import socket
 import struct
 
@@ -299,6 +301,25 @@ def test_many_at_once(world):
         answered += len({sock.recv(512)[:2] for _ in range(100)})
         sock.close()
     assert answered == 2000
+
+
+def test_a_burst_waits_until_it_is_read(world):
+    """More at once than one socket's buffer holds, from a port each, while the resolver has no processor."""
+    with world.laptop.entered():
+        socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(400)]
+    lost = world.resolver.tell("counters")["lost"]
+    os.kill(world.resolver.process.pid, signal.SIGSTOP)
+    try:
+        for i, sock in enumerate(socks):
+            sock.connect((NAMESERVER, 53))
+            sock.settimeout(20)
+            sock.send(query(f"b{i}.shop.svc"))
+    finally:
+        os.kill(world.resolver.process.pid, signal.SIGCONT)
+    for sock in socks:
+        with sock:
+            assert rcode(sock.recv(512)) in (2, 3)
+    assert world.resolver.tell("counters")["lost"] == lost
 
 
 def test_lookups_cost_little(world):

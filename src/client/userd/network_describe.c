@@ -110,6 +110,7 @@ static json_object *describe_dns(const struct network *network)
 	put_count(dns, "failed", counters->failed);
 	put_count(dns, "loops", counters->loops);
 	put_count(dns, "dropped", counters->dropped);
+	put_count(dns, "queue_full", counters->lost);
 	return dns;
 }
 
