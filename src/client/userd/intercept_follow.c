@@ -146,9 +146,10 @@ static void on_silence(uv_timer_t *timer)
 {
 	struct intercept *intercept = timer->data;
 	const char *message = json_text_or(intercept->object, "status.message", "");
+	bool noticed = json_text(intercept->object, "status.state");
 	struct err err = ERR_INIT;
 
-	if (!json_text(intercept->object, "status.state"))
+	if (!noticed)
 		err_set(&err, -ETIMEDOUT, ERR_UNREACHABLE,
 			"the traffic-manager takes no notice of the intercept");
 	else
@@ -156,7 +157,8 @@ static void on_silence(uv_timer_t *timer)
 			"request timed out while waiting for agent %s.%s to arrive%s%.300s",
 			intercept->target.workload, intercept->args.namespace, *message ? ": " : "",
 			message);
-	intercept_fail(intercept, &err, NULL);
+	intercept_fail(intercept, &err,
+		noticed ? NULL : "See whether it runs: kubectl get pods -A -l app=traffic-manager");
 }
 
 /* Nothing of ours is slow: what is said of the pods that do not come may change all the time. */

@@ -190,6 +190,29 @@ static int by_name(const void *a, const void *b)
 	return strcmp(json_get_string(*left, "name"), json_get_string(*right, "name"));
 }
 
+/* Intercepts whose workload is not there: deleted, to be made again perhaps, or not ours to see. */
+static void add_absent(struct workload_table *table, json_object *rows)
+{
+	json_object_object_foreach(table->intercepts, key, intercepts)
+	{
+		const char *slash = strchr(key, '/');
+		auto_free char *kind = xstrndup(key, (size_t)(slash - key));
+		json_object *row = json_object_new_object();
+
+		json_put_string(row, "name", slash + 1);
+		json_put_string(row, "namespace", table->namespace);
+		json_put_string(row, "kind", kind);
+		json_object_object_add(row, "replicas", json_object_new_int64(0));
+		json_object_object_add(row, "ready", json_object_new_int64(0));
+		json_put_string(
+			row, "state", serves(intercepts) ? "intercepted" : "not-interceptable");
+		json_put_string(row, "reason", "it is not there");
+		json_object_object_add(row, "agent", json_object_new_boolean(false));
+		json_object_object_add(row, "intercepts", json_object_get(intercepts));
+		json_object_array_add(rows, row);
+	}
+}
+
 json_object *workload_table_take(struct workload_table *table)
 {
 	json_object *counts = count_agents(table), *rows = TAKE_PTR(table->rows);
@@ -209,7 +232,9 @@ json_object *workload_table_take(struct workload_table *table)
 			json_put_string(row, "state", "intercepted");
 		json_object_object_add(row, "intercepts",
 			intercepts ? json_object_get(intercepts) : json_object_new_array());
+		json_object_object_del(table->intercepts, key);
 	}
+	add_absent(table, rows);
 	json_object_array_sort(rows, by_name);
 	json_object_put(counts);
 	workload_table_done(table);
