@@ -226,7 +226,9 @@ def test_a_kernel_without_ipv6(laptop, cluster, pod):
             laptop.connect()
             for host in (f"both.{NAMESPACE}", f"{pod_ips(pod)[4]}:8080"):
                 assert get(laptop, f"http://{host}/") == "dual\n", host
-            assert laptop.status()["user_daemon"]["status"] == "Connected"
+            status = laptop.status()
+            assert status["user_daemon"]["status"] == "Connected"
+            assert not any(":" in subnet for subnet in status["root_daemon"]["subnets"])
             assert laptop.run("ip", "-6", "addr").stdout == ""
             laptop.stop()
         finally:

@@ -27,6 +27,22 @@ static json_object *describe_set(const struct ip_prefix *items, size_t count)
 	return array;
 }
 
+/* What is routed: without IPv6 on this machine nothing of it. */
+static json_object *describe_routes(const struct network *network)
+{
+	json_object *array = json_object_new_array();
+	char text[ADDR_TEXT_BYTES];
+
+	for (size_t i = 0; i < network->plan.routes.count; i++) {
+		const struct ip_prefix *subnet = &network->plan.routes.items[i];
+
+		if (subnet->addr.family == AF_INET || network->tun.ipv6)
+			json_object_array_add(
+				array, json_object_new_string(ip_prefix_format(subnet, text)));
+	}
+	return array;
+}
+
 static json_object *describe_names(char *const *list, bool dotted)
 {
 	json_object *array = json_object_new_array();
@@ -168,8 +184,7 @@ void network_describe(const struct network *network, json_object *root_daemon)
 {
 	json_put_string(root_daemon, "device", network->tun.name);
 	json_object_object_add(root_daemon, "dns", describe_dns(network));
-	json_object_object_add(root_daemon, "subnets",
-		describe_set(network->plan.routes.items, network->plan.routes.count));
+	json_object_object_add(root_daemon, "subnets", describe_routes(network));
 	json_object_object_add(root_daemon, "also_proxy_subnets",
 		describe_set(network->lists.also.items, network->lists.also.count));
 	json_object_object_add(root_daemon, "never_proxy_subnets",
