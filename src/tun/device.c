@@ -284,6 +284,11 @@ void tun_renew_ipv6(struct tun_device *tun, struct rtnl *rtnl)
 {
 	if (tun->addr6.addr.family == 0)
 		return;
+	/* What is there is not set again: everybody who follows this machine's addresses would hear
+	 * of it, and ask for the same in turn. */
+	tun->has_ipv6 = has_local_route(tun, rtnl);
+	if (tun->has_ipv6)
+		return;
 	tun->has_ipv6 = set_address(tun, rtnl, &tun->addr6, NULL) == 0;
 	if (tun->has_ipv6)
 		await_local_route(tun, rtnl);
