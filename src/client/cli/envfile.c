@@ -55,9 +55,18 @@ static bool is_shell_name(const char *name, const char *value UNUSED)
 	return is_identifier(name);
 }
 
-static bool is_any_name(const char *name, const char *value UNUSED)
+/* Another character makes compose refuse the whole file. */
+static bool is_compose_name(const char *name, const char *value UNUSED)
 {
-	return is_plain_name(name);
+	for (; isalnum((unsigned char)*name) || (*name && strchr("_.-", *name)); name++)
+		;
+	return !*name;
+}
+
+/* Behind "Env:" a wildcard stands for the names that match it. */
+static bool is_ps_name(const char *name, const char *value UNUSED)
+{
+	return is_plain_name(name) && !strpbrk(name, "*?[]");
 }
 
 static bool is_one_line(const char *name, const char *value)
@@ -132,13 +141,13 @@ static size_t escape_cmd(const char *text, const char **ret_escape)
 
 static const struct syntax syntaxes[ENV_SYNTAX_COUNT] = {
 	[ENV_DOCKER] = {"docker", is_one_line, "", "=", "\n", escape_nothing},
-	[ENV_COMPOSE] = {"compose", is_any_name, "", "=\"", "\"\n", escape_compose},
+	[ENV_COMPOSE] = {"compose", is_compose_name, "", "=\"", "\"\n", escape_compose},
 	[ENV_SH] = {"sh", is_shell_name, "", "='", "'\n", escape_sh},
 	[ENV_SH_EXPORT] = {"sh:export", is_shell_name, "export ", "='", "'\n", escape_sh},
 	[ENV_CSH] = {"csh", is_shell_name, "set ", "='", "'\n", escape_csh},
 	[ENV_CSH_EXPORT] = {"csh:export", is_shell_name, "setenv ", " '", "'\n", escape_csh},
-	[ENV_PS] = {"ps", is_any_name, "${", "}='", "'\n", escape_ps},
-	[ENV_PS_EXPORT] = {"ps:export", is_any_name, "${Env:", "}='", "'\n", escape_ps},
+	[ENV_PS] = {"ps", is_ps_name, "${", "}='", "'\n", escape_ps},
+	[ENV_PS_EXPORT] = {"ps:export", is_ps_name, "${Env:", "}='", "'\n", escape_ps},
 	[ENV_CMD] = {"cmd", is_cmd_value, "set ", "=", "\r\n", escape_cmd},
 	[ENV_JSON] = {.name = "json"},
 };

@@ -197,6 +197,10 @@ static void what_a_syntax_cannot_say_is_named(void **state)
 	expect("cmd", "A", "", NULL);
 	expect("sh", "a.b", "x", NULL);
 	expect("csh:export", "9a", "x", NULL);
+	expect("compose", "a.b-c", "x", "a.b-c=\"x\"\n");
+	expect("compose", "a@b", "x", NULL);
+	expect("ps", "a@b", "x", "${a@b}='x'\n");
+	expect("ps:export", "a*", "x", NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		for (size_t j = 0; j < ARRAY_SIZE(lines); j++)
 			expect(lines[j], names[i], "x", NULL);
