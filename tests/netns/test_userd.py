@@ -289,6 +289,7 @@ def test_commands_without_daemons(laptop):
         (["connect", "--also-proxy", "10.0.0.1/8"], 2, "10.0.0.1/8"),
         (["status", "--output", "xml"], 2, 'invalid output format "xml"'),
         (["uninstall"], 2, "--everything"),
+        (["intercept", "web", "--port", "0"], 2, "--port 0 is not LOCAL"),
         (["help", "stauts"], 2, 'did you mean "status"?'),
         (["connect", "--kubeconfig", "/nonexistent"], 3, "/nonexistent"),
         (["list", "--context", "no-such"], 3, "kubeconfig"),

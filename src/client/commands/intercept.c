@@ -140,7 +140,9 @@ static int run(struct cli *cli, struct err *err)
 
 	if (!cli->operands[0])
 		return err_set(err, -EINVAL, ERR_USAGE, "please name the intercept");
-	r = check_environments(cli, err);
+	r = intercept_flags_check(cli, err);
+	if (r == 0)
+		r = check_environments(cli, err);
 	if (r == 0)
 		r = connection_ensure(cli, err);
 	if (r == 0)

@@ -6,6 +6,7 @@
 
 #include "client/cli/command.h"
 #include "client/cli/daemon.h"
+#include "client/userd/intercept_args.h"
 #include "client/userd/proto.h"
 
 enum {
@@ -168,6 +169,18 @@ json_object *intercept_flags_request(const struct cli *cli)
 	json_object_object_add(request, "environment", json_object_new_boolean(environment));
 	json_object_object_add(request, "local-only", json_object_new_boolean(flags->local_only));
 	return request;
+}
+
+int intercept_flags_check(const struct cli *cli, struct err *err)
+{
+	json_object *request = intercept_flags_request(cli);
+	struct intercept_args args;
+	int r = intercept_args_parse(request, "", &args, err);
+
+	if (r == 0)
+		intercept_args_done(&args);
+	json_object_put(request);
+	return r;
 }
 
 const struct argp_option intercept_options[] = {

@@ -31,6 +31,8 @@ struct intercept_flags {
 extern const struct argp_option intercept_options[];
 /* As command.parse. */
 NODISCARD int intercept_flags_parse(struct cli *cli, int key, const char *arg, struct err *err);
+/* What the daemon would refuse is known without one: before a connection installs anything. */
+NODISCARD int intercept_flags_check(const struct cli *cli, struct err *err);
 /* The request `intercept` of docs/ipc-userd.md; the caller's. */
 NODISCARD json_object *intercept_flags_request(const struct cli *cli);
 
