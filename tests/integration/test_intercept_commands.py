@@ -239,6 +239,30 @@ def test_a_killed_command_line_takes_intercept_and_command_along(joined):
         assert until(lambda: joined.intercepts() == []) is True
 
 
+def test_a_command_line_that_dies_before_its_command_starts_leaves_nothing(joined):
+    """It is killed where it writes the environment, into a pipe that nobody empties."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    process = joined.laptop.popen(
+        "telepresence", "intercept", "web", "--port", "8080:http", "--env-file", "-", "--", "true",
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for("it is active", lambda: [one["disposition"] for one in joined.intercepts()] == ["ACTIVE"])
+        process.terminate()
+        assert process.wait(timeout=60) == -signal.SIGTERM
+        assert until(lambda: joined.intercepts() == []) is True
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+        os.close(writer)
+
+
 @pytest.fixture
 def second(joined):
     """Another person at another laptop, as the cluster's administrator too; runs telepresence there."""

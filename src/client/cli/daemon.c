@@ -112,7 +112,7 @@ static int receive(int fd, struct buf *in, int timeout_ms, struct err *err)
 	return buf_append(in, chunk, (size_t)n);
 }
 
-/* 1: that was the final frame. */
+/* 1: that was the result. */
 static int take_frame(
 	struct cli *cli, json_object *frame, json_object **ret_result, struct err *err)
 {
@@ -121,13 +121,14 @@ static int take_frame(
 	const char *kind = json_get_string(frame, "kind");
 	const char *hint = json_get_string(frame, "hint");
 	json_object *result = json_get(frame, "result", json_type_object);
+	json_object *active = json_get(frame, "active", json_type_object);
 
 	if (progress) {
 		cli_say(cli, "%s\n", progress);
 		return 0;
 	}
-	if (result) {
-		*ret_result = json_object_get(result);
+	if (result || active) {
+		*ret_result = json_object_get(result ? result : active);
 		return 1;
 	}
 	if (hint)

@@ -28,7 +28,8 @@ json_object *daemon_request(const char *name);
 NODISCARD int daemon_call(struct cli *cli, json_object *request, int timeout_ms,
 	json_object **ret_result, struct err *err);
 /* The two halves of daemon_call(), for what takes as long as it takes: the socket, readable when
- * the answer comes, which hanging up takes the request back; and the result. */
+ * the answer comes, which hanging up takes the request back; and the result. Of one that asked to
+ * hold it the socket is readable again when it has ended. */
 NODISCARD int daemon_begin(json_object *request, struct err *err);
 NODISCARD int daemon_end(
 	struct cli *cli, int fd, int timeout_ms, json_object **ret_result, struct err *err);

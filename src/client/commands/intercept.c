@@ -88,20 +88,15 @@ static void show(struct cli *cli, json_object *intercept)
 		cli_print(cli, "%s\n", flags->wait_message);
 }
 
-/* Until the program ends or the intercept does; then neither is left. */
-static int run_child(struct cli *cli, json_object *intercept, struct err *err)
+/* Until the program ends or the intercept does; then neither is left. held: hanging up there, as
+ * dying at whatever moment does, ends the intercept as well. */
+static int run_child(struct cli *cli, json_object *intercept, int held, struct err *err)
 {
 	const char *name = json_get_string(intercept, "name");
-	json_object *hold = daemon_request("hold");
 	struct err ignored = ERR_INIT;
-	auto_close int held = -1;
 	bool ended = false;
 	int r;
 
-	json_put_string(hold, "name", name);
-	held = daemon_begin(hold, err);
-	if (held < 0)
-		return held;
 	r = child_run(cli->child, json_get(intercept, "environment", json_type_object), held,
 		&ended, err);
 	if (!ended)
@@ -135,6 +130,7 @@ static int check_environments(struct cli *cli, struct err *err)
 static int run(struct cli *cli, struct err *err)
 {
 	json_object *intercept = NULL;
+	auto_close int held = -1;
 	const char *name;
 	int r;
 
@@ -145,8 +141,10 @@ static int run(struct cli *cli, struct err *err)
 		r = check_environments(cli, err);
 	if (r == 0)
 		r = connection_ensure(cli, err);
-	if (r == 0)
-		r = daemon_call(cli, intercept_flags_request(cli), DAEMON_WORK_MS, &intercept, err);
+	if (r == 0) {
+		held = daemon_begin(intercept_flags_request(cli), err);
+		r = held < 0 ? held : daemon_end(cli, held, DAEMON_WORK_MS, &intercept, err);
+	}
 	if (r < 0)
 		return r;
 	name = json_get_string(intercept, "name");
@@ -158,7 +156,7 @@ static int run(struct cli *cli, struct err *err)
 	} else {
 		show(cli, intercept);
 		if (cli->child)
-			r = run_child(cli, intercept, err);
+			r = run_child(cli, intercept, held, err);
 	}
 	json_object_put(intercept);
 	return r;

@@ -167,6 +167,7 @@ json_object *intercept_flags_request(const struct cli *cli)
 	put_list(request, "ports", flags->ports, flags->port_count);
 	put_list(request, "to-pod", flags->to_pod, flags->to_pod_count);
 	json_object_object_add(request, "environment", json_object_new_boolean(environment));
+	json_object_object_add(request, "hold", json_object_new_boolean(cli->child != NULL));
 	json_object_object_add(request, "local-only", json_object_new_boolean(flags->local_only));
 	return request;
 }

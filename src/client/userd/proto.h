@@ -20,7 +20,7 @@
 
 struct err;
 
-#define USERD_PROTOCOL    1
+#define USERD_PROTOCOL    2
 #define USERD_FRAME_BYTES (LIMIT_USER_MESSAGE_BYTES + 4)
 
 socklen_t userd_address(uid_t uid, struct sockaddr_un *ret_address);

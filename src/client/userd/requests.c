@@ -144,7 +144,6 @@ static const struct request {
 	{"list", userd_list},
 	{"intercept", userd_intercept},
 	{"leave", userd_leave},
-	{"hold", userd_hold},
 	{"agents-exit", userd_agents_exit},
 	{"names", userd_names},
 	{"dns-trace", on_dns_trace},

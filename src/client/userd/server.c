@@ -113,6 +113,14 @@ void userd_peer_progress(struct userd_peer *peer, const char *line)
 	send_object(peer, object, false);
 }
 
+void userd_peer_active(struct userd_peer *peer, json_object *result)
+{
+	json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "active", result);
+	send_object(peer, object, false);
+}
+
 void userd_peer_done(struct userd_peer *peer, json_object *result)
 {
 	json_object *object = json_object_new_object();

@@ -31,6 +31,9 @@ NODISCARD int userd_server_new(uv_loop_t *loop, const struct userd_server_events
 void userd_server_free(struct userd_server *server);
 
 void userd_peer_progress(struct userd_peer *peer, const char *line);
+/* A result that is not the end yet: the peer hears of that as well, and may hang up before. Takes
+ * it. */
+void userd_peer_active(struct userd_peer *peer, json_object *result);
 /* The final answer; takes the result (NULL: an empty one). The peer is dead afterwards. */
 void userd_peer_done(struct userd_peer *peer, json_object *result);
 /* hint: what to do next, or NULL. */

@@ -119,6 +119,23 @@ static void on_intercept_progress(void *user, const char *line)
 	userd_peer_progress(wait->peer, line);
 }
 
+/* Without a moment in which the command could die and leave it behind. */
+static void hold(struct userd_wait *wait, json_object *result)
+{
+	struct intercepts *intercepts = session_intercepts(wait->userd->session);
+	const char *name = json_get_string(result, "name");
+	struct err err = ERR_INIT;
+	int r = intercepts_hold(intercepts, name ? name : "", &wait->intercept, &err);
+
+	wait->hold = false;
+	if (r == 0) {
+		userd_peer_active(wait->peer, result);
+		return;
+	}
+	json_object_put(result);
+	userd_wait_failed(wait, &err, NULL);
+}
+
 static void on_intercept(
 	void *user, int r, json_object *result, const struct err *err, const char *hint)
 {
@@ -131,19 +148,10 @@ static void on_intercept(
 		err = &unknown;
 	if (r < 0)
 		userd_wait_failed(wait, err, hint);
+	else if (wait->hold)
+		hold(wait, result);
 	else
 		userd_wait_done(wait, result);
-}
-
-static struct userd_wait *intercept_wait(
-	struct userd *userd, struct userd_peer *peer, void (*cancel)(struct userd_wait *wait))
-{
-	struct userd_wait *wait = userd_wait_new(userd, peer, cancel);
-
-	wait->intercept.on_progress = on_intercept_progress;
-	wait->intercept.on_done = on_intercept;
-	wait->intercept.user = wait;
-	return wait;
 }
 
 void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *request)
@@ -154,7 +162,11 @@ void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *
 
 	if (!is_connected(userd, peer))
 		return;
-	wait = intercept_wait(userd, peer, cancel_intercept);
+	wait = userd_wait_new(userd, peer, cancel_intercept);
+	wait->hold = json_get_bool(request, "hold");
+	wait->intercept.on_progress = on_intercept_progress;
+	wait->intercept.on_done = on_intercept;
+	wait->intercept.user = wait;
 	if (intercept_args_parse(request, session_namespace(userd->session), &args, &err) < 0) {
 		userd_wait_failed(wait, &err, NULL);
 		return;
@@ -166,20 +178,6 @@ void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *
 			0)
 		userd_wait_failed(wait, &err, NULL);
 	intercept_args_done(&args);
-}
-
-void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request)
-{
-	const char *name = json_get_string(request, "name");
-	struct userd_wait *wait;
-	struct err err = ERR_INIT;
-
-	if (!is_connected(userd, peer))
-		return;
-	wait = intercept_wait(userd, peer, cancel_intercept);
-	if (intercepts_hold(session_intercepts(userd->session), name ? name : "", &wait->intercept,
-		    &err) < 0)
-		userd_wait_failed(wait, &err, NULL);
 }
 
 static void free_leaves(struct userd_wait *wait)

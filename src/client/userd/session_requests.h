@@ -17,7 +17,6 @@ struct userd_peer;
 void userd_list(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_intercept(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_leave(struct userd *userd, struct userd_peer *peer, json_object *request);
-void userd_hold(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_agents_exit(struct userd *userd, struct userd_peer *peer, json_object *request);
 void userd_names(struct userd *userd, struct userd_peer *peer, json_object *request);
 

@@ -30,6 +30,7 @@ struct userd_wait {
 	struct workloads *workloads;
 	struct fetch *fetch;
 	struct intercept_wait intercept;
+	bool hold; /* the intercept goes with the peer, which hears of its end */
 	struct intercept_wait *leaves; /* owned; `leaving` of them are not answered yet */
 	size_t leave_count, leaving;
 	struct err unknown; /* names that there is nothing of; code 0: none */
