@@ -27,7 +27,7 @@ struct kube_request;
 /* status: HTTP status. body: parsed JSON (borrowed; json_object_get() to keep) or NULL when it is
  * not JSON. On failure r < 0 and err names the cause, with the API server's Status message and, for
  * 403, who may not do what. r is -ENOENT for 404, -EEXIST for 409 AlreadyExists, -EAGAIN for 409
- * Conflict, -EACCES for 403, ... */
+ * Conflict, -EACCES for a right that is missing, -EPERM for what else a 403 says, ... */
 typedef void (*kube_done_fn)(
 	void *user, int r, int status, json_object *body, const struct err *err);
 

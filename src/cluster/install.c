@@ -265,7 +265,7 @@ static void on_namespace(void *user, int r, int status, json_object *body, const
 	(void)status;
 	install->request = NULL;
 	/* Without the right to read namespaces: applying will say what is missing. */
-	if (r < 0 && r != -ENOENT && r != -EACCES) {
+	if (r < 0 && r != -ENOENT && r != -EACCES && r != -EPERM) {
 		install_finish(install, r, err);
 		return;
 	}

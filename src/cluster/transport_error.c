@@ -224,14 +224,15 @@ static int forbidden(
 	if (strstr(message, "\"system:anonymous\"") ||
 		(!*message && transport_is_anonymous(config)))
 		return unknown_user(config, err);
-	/* RBAC's text names user, verb, resource and namespace; an admission policy's its rule. */
-	if (strstr(message, "cannot "))
+	/* RBAC's text names user, verb, resource and namespace. Others say what else is in the way,
+	 * which no role changes: a policy's rule, a quota, a namespace that is being deleted. */
+	if (strstr(message, "User \"") && strstr(message, " cannot "))
 		return err_set(err, -EACCES, ERR_PERMISSION,
 			"%.*s; ask an administrator of the cluster for that right (ClusterRole "
 			"telepresence-user)",
 			MESSAGE_MAX, message);
-	return err_set(err, -EACCES, ERR_PERMISSION, "%s forbids %s%s%.*s", config->server, what,
-		*message ? ": " : "", MESSAGE_MAX, message);
+	return err_set(err, *message ? -EPERM : -EACCES, ERR_PERMISSION, "%s forbids %s%s%.*s",
+		config->server, what, *message ? ": " : "", MESSAGE_MAX, message);
 }
 
 int transport_status_error(const struct kube_config *config, int status, json_object *body,

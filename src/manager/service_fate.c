@@ -10,10 +10,10 @@ static void on_deployment(
 	void *user, int r, int status UNUSED, json_object *body, const struct err *err UNUSED)
 {
 	struct fate *fate = user;
+	bool gone = r == -ENOENT || r == -EACCES || r == -EPERM;
 
 	fate->request = NULL;
-	fate->on_known(fate->user,
-		r == -ENOENT || r == -EACCES || json_path(body, "metadata.deletionTimestamp"));
+	fate->on_known(fate->user, gone || json_path(body, "metadata.deletionTimestamp"));
 }
 
 void fate_ask(struct fate *fate, struct kube_client *client, const char *namespace)

@@ -235,7 +235,7 @@ static void on_probe(void *user, int r, int status UNUSED, json_object *body, co
 	probe->request = NULL;
 	if (r == 0)
 		probe->object = json_object_get(body);
-	else if (r != -ENOENT && !(probe->kind->optional && r == -EACCES))
+	else if (r != -ENOENT && !(probe->kind->optional && (r == -EACCES || r == -EPERM)))
 		resolve->err = *err;
 	answered(resolve);
 }

@@ -154,6 +154,8 @@ static void on_registered(void *user, int r, int status, json_object *body, cons
 		take_session(session, body);
 	} else if (r == -ENOENT && !session->installed && !session->established) {
 		session_enter(session, SESSION_INSTALL);
+	} else if (r == -EPERM) {
+		session_fail(session, err, NULL);
 	} else if (r == -EACCES) {
 		(void)snprintf(hint, sizeof(hint),
 			"An administrator can give you the role: kubectl -n %s create rolebinding "

@@ -59,9 +59,11 @@ static void answered(struct workloads *workloads)
 /* Without a right to pods or intercepts the workloads are worth showing still. */
 static bool may_fail(const struct list *list, int r)
 {
+	bool forbidden = r == -EACCES || r == -EPERM;
+
 	if (!list->kind || list->kind->optional)
-		return r == -ENOENT || r == -EACCES;
-	return strcmp(list->kind->kind, "Pod") == 0 && r == -EACCES;
+		return r == -ENOENT || forbidden;
+	return strcmp(list->kind->kind, "Pod") == 0 && forbidden;
 }
 
 static void on_page(void *user, int r, int status UNUSED, json_object *body, const struct err *err)

@@ -101,8 +101,9 @@ static void test_answers(void **state UNUSED)
 			"m"},
 		{403, "{\"message\":\"User \\\"u\\\" cannot list pods\"}", -EACCES, ERR_PERMISSION,
 			true, "cannot list pods; ask an administrator"},
-		{403, "{\"message\":\"denied by policy\"}", -EACCES, ERR_PERMISSION, true,
-			"forbids GET /x: denied by policy"},
+		{403, "{\"message\":\"a policy: this cannot be done\"}", -EPERM, ERR_PERMISSION,
+			true, "forbids GET /x: a policy: this cannot be done"},
+		{403, "{}", -EACCES, ERR_PERMISSION, true, "forbids GET /x"},
 		{401, "{}", -EACCES, ERR_AUTH, true, "context ctx"},
 		{403,
 			"{\"message\":\"sessions is forbidden: User \\\"system:anonymous\\\" "
