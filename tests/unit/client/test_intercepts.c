@@ -184,6 +184,46 @@ static void a_missing_right_names_the_role(void **state)
 	stop(&rig);
 }
 
+/* No role changes any of them, nor another version of the manager. */
+static void what_no_role_changes_is_not_answered_with_one(void **state)
+{
+	static const struct {
+		int status;
+		const char *body, *says;
+		enum err_kind kind;
+	} cases[] = {
+		{403,
+			"{\"message\":\"intercepts.telepresence.io \\\"web\\\" is forbidden: "
+			"unable to "
+			"create new content in namespace shop because it is being terminated\"}",
+			"namespace shop is being deleted", ERR_NOT_FOUND},
+		{404, "{\"message\":\"namespaces \\\"shop\\\" not found\"}",
+			"there is no namespace shop", ERR_NOT_FOUND},
+		{403, "{\"message\":\"exceeded quota: intercepts\"}", "exceeded quota",
+			ERR_PERMISSION},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct rule rules[] = {
+			{"/deployments/web ", 200, DEPLOYMENT, false},
+			{"/services?", 200, LIST(""), false},
+			{CREATE, cases[i].status, cases[i].body, false},
+			{.expects = NULL},
+		};
+		struct answer asked;
+		struct rig rig;
+
+		start(&rig, rules);
+		assert_int_equal(ask(&rig, "web", "8080", &asked, NULL), 0);
+		run_until(&rig, is_done, &asked);
+		assert_int_equal(asked.err.kind, cases[i].kind);
+		assert_non_null(strstr(asked.err.msg, cases[i].says));
+		assert_string_equal(asked.hint, "");
+		stop(&rig);
+	}
+}
+
 static void names_and_ports_of_this_machine_are_taken_once(void **state)
 {
 	static const struct rule rules[] = {
@@ -327,6 +367,7 @@ int main(void)
 		cmocka_unit_test(anothers_name_is_not_taken),
 		cmocka_unit_test(what_this_session_lost_is_replaced),
 		cmocka_unit_test(a_missing_right_names_the_role),
+		cmocka_unit_test(what_no_role_changes_is_not_answered_with_one),
 		cmocka_unit_test(names_and_ports_of_this_machine_are_taken_once),
 		cmocka_unit_test(a_new_session_has_them_again),
 		cmocka_unit_test(local_only_asks_the_cluster_for_nothing),
