@@ -302,6 +302,19 @@ static void settle_names(struct intercept_args *args, const char *namespace)
 		args->namespace = xstrdup(namespace);
 }
 
+/* It names an object; each part was good by itself. */
+static int check_joined(const struct intercept_args *args, struct err *err)
+{
+	size_t len = strlen(args->name);
+
+	if (len <= NAME_MAX_BYTES)
+		return 0;
+	return err_set(err, -ENAMETOOLONG, ERR_USAGE,
+		"the intercept's name, workload-namespace, would have %zu characters, more than "
+		"%d; choose one: intercept NAME --workload WORKLOAD --namespace %.63s",
+		len, NAME_MAX_BYTES, args->namespace);
+}
+
 int intercept_args_parse(json_object *request, const char *namespace,
 	struct intercept_args *ret_args, struct err *err)
 {
@@ -318,12 +331,15 @@ int intercept_args_parse(json_object *request, const char *namespace,
 		r = take_refusal(request, &args, err);
 	if (r == 0)
 		r = take_to_pod(json_get(request, "to-pod", json_type_array), &args, err);
+	if (r == 0) {
+		settle_names(&args, namespace);
+		r = check_joined(&args, err);
+	}
 	if (r < 0) {
 		intercept_args_done(&args);
 		return r;
 	}
 	args.environment = json_get_bool(request, "environment");
-	settle_names(&args, namespace);
 	*ret_args = args;
 	return 0;
 }

@@ -47,6 +47,30 @@ static void names_follow_the_rule(void **state)
 	}
 }
 
+static void a_joined_name_is_no_longer_than_an_objects(void **state)
+{
+	struct intercept_args args;
+	struct err err = ERR_INIT;
+	char name[250], request[400];
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	/* With "-ns" 253 characters, then one more. */
+	for (int extra = 0; extra < 2; extra++) {
+		(void)snprintf(request, sizeof(request),
+			"{\"name\":\"%.*s%s\",\"namespace\":\"ns\"}", (int)sizeof(name), name,
+			extra ? "b" : "");
+		if (!extra) {
+			assert_int_equal(parse(request, &args, &err), 0);
+			intercept_args_done(&args);
+			continue;
+		}
+		assert_int_equal(parse(request, &args, &err), -ENAMETOOLONG);
+		assert_int_equal(err.kind, ERR_USAGE);
+		assert_non_null(strstr(err.msg, "--workload WORKLOAD --namespace ns"));
+	}
+}
+
 static void local_only_has_a_name_and_a_namespace(void **state)
 {
 	static const char *const foreign[] = {"\"workload\":\"w\"", "\"service\":\"s\"",
@@ -215,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_follow_the_rule),
+		cmocka_unit_test(a_joined_name_is_no_longer_than_an_objects),
 		cmocka_unit_test(local_only_has_a_name_and_a_namespace),
 		cmocka_unit_test(defaults_are_8080_on_this_machine),
 		cmocka_unit_test(everything_given_is_taken),
