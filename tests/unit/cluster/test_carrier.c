@@ -63,8 +63,8 @@ static char *answer(struct fake_api *api, const char *head)
 		return fake_json(200, PODS);
 	if (strstr(head, FORWARD_PATH)) {
 		if (rig->refuse_forward)
-			return fake_json(
-				403, "{\"message\":\"User cannot create pods/portforward\"}");
+			return fake_json(403,
+				"{\"message\":\"User \\\"u\\\" cannot create pods/portforward\"}");
 		if (strstr(head, "Upgrade: SPDY/3.1"))
 			return fake_json(400, "{}");
 		rig->forwarding = api->raw_after = true;
@@ -77,7 +77,7 @@ static char *answer(struct fake_api *api, const char *head)
 		return xasprintf(
 			"HTTP/1.1 %d X\r\nContent-Length: 4\r\n\r\n<no>", rig->stranger_status);
 	if (rig->forbid_proxy)
-		return fake_json(403, "{\"message\":\"User cannot get services/proxy\"}");
+		return fake_json(403, "{\"message\":\"User \\\"u\\\" cannot get services/proxy\"}");
 	if (rig->refuse_proxy)
 		return fake_json(503, "{\"message\":\"no endpoints available\"}");
 	api->raw_after = true;
@@ -323,7 +323,7 @@ static void test_refusals(void **state UNUSED)
 	rig_open(&both, KUBE_CARRIER_AUTO);
 	rig_wait_open(&both);
 	assert_non_null(strstr(both.err.msg, "services/proxy: no endpoints available"));
-	assert_non_null(strstr(both.err.msg, "port-forward: User cannot create"));
+	assert_non_null(strstr(both.err.msg, "port-forward: User \"u\" cannot create"));
 	check_fates(&both, KUBE_CARRIER_FAILED, KUBE_CARRIER_FAILED);
 	rig_end(&both);
 	rig_open(&forbidden, KUBE_CARRIER_AUTO);

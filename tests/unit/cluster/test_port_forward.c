@@ -49,8 +49,8 @@ static char *answer(struct fake_api *api, const char *head)
 	assert_true(n + 1 < sizeof(rig->asked));
 	rig->asked[n] = spdy ? post ? 'P' : 'G' : 'W';
 	if (post ? rig->forbid_post : rig->forbid_get)
-		return fake_json(403, post ? "{\"message\":\"User cannot create it\"}"
-					   : "{\"message\":\"User cannot get it\"}");
+		return fake_json(403, post ? "{\"message\":\"User \\\"u\\\" cannot create it\"}"
+					   : "{\"message\":\"User \\\"u\\\" cannot get it\"}");
 	if (!spdy)
 		return fake_json(503, "{\"message\":\"no WebSocket either\"}");
 	if (rig->no_spdy)
