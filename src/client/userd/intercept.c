@@ -156,19 +156,13 @@ static int namespace_missing(
 {
 	const char *namespace = intercept->args.namespace;
 
-	if (err->code == -EACCES && strstr(err->msg, "is being terminated"))
+	if (err->code == -EPERM && strstr(err->msg, "is being terminated"))
 		return err_set(
 			ret, -ENOENT, ERR_NOT_FOUND, "namespace %.80s is being deleted", namespace);
 	if (err->code == -ENOENT && strstr(err->msg, "namespaces \""))
 		return err_set(
 			ret, -ENOENT, ERR_NOT_FOUND, "there is no namespace %.80s", namespace);
 	return 0;
-}
-
-/* RBAC's words. A quota or an admission webhook forbids as well, which no role changes. */
-static bool is_missing_right(const struct err *err)
-{
-	return err->kind == ERR_PERMISSION && strstr(err->msg, "cannot ");
 }
 
 static void create_failed(struct intercept *intercept, int r, const struct err *err)
@@ -182,8 +176,9 @@ static void create_failed(struct intercept *intercept, int r, const struct err *
 
 	if (namespace_missing(intercept, err, &none) < 0) {
 		intercept_fail(intercept, &none, NULL);
-	} else if (r == -EACCES) {
-		intercept_fail(intercept, err, is_missing_right(err) ? hint : NULL);
+	} else if (r == -EACCES || r == -EPERM) {
+		/* A quota or an admission webhook forbids as well, which no role changes. */
+		intercept_fail(intercept, err, r == -EACCES ? hint : NULL);
 	} else if (r == -ENOENT) {
 		err_set(&none, r, ERR_UNSUPPORTED,
 			"this cluster's traffic-manager knows no intercepts: it is of another "

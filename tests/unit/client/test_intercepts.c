@@ -168,7 +168,8 @@ static void a_missing_right_names_the_role(void **state)
 	static const struct rule rules[] = {
 		{"/deployments/web ", 200, DEPLOYMENT, false},
 		{"/services?", 200, LIST(""), false},
-		{CREATE, 403, "{\"message\":\"jane cannot create intercepts\"}", false},
+		{CREATE, 403, "{\"message\":\"User \\\"jane\\\" cannot create intercepts\"}",
+			false},
 		{.expects = NULL},
 	};
 	struct answer asked;
