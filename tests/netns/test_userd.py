@@ -72,7 +72,7 @@ class Laptop:
         return json.loads(done.stdout)
 
     def request(self, **members):
-        return self.ask(frame({"protocol": 1, **members}))
+        return self.ask(frame({"protocol": 2, **members}))
 
     def kubeconfig(self, server):
         (self.home / "config").write_text(
@@ -138,7 +138,7 @@ def test_garbage_gets_no_answer_and_harms_nobody(served, data):
 def test_unknown_request_and_other_version_are_named(served):
     (answer,) = served.request(request="bogus")
     assert answer["kind"] == "internal" and "unknown request" in answer["error"]
-    (answer,) = served.ask(frame({"protocol": 2, "request": "status"}))
+    (answer,) = served.ask(frame({"protocol": 1, "request": "status"}))
     assert answer["kind"] == "conflict" and "quit -s" in answer["hint"]
     (answer,) = served.request(request="connect", args={"bogus": "x"})
     assert "bogus" in answer["error"]
@@ -152,12 +152,12 @@ def test_unknown_request_and_other_version_are_named(served):
 
 
 def test_bytes_after_the_request_are_not_another(served):
-    status = frame({"protocol": 1, "request": "status"})
+    status = frame({"protocol": 2, "request": "status"})
     assert len(served.ask(status + status)) == 1
 
 
 def test_another_user_is_refused(served):
-    assert served.ask(frame({"protocol": 1, "request": "status"}), as_uid=65534) == []
+    assert served.ask(frame({"protocol": 2, "request": "status"}), as_uid=65534) == []
     assert_alive(served)
 
 
