@@ -181,6 +181,15 @@ static int connect_to(struct dial *dial, const struct ip_endpoint *endpoint, uv_
 	return r == 0 ? watch_socket(dial, poll) : r;
 }
 
+static bool allowed(const struct dial *dial, const struct ip_endpoint *endpoint)
+{
+	const struct dial_env *env = dial->env;
+
+	if (!dial->trusted)
+		return target_allowed(&env->policy, endpoint);
+	return !env->refuses || !env->refuses(env->user, &endpoint->addr);
+}
+
 /* Takes the next address that leads to a connection, or to one in progress; `last` is the answer
  * when none does. */
 static void try_next(struct dial *dial, enum reason last)
@@ -189,7 +198,7 @@ static void try_next(struct dial *dial, enum reason last)
 		unsigned int i = dial->address_next++;
 		int r;
 
-		if (!dial->trusted && !target_allowed(&dial->env->policy, &dial->addresses[i])) {
+		if (!allowed(dial, &dial->addresses[i])) {
 			last = REASON_FORBIDDEN;
 			continue;
 		}

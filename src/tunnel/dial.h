@@ -20,7 +20,10 @@
 
 struct dial_env {
 	uv_loop_t *loop;
-	struct target_policy policy; /* of what peers ask for; dial_host() asks nobody */
+	struct target_policy policy; /* of what peers ask for */
+	/* Of dial_host(): an address that is not connected with. NULL: each is. */
+	bool (*refuses)(void *user, const struct ip_addr *addr);
+	void *user;
 };
 
 /* Answers the stream now or later. */

@@ -124,7 +124,9 @@ REFUSALS = [
 
 
 def test_refused_before_anything_changes(untouched):
-    for args, status, text in REFUSALS:
+    address = untouched.service()["spec"]["clusterIP"]
+    in_cluster = (["web", "--port", "8080:http", "--address", address], EXIT_USAGE, f"{address} is in the cluster")
+    for args, status, text in [*REFUSALS, in_cluster]:
         code, said = untouched.refused("intercept", *args)
         assert text in said and "telepresence intercept: error: " in said
         assert status in (None, code), said

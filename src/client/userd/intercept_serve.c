@@ -13,9 +13,11 @@
 #define INTERCEPT_HEADER "telepresence-intercept"
 #define PORT_HEADER      "telepresence-port"
 
-void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop)
+void intercept_serve_init(struct intercept_serve *serve, const struct intercepts_config *config)
 {
-	*serve = (struct intercept_serve){.env = {.loop = loop}};
+	*serve = (struct intercept_serve){.env = {.loop = config->loop}};
+	serve->env.refuses = config->leads_back;
+	serve->env.user = config->user;
 }
 
 /* The intercept's own number for it: a named port may have another one in each pod. 0: no port. */
@@ -46,6 +48,8 @@ static void serve_udp(struct intercept_serve *serve, struct h2_stream *stream, c
 
 	if (ip_addr_parse(address, &endpoint.addr) < 0)
 		reply_reason(stream, REASON_NAME_NOT_FOUND);
+	else if (serve->env.refuses && serve->env.refuses(serve->env.user, &endpoint.addr))
+		reply_reason(stream, REASON_FORBIDDEN);
 	else
 		datagram_start_endpoint(&serve->env, &serve->associations, stream, &endpoint);
 }

@@ -18,6 +18,7 @@
 struct h2_head;
 struct h2_stream;
 struct intercepts;
+struct intercepts_config;
 
 struct intercept_serve {
 	struct dial_env env;
@@ -25,7 +26,7 @@ struct intercept_serve {
 	unsigned int associations; /* counted by datagram.h */
 };
 
-void intercept_serve_init(struct intercept_serve *serve, uv_loop_t *loop);
+void intercept_serve_init(struct intercept_serve *serve, const struct intercepts_config *config);
 /* Answers the stream, now or later. */
 void intercept_serve(struct intercept_serve *serve, const struct intercepts *intercepts,
 	struct h2_stream *stream, const struct h2_head *head);

@@ -60,7 +60,7 @@ struct intercepts *intercepts_new(const struct intercepts_config *config)
 	(void)memccpy(set->host, uts.nodename, '\0', sizeof(set->host) - 1);
 	set->config = *config;
 	set->reverse = reverse_new(&reverse);
-	intercept_serve_init(&set->serve, config->loop);
+	intercept_serve_init(&set->serve, config);
 	(void)uv_timer_init(config->loop, &set->drain);
 	set->drain.data = set;
 	return set;
@@ -192,6 +192,21 @@ static void add_wait(struct intercept *intercept, struct intercept_wait *wait)
 	DL_APPEND(intercept->waits, wait);
 }
 
+/* Of an address; a name's are looked at with each connection. */
+static int leads_back(
+	const struct intercepts *set, const struct intercept_args *args, struct err *err)
+{
+	const struct intercepts_config *config = &set->config;
+	struct ip_addr addr;
+
+	if (!config->leads_back || !args->address || ip_addr_parse(args->address, &addr) < 0 ||
+		!config->leads_back(config->user, &addr))
+		return 0;
+	return err_set(err, -EINVAL, ERR_USAGE,
+		"--address %s is in the cluster: connections that are sent there would come back",
+		args->address);
+}
+
 int intercepts_add(struct intercepts *set, struct intercept_args *args, struct intercept_wait *wait,
 	struct err *err)
 {
@@ -207,6 +222,8 @@ int intercepts_add(struct intercepts *set, struct intercept_args *args, struct i
 		return err_set(err, -EPERM, ERR_UNSUPPORTED,
 			"nothing in namespace %s is intercepted: it is the cluster's own",
 			args->namespace);
+	if (leads_back(set, args, err) < 0)
+		return err->code;
 	DL_COUNT(set->list, each, count);
 	if (count >= INTERCEPTS_MAX)
 		return err_set(err, -EBUSY, ERR_CONFLICT, "there are %u intercepts already", count);

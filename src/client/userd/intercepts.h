@@ -24,6 +24,7 @@
 
 struct err;
 struct intercept;
+struct ip_addr;
 struct intercepts;
 struct kube_client;
 struct session_key;
@@ -53,6 +54,9 @@ struct intercepts_config {
 	/* intercepts_namespaces() (intercept_local.h) may say something else now; NULL: of no
 	 * interest. */
 	void (*on_namespaces)(void *user);
+	/* Whether the tunnel leads there: a connection that is sent there comes back, again and
+	 * again. NULL: it leads nowhere. */
+	bool (*leads_back)(void *user, const struct ip_addr *addr);
 	void *user;
 };
 

@@ -5,7 +5,9 @@
 
 #include "client/userd/assoc.h"
 #include "client/userd/dial.h"
+#include "client/userd/info.h"
 #include "client/userd/network_priv.h"
+#include "client/userd/network_reach.h"
 #include "client/userd/proto.h"
 #include "core/alloc.h"
 #include "dns/resolver.h"
@@ -249,4 +251,18 @@ json_object *network_explain_name(const struct network *network, const char *nam
 	json_object_object_add(
 		object, "local_port", json_object_new_int(dns_resolver_port(network->resolver)));
 	return object;
+}
+
+static bool contains(const struct prefix_set *set, const struct ip_addr *addr)
+{
+	const struct ip_prefix host = {.addr = *addr, .len = (uint8_t)(8 * ip_addr_len(addr))};
+
+	return prefix_set_overlap(set, &host) != NULL;
+}
+
+bool network_reaches(
+	const struct network *network, const struct cluster_info *info, const struct ip_addr *addr)
+{
+	return network && contains(&network->plan.routes, addr) &&
+	       (contains(&info->services, addr) || contains(&info->pods, addr));
 }

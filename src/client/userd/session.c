@@ -12,6 +12,7 @@
 #include "client/userd/former.h"
 #include "client/userd/intercepts.h"
 #include "client/userd/network.h"
+#include "client/userd/network_reach.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/opening.h"
 #include "client/userd/selftest.h"
@@ -290,6 +291,7 @@ int session_new(uv_loop_t *loop, struct root_client *root, const struct connect_
 		.key = key,
 		.uplink = &session->uplink,
 		.on_namespaces = session_search,
+		.leads_back = session_leads_back,
 		.user = session});
 	(void)uv_timer_init(loop, &session->timer);
 	session->timer.data = session;

@@ -8,6 +8,7 @@
 #include "client/userd/intercepts.h"
 #include "client/userd/names_watch.h"
 #include "client/userd/network.h"
+#include "client/userd/network_reach.h"
 #include "client/userd/netwatch.h"
 #include "client/userd/proto.h"
 #include "client/userd/session_priv.h"
@@ -275,6 +276,18 @@ const char *session_manager_namespace(const struct session *session)
 const struct cluster_info *session_info(const struct session *session)
 {
 	return &session->info;
+}
+
+bool session_leads_back(void *user, const struct ip_addr *addr)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	const struct session *session = user;
+	struct ip_addr inner = *addr;
+
+	/* The kernel connects with the IPv4 address within. */
+	if (addr->family == AF_INET6 && memcmp(addr->bytes, mapped, sizeof(mapped)) == 0)
+		inner = ip_addr_from_bytes(AF_INET, addr->bytes + sizeof(mapped));
+	return network_reaches(session->network, &session->info, &inner);
 }
 
 void session_search(void *user)

@@ -131,6 +131,34 @@ static void test_own_choice(void **state)
 	rig_free(rig);
 }
 
+static bool refuses_loopback(void *user, const struct ip_addr *addr)
+{
+	(*(unsigned int *)user)++;
+	return addr->family == AF_INET && addr->bytes[0] == 127;
+}
+
+/* Also where a name leads. */
+static void test_own_choice_refused(void **state)
+{
+	struct rig *rig = rig_new();
+	unsigned int asked = 0;
+	int listener = local(SOCK_STREAM, &rig->port);
+
+	(void)state;
+	rig->env.refuses = refuses_loopback;
+	rig->env.user = &asked;
+	rig->host = "127.0.0.1";
+	ask(rig, "10.9.8.7:1", NULL);
+	assert_string_equal(rig->reason, "forbidden");
+	assert_int_equal(asked, 1);
+	rig->host = "localhost";
+	ask(rig, "10.9.8.7:1", NULL);
+	assert_int_not_equal(rig->near.status, 200);
+	assert_true(asked > 1);
+	close(listener);
+	rig_free(rig);
+}
+
 /* A program may listen on ::1 only, and a machine's files know one address of the name only. */
 static void test_localhost_is_both(void **state)
 {
@@ -270,6 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_choice),
+		cmocka_unit_test(test_own_choice_refused),
 		cmocka_unit_test(test_localhost_is_both),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_one_too_many),
