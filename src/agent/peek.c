@@ -5,7 +5,9 @@
 #include <strings.h>
 
 #define FIELD "user-agent:"
-#define AGENT "kube-probe/"
+
+/* Of probes, and of the hooks postStart and preStop. */
+static const char *const agents[] = {"kube-probe/", "kube-lifecycle/"};
 
 /* The kubelet's httpGet is a GET and nothing else. */
 #define METHOD "GET "
@@ -18,9 +20,13 @@ static enum peek_result judge_field(const char *line, size_t len)
 		return PEEK_MORE;
 	while (at < len && (line[at] == ' ' || line[at] == '\t'))
 		at++;
-	return len - at >= sizeof(AGENT) - 1 && memcmp(line + at, AGENT, sizeof(AGENT) - 1) == 0
-		       ? PEEK_PROBE
-		       : PEEK_OTHER;
+	for (size_t i = 0; i < ARRAY_SIZE(agents); i++) {
+		size_t agent_len = strlen(agents[i]);
+
+		if (len - at >= agent_len && memcmp(line + at, agents[i], agent_len) == 0)
+			return PEEK_PROBE;
+	}
+	return PEEK_OTHER;
 }
 
 enum peek_result peek_first_bytes(const uint8_t *bytes, size_t len)

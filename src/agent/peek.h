@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent/peek.h - whether the first bytes of a connection are a kubelet's httpGet probe
+ * agent/peek.h - whether the first bytes of a connection are a kubelet's httpGet: a probe, or a
+ * hook
  */
 #ifndef AGENT_PEEK_H
 #define AGENT_PEEK_H
@@ -16,8 +17,8 @@ enum peek_result {
 	PEEK_OTHER,
 };
 
-/* An HTTP/1 request with "User-Agent: kube-probe/..." (the kubelet's, unless the pod's spec sets
- * another). */
+/* An HTTP/1 request with "User-Agent: kube-probe/..." or "kube-lifecycle/..." (the kubelet's,
+ * unless the pod's spec sets another). */
 enum peek_result peek_first_bytes(const uint8_t *bytes, size_t len);
 
 #endif /* AGENT_PEEK_H */

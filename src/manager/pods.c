@@ -166,12 +166,13 @@ static bool is_readable(json_object *http)
  * requests of http too. */
 static enum probe_kind container_probe(json_object *container, uint16_t port)
 {
-	static const char *const members[] = {"livenessProbe", "readinessProbe", "startupProbe"};
+	static const char *const members[] = {"livenessProbe", "readinessProbe", "startupProbe",
+		"lifecycle.postStart", "lifecycle.preStop"};
 
 	for (enum probe_kind kind = PROBE_TCP; kind < PROBE_KIND_COUNT; kind++) {
 		for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 			json_object *handler = json_member(
-				json_member(container, members[i]), probe_kinds[kind].handler);
+				json_path(container, members[i]), probe_kinds[kind].handler);
 
 			if (handler && probe_has_port(container, handler, port))
 				return kind == PROBE_HTTP && !is_readable(handler) ? PROBE_TCP

@@ -50,7 +50,7 @@ NODISCARD int pod_refusal(json_object *pod, struct err *err);
 uint16_t pod_port(json_object *pod, const char *name, uint16_t number, int protocol);
 /* The container that has the port, else the first; NULL: it has none at all. */
 json_object *pod_container(json_object *pod, const char *name, uint16_t port);
-/* How the kubelet probes a port: "none", "tcp", "http" or "grpc". */
+/* How the kubelet asks a port, by probes and hooks: "none", "tcp", "http" or "grpc". */
 const char *pod_probe(json_object *pod, uint16_t port, int protocol);
 size_t pod_addresses(json_object *pod, struct ip_addr *out, size_t max);
 /* The addresses of its node, from which the kubelet probes: an array of its own. */

@@ -9,7 +9,8 @@
 
 #include "agent/peek.h"
 
-#define NAME "kube-probe/"
+#define PROBE "kube-probe/"
+#define HOOK  "kube-lifecycle/"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		last = result;
 	}
 	if (last == PEEK_PROBE)
-		assert(memmem(data, size, NAME, sizeof(NAME) - 1));
+		assert(memmem(data, size, PROBE, sizeof(PROBE) - 1) ||
+			memmem(data, size, HOOK, sizeof(HOOK) - 1));
 	return 0;
 }

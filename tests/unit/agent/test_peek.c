@@ -18,6 +18,7 @@ static const struct {
 	{HEAD "User-Agent: kube-probe/1.32\r\nAccept: */*\r\n\r\n", PEEK_PROBE},
 	{HEAD "user-agent:kube-probe/1.32+\r\n", PEEK_PROBE},
 	{HEAD "USER-AGENT: \t kube-probe/\n", PEEK_PROBE},
+	{HEAD "User-Agent: kube-lifecycle/1.32\r\n", PEEK_PROBE},
 	/* Undecided: the field is not complete, or not there yet. */
 	{"", PEEK_MORE},
 	{"GE", PEEK_MORE},
@@ -28,6 +29,7 @@ static const struct {
 	{HEAD "User-Agent: curl/8\r\n", PEEK_OTHER},
 	{HEAD "User-Agent: not kube-probe/1\r\n", PEEK_OTHER},
 	{HEAD "User-Agent: kube-prob\r\n", PEEK_OTHER},
+	{HEAD "User-Agent: kube-lifecycle\r\n", PEEK_OTHER},
 	{HEAD "User-Agent:\r\n", PEEK_OTHER},
 	{HEAD "User-Agent: curl\r\nUser-Agent: kube-probe/1\r\n", PEEK_OTHER},
 	{HEAD "\r\nUser-Agent: kube-probe/1\r\n", PEEK_OTHER},

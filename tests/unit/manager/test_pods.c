@@ -170,6 +170,10 @@ static void test_probes_that_cannot_be_read(void **state UNUSED)
 	} cases[] = {
 		{"\"livenessProbe\":{\"httpGet\":{\"port\":1}}", "http"},
 		{"\"livenessProbe\":{\"httpGet\":{\"port\":1,\"scheme\":\"HTTPS\"}}", "tcp"},
+		{"\"lifecycle\":{\"preStop\":{\"httpGet\":{\"port\":1}}}", "http"},
+		{"\"lifecycle\":{\"postStart\":{\"httpGet\":{\"port\":1,\"scheme\":\"HTTPS\"}}}",
+			"tcp"},
+		{"\"lifecycle\":{\"preStop\":{\"exec\":{\"command\":[\"true\"]}}}", "none"},
 		{"\"livenessProbe\":{\"httpGet\":{\"port\":1,\"httpHeaders\":[{\"name\":\"Accept\","
 		 "\"value\":\"x\"}]}}",
 			"http"},
