@@ -60,6 +60,9 @@ struct flow_engine {
 	uint8_t *buffer; /* owns; one packet */
 };
 
+/* Of a flow's packets: from the application to our listener, and back. */
+enum direction { TO_LISTENER, TO_APP, DIRECTIONS };
+
 static inline bool flow_engine_closed(const struct flow_engine *engine)
 {
 	return engine->tun_fd < 0;

@@ -12,9 +12,6 @@
 
 #define NS_PER_MS 1000000
 
-/* TO_LISTENER: from the application to our listener; TO_APP: back. */
-enum direction { TO_LISTENER, TO_APP, DIRECTIONS };
-
 static int bpf(enum bpf_cmd command, int map_fd, struct shortcut_from *from, struct shortcut_to *to)
 {
 	union bpf_attr attr;
@@ -83,21 +80,26 @@ void flow_shortcut_add(struct flow_engine *engine, struct flow *flow)
 	engine->counters.tcp_shortcut += flow->shortcut;
 }
 
-void flow_shortcut_look(struct flow_engine *engine, struct flow *flow, bool needed)
+/* Of the way to the application: what the listener's side has said last. */
+static void note(struct flow *flow, const struct shortcut_to *to)
+{
+	if (to->packets == 0 || to->seen_ns / NS_PER_MS <= flow->seen_ms)
+		return;
+	flow->seen_ms = to->seen_ns / NS_PER_MS;
+	flow->app_next = (uint32_t)to->ack[0] << 24 | (uint32_t)to->ack[1] << 16 |
+			 (uint32_t)to->ack[2] << 8 | to->ack[3];
+}
+
+void flow_shortcut_look(struct flow_engine *engine, struct flow *flow)
 {
 	struct shortcut_from from;
 	struct shortcut_to to;
 
-	if (!flow->shortcut || !needed)
+	if (!flow->shortcut)
 		return;
 	make_key(engine, flow, TO_APP, &from);
-	if (bpf(BPF_MAP_LOOKUP_ELEM, engine->shortcut_fd, &from, &to) < 0 || to.packets == 0)
-		return;
-	if (to.seen_ns / NS_PER_MS > flow->seen_ms) {
-		flow->seen_ms = to.seen_ns / NS_PER_MS;
-		flow->app_next = (uint32_t)to.ack[0] << 24 | (uint32_t)to.ack[1] << 16 |
-				 (uint32_t)to.ack[2] << 8 | to.ack[3];
-	}
+	if (bpf(BPF_MAP_LOOKUP_ELEM, engine->shortcut_fd, &from, &to) == 0)
+		note(flow, &to);
 }
 
 void flow_shortcut_remove(struct flow_engine *engine, struct flow *flow)
@@ -107,12 +109,13 @@ void flow_shortcut_remove(struct flow_engine *engine, struct flow *flow)
 
 	if (!flow->shortcut)
 		return;
-	flow_shortcut_look(engine, flow, true);
 	for (int i = 0; i < DIRECTIONS; i++) {
 		make_key(engine, flow, (enum direction)i, &from);
-		if (bpf(BPF_MAP_LOOKUP_ELEM, engine->shortcut_fd, &from, &to) == 0)
-			engine->counters.packets_shortcut += to.packets;
-		(void)bpf(BPF_MAP_DELETE_ELEM, engine->shortcut_fd, &from, NULL);
+		if (bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, engine->shortcut_fd, &from, &to) < 0)
+			continue;
+		engine->counters.packets_shortcut += to.packets;
+		if (i == TO_APP)
+			note(flow, &to);
 	}
 	flow->shortcut = false;
 }

@@ -11,8 +11,8 @@
 #include "flow/engine.h"
 
 void flow_shortcut_add(struct flow_engine *engine, struct flow *flow);
-/* The flow's seen_ms and app_next by what went past us, if they are needed. */
-void flow_shortcut_look(struct flow_engine *engine, struct flow *flow, bool needed);
+/* The flow's seen_ms and app_next by what went past us. */
+void flow_shortcut_look(struct flow_engine *engine, struct flow *flow);
 void flow_shortcut_remove(struct flow_engine *engine, struct flow *flow);
 
 #endif /* FLOW_SHORTCUT_H */

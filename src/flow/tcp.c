@@ -26,8 +26,6 @@
  */
 #define EXPIRE_BATCH 128
 
-enum direction { TO_LISTENER, TO_APP };
-
 static uint16_t endpoint_sum(const struct ip_addr *a, const struct ip_addr *b)
 {
 	return checksum_fold(
@@ -217,10 +215,13 @@ static void track_end(struct flow_engine *engine, struct flow *flow,
 
 /* The answer to what comes late of an earlier connection of the same addresses: that segment
  * acknowledged what lies before everything of this one. */
-static bool is_old_reset(const struct flow *flow, const struct packet_view *view)
+static bool is_old_reset(
+	struct flow_engine *engine, struct flow *flow, const struct packet_view *view)
 {
-	return packet_tcp_flags(view) & PACKET_RST &&
-	       (int32_t)(packet_tcp_seq(view) - flow->app_next) < 0;
+	if (!(packet_tcp_flags(view) & PACKET_RST))
+		return false;
+	flow_shortcut_look(engine, flow);
+	return (int32_t)(packet_tcp_seq(view) - flow->app_next) < 0;
 }
 
 static bool is_new_syn(const struct flow_packet *packet)
@@ -270,8 +271,7 @@ static void from_app(struct flow_engine *engine, const struct flow_packet *packe
 		from_app_unknown(engine, packet, src, dst);
 		return;
 	}
-	flow_shortcut_look(engine, flow, packet_tcp_flags(&packet->view) & PACKET_RST);
-	if (is_old_reset(flow, &packet->view)) {
+	if (is_old_reset(engine, flow, &packet->view)) {
 		engine->counters.dropped_stray++;
 		return;
 	}
@@ -390,7 +390,7 @@ void flow_tcp_expire(struct flow_engine *engine, uint64_t now_ms)
 		/* Looked at within this round already: the list is in order of the last look. */
 		if (!flow || now_ms - flow->since_ms < SILENT_MS)
 			break;
-		flow_shortcut_look(engine, flow, true);
+		flow_shortcut_look(engine, flow);
 		set_state(engine, flow,
 			now_ms - flow->seen_ms < SILENT_MS ? FLOW_STATE_ESTABLISHED
 							   : FLOW_STATE_FREE);
