@@ -6,6 +6,9 @@
 
 /* A path without delay has one all the same: until this process and the peer's have had the CPU. */
 #define ROUND_MIN_US 2000
+/* Half a window is sure in a round trip, and under load one takes up to twice as long as the path's
+ * own: a reader that uses a window up within four of these may be held back by it. */
+#define ROUNDS 4
 
 void credit_pool_init(struct credit_pool *pool)
 {
@@ -55,7 +58,7 @@ size_t credit_grow(struct credit_pool *pool, struct credit *credit, size_t len, 
 	credit->used += len;
 	if (credit->used < window)
 		return 0;
-	more = now_us - credit->since_us <= 2 * round_us ? window : 0;
+	more = now_us - credit->since_us <= ROUNDS * round_us ? window : 0;
 	more = MIN(more, LIMIT_STREAM_WINDOW_BYTES - MIN(window, LIMIT_STREAM_WINDOW_BYTES));
 	more = MIN(more, pool->budget);
 	credit->used = 0;

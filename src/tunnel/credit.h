@@ -2,8 +2,8 @@
 /*
  * tunnel/credit.h - how much a peer may send before it is read: windows that grow where they pay
  *
- * A stream begins with a small window. One whose reader uses a whole window up within two round
- * trips was held back by it: the window doubles, up to LIMIT_STREAM_WINDOW_BYTES, from a budget
+ * A stream begins with a small window. One whose reader uses a whole window up within four round
+ * trips may have been held back by it: the window doubles, up to LIMIT_STREAM_WINDOW_BYTES, from a budget
  * that all streams of a tunnel share. So a reader that stands still holds little, a fast one fills
  * any path, and what a proven peer can make this side keep is bounded whatever it does.
  *

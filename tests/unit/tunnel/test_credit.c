@@ -34,7 +34,7 @@ static void test_grows_when_the_window_is_in_the_way(void **state)
 
 	(void)state;
 	credit_pool_init(&pool);
-	assert_int_equal(run(&pool, &slow, LIMIT_STREAM_FIRST_BYTES, 2 * RTT_US + 1),
+	assert_int_equal(run(&pool, &slow, LIMIT_STREAM_FIRST_BYTES, 4 * RTT_US + 1),
 		LIMIT_STREAM_FIRST_BYTES);
 	assert_int_equal(pool.budget, CREDIT_BUDGET_BYTES);
 	assert_int_equal(
