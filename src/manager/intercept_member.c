@@ -34,9 +34,11 @@ uint16_t member_port(const struct member *member, const struct intercept_port *p
 const char *member_container(const struct member *member)
 {
 	const struct intercept_spec *spec = member->intercept->spec;
-	uint16_t port = member_port(member, &spec->ports[0]);
+	const struct intercept_port *first = &spec->ports[0];
+	json_object *container = pod_container(
+		member->seat->pod, spec->container, member_port(member, first), first->protocol);
 
-	return json_text_or(pod_container(member->seat->pod, spec->container, port), "name", "");
+	return json_text_or(container, "name", "");
 }
 
 void member_join(struct intercept *intercept, struct seat *seat)

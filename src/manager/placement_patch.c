@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's container, as docs/agent.md, section 1 has it. */
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -85,7 +86,7 @@ static json_object *env_of(json_object *container)
 
 char *placement_patch(json_object *pod, const struct placement_spec *spec)
 {
-	json_object *app = pod_container(pod, spec->container, 0);
+	json_object *app = pod_container(pod, spec->container, 0, IPPROTO_TCP);
 	json_object *agent = json_object_new_object(), *list = json_object_new_array();
 	json_object *patch = json_object_new_object(), *pod_spec = json_object_new_object();
 	json_object *command = json_object_new_array();

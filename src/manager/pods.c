@@ -102,16 +102,18 @@ uint16_t pod_port(json_object *pod, const char *name, uint16_t number, int proto
 	return number;
 }
 
-static bool has_port(json_object *container, uint16_t number)
+static bool has_port(json_object *container, uint16_t number, int protocol)
 {
 	for (size_t i = 0; i < json_count(container, "ports"); i++) {
-		if (json_int(json_item(container, "ports", i), "containerPort", 0) == number)
+		json_object *port = json_item(container, "ports", i);
+
+		if (json_int(port, "containerPort", 0) == number && same_protocol(port, protocol))
 			return true;
 	}
 	return false;
 }
 
-json_object *pod_container(json_object *pod, const char *name, uint16_t port)
+json_object *pod_container(json_object *pod, const char *name, uint16_t port, int protocol)
 {
 	json_object *container = NULL;
 
@@ -120,7 +122,7 @@ json_object *pod_container(json_object *pod, const char *name, uint16_t port)
 			return container;
 	}
 	for (size_t i = 0; (container = container_at(pod, i)); i++) {
-		if (has_port(container, port))
+		if (has_port(container, port, protocol))
 			return container;
 	}
 	return container_at(pod, 0);

@@ -49,7 +49,7 @@ NODISCARD int pod_refusal(json_object *pod, struct err *err);
 /* The number that this pod gives to a port: by name if it has one of that name, else the number. */
 uint16_t pod_port(json_object *pod, const char *name, uint16_t number, int protocol);
 /* The container that has the port, else the first; NULL: it has none at all. */
-json_object *pod_container(json_object *pod, const char *name, uint16_t port);
+json_object *pod_container(json_object *pod, const char *name, uint16_t port, int protocol);
 /* How the kubelet asks a port, by probes and hooks: "none", "tcp", "http" or "grpc". */
 const char *pod_probe(json_object *pod, uint16_t port, int protocol);
 size_t pod_addresses(json_object *pod, struct ip_addr *out, size_t max);

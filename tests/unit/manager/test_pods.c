@@ -91,7 +91,8 @@ static void test_pods_without_a_network_of_their_own(void **state UNUSED)
 
 static const char two_containers[] =
 	"{\"spec\":{\"containers\":["
-	"{\"name\":\"log\",\"livenessProbe\":{\"httpGet\":{\"port\":9000}}},"
+	"{\"name\":\"log\",\"ports\":[{\"containerPort\":8080,\"protocol\":\"UDP\"}],"
+	"\"livenessProbe\":{\"httpGet\":{\"port\":9000}}},"
 	"{\"name\":\"web\",\"ports\":[{\"name\":\"http\",\"containerPort\":8080},"
 	"{\"name\":\"dns\",\"containerPort\":5353,\"protocol\":\"UDP\"},{\"containerPort\":9090}],"
 	"\"livenessProbe\":{\"httpGet\":{\"port\":\"http\",\"path\":\"/\"}},"
@@ -119,22 +120,25 @@ static void test_the_container_of_a_port(void **state UNUSED)
 	static const struct {
 		const char *name;
 		uint16_t port;
+		int protocol;
 		const char *container;
 	} cases[] = {
-		{"", 8080, "web"},
-		{"", 15001, "side"},
-		{"", 1234, "log"}, /* nobody says: the first */
-		{"log", 8080, "log"},
-		{"side", 8080, "side"},
-		{"gone", 8080, "web"},
+		{"", 8080, IPPROTO_TCP, "web"},
+		{"", 8080, IPPROTO_UDP, "log"},
+		{"", 15001, IPPROTO_TCP, "side"},
+		{"", 1234, IPPROTO_TCP, "log"}, /* nobody says: the first */
+		{"log", 8080, IPPROTO_TCP, "log"},
+		{"side", 8080, IPPROTO_TCP, "side"},
+		{"gone", 8080, IPPROTO_TCP, "web"},
 	};
 	json_object *pod = parse(two_containers), *none = parse("{}");
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_string_equal(
-			json_text(pod_container(pod, cases[i].name, cases[i].port), "name"),
+		assert_string_equal(json_text(pod_container(pod, cases[i].name, cases[i].port,
+						      cases[i].protocol),
+					    "name"),
 			cases[i].container);
-	assert_null(pod_container(none, "", 1));
+	assert_null(pod_container(none, "", 1, IPPROTO_TCP));
 	json_object_put(pod);
 	json_object_put(none);
 }
