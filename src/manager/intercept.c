@@ -167,14 +167,26 @@ bool intercept_precedes(const struct intercept_spec *a, bool a_active,
 	return strcmp(a->uid, b->uid) < 0;
 }
 
-int intercept_conflict(const struct intercept_spec *winner, struct err *err)
+/* One's own may be another connection's, of the same machine or of another one. */
+static const char *how_to_end(
+	const struct intercept_spec *winner, const struct intercept_spec *loser)
 {
+	if (strcmp(winner->owner, loser->owner) != 0)
+		return "ask them to run";
+	return strcmp(winner->host, loser->host) == 0 ? "end it by" : "end it there by";
+}
+
+int intercept_conflict(
+	const struct intercept_spec *winner, const struct intercept_spec *loser, struct err *err)
+{
+	bool own = strcmp(winner->owner, loser->owner) == 0 &&
+		   strcmp(winner->session_uid, loser->session_uid) == 0;
+
 	return err_set(err, -EBUSY, ERR_CONFLICT,
-		"Conflicts with the intercept \"%s\" of %s (%s) since %s: ask them to run "
-		"telepresence "
-		"leave %s",
-		winner->name, winner->owner, *winner->host ? winner->host : "unknown host",
-		winner->created, winner->name);
+		"Conflicts with %s intercept \"%s\" of %s (%s) since %s: %s telepresence leave %s",
+		own ? "your own" : "the", winner->name, winner->owner,
+		*winner->host ? winner->host : "unknown host", winner->created,
+		how_to_end(winner, loser), winner->name);
 }
 
 bool intercept_is_system(const char *namespace, const char *manager_namespace)

@@ -54,7 +54,9 @@ bool intercept_shares_port(const struct intercept_spec *a, const struct intercep
 /* Whether a has the older right; of two of the same second the one that is active already. */
 bool intercept_precedes(const struct intercept_spec *a, bool a_active,
 	const struct intercept_spec *b, bool b_active);
-int intercept_conflict(const struct intercept_spec *winner, struct err *err);
+/* -EBUSY, with whose the winner is and how it ends. */
+int intercept_conflict(
+	const struct intercept_spec *winner, const struct intercept_spec *loser, struct err *err);
 /* Namespaces in which nothing is intercepted. */
 bool intercept_is_system(const char *namespace, const char *manager_namespace);
 

@@ -269,7 +269,7 @@ static bool judge_right(struct intercept *intercept, struct verdict *verdict)
 	intercept_seek(intercept);
 	winner = conflicting(intercept);
 	if (winner) {
-		intercept_conflict(winner->spec, &why);
+		intercept_conflict(winner->spec, intercept->spec, &why);
 		say(verdict, INTERCEPT_ERROR, "Conflict", "%s", why.msg);
 		intercept->activated = false;
 		return false;

@@ -153,16 +153,40 @@ static void test_the_older_right(void **state UNUSED)
 	}
 }
 
+/* What to type depends on whose it is, and where theirs is. */
 static void test_a_conflict_names_the_owner(void **state UNUSED)
 {
-	struct intercept_spec *spec =
+	static const struct {
+		const char *owner, *host, *session, *text;
+	} losers[] = {
+		{"bob", "lap", "t",
+			"Conflicts with the intercept \"web\" of alice (lap) since " T0
+			": ask them to run telepresence leave web"},
+		{"alice", "lap", "s",
+			"Conflicts with your own intercept \"web\" of alice (lap) since " T0
+			": end it by telepresence leave web"},
+		{"alice", "desk", "t",
+			"Conflicts with the intercept \"web\" of alice (lap) since " T0
+			": end it there by telepresence leave web"},
+	};
+	struct intercept_spec *winner =
 		parse("{" META("u", T0) "," SPEC("{\"local\":1,\"containerPort\":1}") "}");
-	struct err err = ERR_INIT;
 
-	assert_int_equal(intercept_conflict(spec, &err), -EBUSY);
-	assert_string_equal(err.msg, "Conflicts with the intercept \"web\" of alice (lap) since " T0
-				     ": ask them to run telepresence leave web");
-	intercept_spec_free(spec);
+	for (size_t i = 0; i < ARRAY_SIZE(losers); i++) {
+		auto_free char *text =
+			xasprintf("{" META("v", T1) ",\"spec\":{\"owner\":\"%s\","
+						    "\"host\":\"%s\",\"sessionUID\":\"%s\","
+						    "\"name\":\"other\",\"workload\":\"web\","
+						    "\"ports\":[{\"containerPort\":1}]}}",
+				losers[i].owner, losers[i].host, losers[i].session);
+		struct intercept_spec *loser = parse(text);
+		struct err err = ERR_INIT;
+
+		assert_int_equal(intercept_conflict(winner, loser, &err), -EBUSY);
+		assert_string_equal(err.msg, losers[i].text);
+		intercept_spec_free(loser);
+	}
+	intercept_spec_free(winner);
 }
 
 static void test_system_namespaces(void **state UNUSED)
