@@ -68,7 +68,9 @@ void intercept_spec_free(struct intercept_spec *spec)
 		free(*field(spec, i));
 	for (size_t i = 0; i < spec->port_count; i++) {
 		free(spec->ports[i].service);
+		free(spec->ports[i].service_port_name);
 		free(spec->ports[i].container_port_name);
+		free(spec->ports[i].target_name);
 	}
 	free(spec);
 }
@@ -85,6 +87,12 @@ static uint16_t port_number(json_object *port, const char *key)
 	return number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
 }
 
+static int protocol_of(json_object *port)
+{
+	return strcmp(json_text_or(port, "protocol", "TCP"), "UDP") == 0 ? IPPROTO_UDP
+									 : IPPROTO_TCP;
+}
+
 static int parse_ports(json_object *object, struct intercept_spec *spec, struct err *err)
 {
 	size_t count = json_count(object, "spec.ports");
@@ -99,10 +107,11 @@ static int parse_ports(json_object *object, struct intercept_spec *spec, struct 
 		port->service = xstrdup(json_text_or(item, "service", spec->service));
 		port->service_port = port_number(item, "servicePort");
 		port->container_port = port_number(item, "containerPort");
+		port->service_port_name = xstrdup(json_text_or(item, "servicePortName", ""));
 		port->container_port_name = xstrdup(json_text_or(item, "containerPortName", ""));
-		port->protocol = strcmp(json_text_or(item, "protocol", "TCP"), "UDP") == 0
-					 ? IPPROTO_UDP
-					 : IPPROTO_TCP;
+		port->protocol = protocol_of(item);
+		port->target_port = port->container_port;
+		port->target_name = xstrdup(port->container_port_name);
 		spec->port_count++;
 		if (!port->container_port)
 			return err_set(err, -EINVAL, ERR_CONFIG, "port %zu has no number", i);
@@ -138,9 +147,68 @@ static bool same_port(const struct intercept_port *a, const struct intercept_por
 {
 	if (a->protocol != b->protocol)
 		return false;
-	return a->container_port == b->container_port ||
-	       (*a->container_port_name &&
-		       strcmp(a->container_port_name, b->container_port_name) == 0);
+	return a->target_port == b->target_port ||
+	       (*a->target_name && strcmp(a->target_name, b->target_name) == 0);
+}
+
+/* Services are named by DNS-1035 labels; anything else is not asked for. */
+bool intercept_has_service(const struct intercept_port *port)
+{
+	return port->service_port && *port->service &&
+	       !port->service[strspn(port->service, "abcdefghijklmnopqrstuvwxyz0123456789-")];
+}
+
+/* By its number, else by its name: a Service may give a port another number. */
+static json_object *service_port(json_object *service, const struct intercept_port *port)
+{
+	json_object *named = NULL;
+
+	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
+		json_object *item = json_item(service, "spec.ports", i);
+
+		if (protocol_of(item) != port->protocol)
+			continue;
+		if (port_number(item, "port") == port->service_port)
+			return item;
+		if (*port->service_port_name &&
+			strcmp(json_text_or(item, "name", ""), port->service_port_name) == 0)
+			named = item;
+	}
+	return named;
+}
+
+/* A name is looked up in each pod; one that has no such name knows the port by its first number. */
+static bool retarget(struct intercept_port *port, json_object *item)
+{
+	const char *name = json_text_or(item, "targetPort", "");
+	uint16_t number = *name ? port->container_port : port_number(item, "targetPort");
+
+	if (!number)
+		number = port_number(item, "port");
+	if (!number || (number == port->target_port && strcmp(name, port->target_name) == 0))
+		return false;
+	port->target_port = number;
+	free(port->target_name);
+	port->target_name = xstrdup(name);
+	return true;
+}
+
+bool intercept_retarget(struct intercept_spec *spec, const char *service, json_object *object)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < spec->port_count; i++) {
+		struct intercept_port *port = &spec->ports[i];
+		json_object *item = NULL;
+
+		if (!intercept_has_service(port) || strcmp(port->service, service) != 0)
+			continue;
+		item = service_port(object, port);
+		port->left = !item;
+		if (item && retarget(port, item))
+			changed = true;
+	}
+	return changed;
 }
 
 bool intercept_shares_port(const struct intercept_spec *a, const struct intercept_spec *b)

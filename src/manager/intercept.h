@@ -21,8 +21,13 @@ struct err;
 struct intercept_port {
 	uint16_t local, service_port, container_port; /* service_port 0: none */
 	char *service; /* whose service_port is; "" without one */
-	char *container_port_name; /* "" if it has none */
+	char *service_port_name; /* "" if it has none */
+	char *container_port_name; /* likewise */
 	int protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	/* Where it is in the pods now: at first as above, later as its Service says. */
+	uint16_t target_port;
+	char *target_name;
+	bool left; /* its Service has it no more */
 };
 
 /* Every string is set, "" when the object does not have it. */
@@ -50,6 +55,10 @@ void intercept_spec_free(struct intercept_spec *spec); /* NULL-safe */
 /* "deployment". */
 void intercept_kind_text(const struct intercept_spec *spec, char out[static INTERCEPT_KIND_BYTES]);
 const char *intercept_state_name(enum intercept_state state);
+/* Whether it comes by a Service, whose name can be asked for. */
+bool intercept_has_service(const struct intercept_port *port);
+/* What the Service of this name is now, NULL: gone. True: a port is elsewhere in the pods. */
+bool intercept_retarget(struct intercept_spec *spec, const char *service, json_object *object);
 bool intercept_shares_port(const struct intercept_spec *a, const struct intercept_spec *b);
 /* Whether a has the older right; of two of the same second the one that is active already. */
 bool intercept_precedes(const struct intercept_spec *a, bool a_active,

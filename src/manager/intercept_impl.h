@@ -31,6 +31,7 @@
 
 #define CLUSTER_IPS 4
 
+struct follow;
 struct member;
 struct retire;
 struct seat;
@@ -64,6 +65,7 @@ struct intercept {
 	struct target *target; /* NULL: not looked for yet */
 	struct member *members; /* by next */
 	struct service_proof service;
+	struct follow *follows; /* own; one of each Service */
 	enum intercept_state state;
 	const char *reason; /* static text */
 	char message[ERR_MSG_BYTES];

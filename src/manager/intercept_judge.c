@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/utc.h"
 #include "manager/intercept_absent.h"
+#include "manager/intercept_follow.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
@@ -222,9 +223,13 @@ static void judge_first(
 static void judge_later(
 	struct intercept *intercept, const struct tally *tally, struct verdict *verdict)
 {
+	struct err left = ERR_INIT;
+
 	if (tally->active > 0 && tally->failure)
 		say(verdict, INTERCEPT_ACTIVE, "Active", "%u of %u pods: %.400s", tally->active,
 			tally->ready, tally->failure);
+	else if (tally->active > 0 && follow_left(intercept, &left))
+		say(verdict, INTERCEPT_ACTIVE, "Active", "%s", left.msg);
 	else if (tally->active > 0)
 		say(verdict, INTERCEPT_ACTIVE, "Active", "%s", "");
 	else if (intercepts_now(intercept->set) < intercept->hold_ms)
@@ -287,7 +292,8 @@ static void judge_failure(struct intercept *intercept, struct verdict *verdict)
 			.why = intercept->failure};
 		return;
 	}
-	if (!join_all(intercept, verdict))
+	/* Rules of former ports would be in the way of the present ones. */
+	if (!follow_known(intercept) || !join_all(intercept, verdict))
 		return;
 	if (!workload_synced(intercept->target->workload))
 		return;

@@ -27,8 +27,7 @@ struct member *member_find(const struct intercept *intercept, const struct seat 
 
 uint16_t member_port(const struct member *member, const struct intercept_port *port)
 {
-	return pod_port(
-		member->seat->pod, port->container_port_name, port->container_port, port->protocol);
+	return pod_port(member->seat->pod, port->target_name, port->target_port, port->protocol);
 }
 
 const char *member_container(const struct member *member)
@@ -98,6 +97,15 @@ void member_reset(struct member *member)
 	probe_cancel(TAKE_PTR(member->probe));
 	member->state = MEMBER_WAITING;
 	member->retry_ms = 0;
+}
+
+/* Its rules are to be others. */
+void member_renew(struct member *member)
+{
+	probe_cancel(TAKE_PTR(member->probe));
+	member->state = MEMBER_WAITING;
+	member->retry_ms = 0;
+	seat_configure(member->seat);
 }
 
 static void probe_next(struct member *member);

@@ -31,6 +31,7 @@ void member_join(struct intercept *intercept, struct seat *seat);
 void member_leave(struct member *member, bool configure);
 void member_ruled(struct member *member, int r, const char *message);
 void member_reset(struct member *member); /* its agent is gone */
+void member_renew(struct member *member); /* its ports are others */
 void member_sweep(struct member *member);
 void member_count(struct member *member, json_object *count);
 /* The container whose environment it wants. Borrowed from the pod. */

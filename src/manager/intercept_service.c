@@ -227,13 +227,6 @@ static void ask_service(struct intercept *intercept, const char *name)
 	kube_request(intercept->set->client, &config, on_service, intercept, &service->request);
 }
 
-/* Services are named by DNS-1035 labels; anything else is not asked for. */
-static bool has_service(const struct intercept_port *port)
-{
-	return port->service_port && *port->service &&
-	       !port->service[strspn(port->service, "abcdefghijklmnopqrstuvwxyz0123456789-")];
-}
-
 static void prove_next(struct intercept *intercept)
 {
 	struct service_proof *service = &intercept->service;
@@ -242,7 +235,7 @@ static void prove_next(struct intercept *intercept)
 	for (; service->port < spec->port_count; service->port++, service->addr = 0) {
 		const struct intercept_port *port = &spec->ports[service->port];
 
-		if (!has_service(port))
+		if (!intercept_has_service(port))
 			continue;
 		if (!service->name || strcmp(service->name, port->service) != 0) {
 			ask_service(intercept, port->service);

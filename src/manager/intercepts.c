@@ -10,6 +10,7 @@
 #include "cluster/watch.h"
 #include "core/alloc.h"
 #include "core/log.h"
+#include "manager/intercept_follow.h"
 #include "manager/intercept_member.h"
 #include "manager/intercept_seat.h"
 #include "manager/intercept_target.h"
@@ -104,6 +105,7 @@ static void on_sweep(uv_timer_t *timer)
 static void forget(struct intercept *intercept)
 {
 	intercept_leave(intercept);
+	follow_stop(intercept);
 	if (intercept->target)
 		intercept->target->users--;
 	HASH_DEL(intercept->set->table, intercept);
@@ -157,6 +159,7 @@ static void on_seen(struct intercepts *set, json_object *object)
 	intercept->foreign = *spec->manager && strcmp(spec->manager, set->namespace) != 0;
 	recall(intercept, object);
 	HASH_ADD_KEYPTR(hh, set->table, spec->uid, strlen(spec->uid), intercept);
+	follow_start(intercept);
 	intercepts_dirty(set);
 }
 

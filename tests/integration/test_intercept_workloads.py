@@ -158,6 +158,36 @@ def test_named_ports_have_their_numbers_in_each_pod(joined, applied):
             comes(["laptop one", "laptop two"], lambda a=address, f=first: [joined.client.ask(a, f + n) for n in (0, 1)])
 
 
+def mover(port):
+    """A workload and its Service, which knows the port by its number alone."""
+    command = ["sh", "-c", f"echo pod >/tmp/index.html; exec httpd -f -p {port} -h /tmp"]
+    return workloads.deployment("stage", 2, workloads.container("mover", port, command=command)), service("mover", {"app": "mover"}, [(80, port)])
+
+
+def test_a_rollout_that_moves_a_numbered_port_is_followed(joined, applied):
+    applied(*mover(8080))
+    wait_for("the pods", lambda: len(joined.ready_pods("mover")) == 2)
+    address = joined.cluster.cluster_ip("stage", "mover")
+    with joined.local(8085), joined.intercept("mover", "--port", "8085:80"):
+        comes("laptop", lambda: joined.client.ask(address, 80))
+        joined.cluster.apply(workloads.listed(*mover(9191)))
+        joined.cluster.kubectl("-n", "stage", "rollout", "status", "deployment/mover", "--timeout=60s")
+        wait_for("only new pods", lambda: len(joined.pods("mover")) == 2)
+        wait_for("ports", lambda: [pod.get("port") for pod in joined.intercepts()[0]["pods"]] == [9191] * 2)
+        wait_for("ACTIVE", lambda: {pod["state"] for pod in joined.intercepts()[0]["pods"]} == {"ACTIVE"})
+        assert joined.intercepts()[0]["disposition"] == "ACTIVE"
+        for _ in range(5):
+            comes("laptop", lambda: joined.client.ask(address, 80))
+        joined.all_pods_say("laptop", "mover", 9191)
+        joined.cluster.apply(workloads.listed(service("mover", {"app": "mover"}, [(81, 9191)])))
+        wait_for("a word of it", lambda: "Service mover has no port 80 any more" in joined.intercepts()[0].get("message", ""))
+        assert joined.intercepts()[0]["disposition"] == "ACTIVE"
+        joined.cluster.apply(workloads.listed(mover(9191)[1]))
+        wait_for("nothing to say", lambda: not joined.intercepts()[0].get("message"))
+    # kube-proxy puts the Service's port back in its own time.
+    wait_for("the app", lambda: joined.client.ask(address, 80) == "pod")
+
+
 def test_a_service_that_proves_nothing_is_no_obstacle(joined, applied):
     """One leads each client to one of two workloads' pods for good; one leads to those of the client's node alone."""
     manager = joined.cluster.manager_pod()["spec"]["nodeName"]

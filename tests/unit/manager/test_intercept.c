@@ -189,6 +189,46 @@ static void test_a_conflict_names_the_owner(void **state UNUSED)
 	intercept_spec_free(winner);
 }
 
+/* A Service may lead elsewhere later; its port goes by its number, else by its name. */
+static void test_a_port_goes_where_its_service_leads(void **state UNUSED)
+{
+	static const struct {
+		const char *service; /* its ports; NULL: it is gone */
+		bool changed, left;
+		uint16_t port;
+		const char *name;
+	} steps[] = {
+		{"{\"port\":80,\"targetPort\":8080}", false, false, 8080, ""},
+		{"{\"port\":80,\"targetPort\":9090}", true, false, 9090, ""},
+		{"{\"port\":80,\"targetPort\":\"web\"}", true, false, 8080, "web"},
+		{"{\"port\":80,\"targetPort\":\"web\"}", false, false, 8080, "web"},
+		{"{\"port\":81,\"name\":\"http\",\"targetPort\":7}", true, false, 7, ""},
+		{"{\"port\":80}", true, false, 80, ""},
+		{"{\"port\":80,\"protocol\":\"UDP\",\"targetPort\":6}", false, true, 80, ""},
+		{NULL, false, true, 80, ""},
+		{"{\"port\":80,\"targetPort\":70000}", false, false, 80, ""},
+	};
+	struct intercept_spec *spec = parse("{" META("u", T0) "," SPEC(
+		"{\"service\":\"web\",\"servicePort\":80,\"servicePortName\":\"http\","
+		"\"containerPort\":8080}") "}");
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		auto_free char *text = xasprintf(
+			"{\"spec\":{\"ports\":[%s]}}", steps[i].service ? steps[i].service : "");
+		json_object *service = steps[i].service ? json_parse(text, strlen(text)) : NULL;
+		const struct intercept_port *port = &spec->ports[0];
+
+		assert_false(intercept_retarget(spec, "other", service));
+		if (intercept_retarget(spec, "web", service) != steps[i].changed ||
+			port->left != steps[i].left || port->target_port != steps[i].port ||
+			strcmp(port->target_name, steps[i].name) != 0)
+			fail_msg("step %zu: %u %s", i, port->target_port, port->target_name);
+		assert_int_equal(port->container_port, 8080);
+		json_object_put(service);
+	}
+	intercept_spec_free(spec);
+}
+
 static void test_system_namespaces(void **state UNUSED)
 {
 	assert_true(intercept_is_system("kube-system", "ambassador"));
@@ -207,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_ports_in_common),
 		cmocka_unit_test(test_the_older_right),
 		cmocka_unit_test(test_a_conflict_names_the_owner),
+		cmocka_unit_test(test_a_port_goes_where_its_service_leads),
 		cmocka_unit_test(test_system_namespaces),
 	};
 
