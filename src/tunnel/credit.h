@@ -3,9 +3,9 @@
  * tunnel/credit.h - how much a peer may send before it is read: windows that grow where they pay
  *
  * A stream begins with a small window. One whose reader uses a whole window up within four round
- * trips may have been held back by it: the window doubles, up to LIMIT_STREAM_WINDOW_BYTES, from a budget
- * that all streams of a tunnel share. So a reader that stands still holds little, a fast one fills
- * any path, and what a proven peer can make this side keep is bounded whatever it does.
+ * trips may have been held back by it: the window doubles, up to LIMIT_STREAM_WINDOW_BYTES, from a
+ * budget that all streams of a tunnel share. So a reader that stands still holds little, a fast one
+ * fills any path, and what a proven peer can make this side keep is bounded whatever it does.
  *
  * Plain structures with the times given: nothing here reads a clock or knows nghttp2.
  */
