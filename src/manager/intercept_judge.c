@@ -292,8 +292,11 @@ static void judge_failure(struct intercept *intercept, struct verdict *verdict)
 			.why = intercept->failure};
 		return;
 	}
-	/* Rules of former ports would be in the way of the present ones. */
-	if (!follow_known(intercept) || !join_all(intercept, verdict))
+	/* After a restart of this process: rules of former ports would be in the way of the present
+	 * ones. What a new object says was read from the Service just now. */
+	if (intercept->activated && !follow_known(intercept))
+		return;
+	if (!join_all(intercept, verdict))
 		return;
 	if (!workload_synced(intercept->target->workload))
 		return;
