@@ -9,6 +9,7 @@
 #include "cluster/json.h"
 #include "core/alloc.h"
 #include "core/err.h"
+#include "manager/pods.h"
 
 /* Names go into paths and selectors. */
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-."
@@ -87,12 +88,6 @@ static uint16_t port_number(json_object *port, const char *key)
 	return number > 0 && number <= UINT16_MAX ? (uint16_t)number : 0;
 }
 
-static int protocol_of(json_object *port)
-{
-	return strcmp(json_text_or(port, "protocol", "TCP"), "UDP") == 0 ? IPPROTO_UDP
-									 : IPPROTO_TCP;
-}
-
 static int parse_ports(json_object *object, struct intercept_spec *spec, struct err *err)
 {
 	size_t count = json_count(object, "spec.ports");
@@ -109,7 +104,7 @@ static int parse_ports(json_object *object, struct intercept_spec *spec, struct 
 		port->container_port = port_number(item, "containerPort");
 		port->service_port_name = xstrdup(json_text_or(item, "servicePortName", ""));
 		port->container_port_name = xstrdup(json_text_or(item, "containerPortName", ""));
-		port->protocol = protocol_of(item);
+		port->protocol = port_has_protocol(item, IPPROTO_UDP) ? IPPROTO_UDP : IPPROTO_TCP;
 		port->target_port = port->container_port;
 		port->target_name = xstrdup(port->container_port_name);
 		spec->port_count++;
@@ -166,7 +161,7 @@ static json_object *service_port(json_object *service, const struct intercept_po
 	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
 		json_object *item = json_item(service, "spec.ports", i);
 
-		if (protocol_of(item) != port->protocol)
+		if (!port_has_protocol(item, port->protocol))
 			continue;
 		if (port_number(item, "port") == port->service_port)
 			return item;

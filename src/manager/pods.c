@@ -57,7 +57,7 @@ int pod_refusal(json_object *pod, struct err *err)
 	return 0;
 }
 
-static bool same_protocol(json_object *port, int protocol)
+bool port_has_protocol(json_object *port, int protocol)
 {
 	const char *text = json_text_or(port, "protocol", "TCP");
 
@@ -72,7 +72,7 @@ static uint16_t named_port(json_object *container, const char *name, int protoco
 		int64_t number = json_int(port, "containerPort", 0);
 
 		if (strcmp(json_text_or(port, "name", ""), name) == 0 &&
-			same_protocol(port, protocol) && number > 0 && number <= UINT16_MAX)
+			port_has_protocol(port, protocol) && number > 0 && number <= UINT16_MAX)
 			return (uint16_t)number;
 	}
 	return 0;
@@ -107,7 +107,8 @@ static bool has_port(json_object *container, uint16_t number, int protocol)
 	for (size_t i = 0; i < json_count(container, "ports"); i++) {
 		json_object *port = json_item(container, "ports", i);
 
-		if (json_int(port, "containerPort", 0) == number && same_protocol(port, protocol))
+		if (json_int(port, "containerPort", 0) == number &&
+			port_has_protocol(port, protocol))
 			return true;
 	}
 	return false;

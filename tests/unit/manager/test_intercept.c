@@ -205,6 +205,7 @@ static void test_a_port_goes_where_its_service_leads(void **state UNUSED)
 		{"{\"port\":81,\"name\":\"http\",\"targetPort\":7}", true, false, 7, ""},
 		{"{\"port\":80}", true, false, 80, ""},
 		{"{\"port\":80,\"protocol\":\"UDP\",\"targetPort\":6}", false, true, 80, ""},
+		{"{\"port\":80,\"protocol\":\"SCTP\",\"targetPort\":6}", false, true, 80, ""},
 		{NULL, false, true, 80, ""},
 		{"{\"port\":80,\"targetPort\":70000}", false, false, 80, ""},
 	};
