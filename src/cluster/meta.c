@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster/meta.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "cluster/json.h"
@@ -31,6 +32,13 @@ json_object *kube_controller(json_object *object)
 			return owner;
 	}
 	return NULL;
+}
+
+bool kube_port_has_protocol(json_object *port, int protocol)
+{
+	const char *text = json_text_or(port, "protocol", "TCP");
+
+	return strcmp(text, protocol == IPPROTO_UDP ? "UDP" : "TCP") == 0;
 }
 
 char *kube_delete_options(const char *uid)

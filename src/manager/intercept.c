@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 #include "core/err.h"
-#include "manager/pods.h"
 
 /* Names go into paths and selectors. */
 #define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789-."
@@ -104,7 +104,8 @@ static int parse_ports(json_object *object, struct intercept_spec *spec, struct 
 		port->container_port = port_number(item, "containerPort");
 		port->service_port_name = xstrdup(json_text_or(item, "servicePortName", ""));
 		port->container_port_name = xstrdup(json_text_or(item, "containerPortName", ""));
-		port->protocol = port_has_protocol(item, IPPROTO_UDP) ? IPPROTO_UDP : IPPROTO_TCP;
+		port->protocol =
+			kube_port_has_protocol(item, IPPROTO_UDP) ? IPPROTO_UDP : IPPROTO_TCP;
 		port->target_port = port->container_port;
 		port->target_name = xstrdup(port->container_port_name);
 		spec->port_count++;
@@ -161,7 +162,7 @@ static json_object *service_port(json_object *service, const struct intercept_po
 	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
 		json_object *item = json_item(service, "spec.ports", i);
 
-		if (!port_has_protocol(item, port->protocol))
+		if (!kube_port_has_protocol(item, port->protocol))
 			continue;
 		if (port_number(item, "port") == port->service_port)
 			return item;

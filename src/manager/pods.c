@@ -57,13 +57,6 @@ int pod_refusal(json_object *pod, struct err *err)
 	return 0;
 }
 
-bool port_has_protocol(json_object *port, int protocol)
-{
-	const char *text = json_text_or(port, "protocol", "TCP");
-
-	return strcmp(text, protocol == IPPROTO_UDP ? "UDP" : "TCP") == 0;
-}
-
 /* A port's number within its container, 0 if the name is not there. */
 static uint16_t named_port(json_object *container, const char *name, int protocol)
 {
@@ -72,7 +65,8 @@ static uint16_t named_port(json_object *container, const char *name, int protoco
 		int64_t number = json_int(port, "containerPort", 0);
 
 		if (strcmp(json_text_or(port, "name", ""), name) == 0 &&
-			port_has_protocol(port, protocol) && number > 0 && number <= UINT16_MAX)
+			kube_port_has_protocol(port, protocol) && number > 0 &&
+			number <= UINT16_MAX)
 			return (uint16_t)number;
 	}
 	return 0;
@@ -108,7 +102,7 @@ static bool has_port(json_object *container, uint16_t number, int protocol)
 		json_object *port = json_item(container, "ports", i);
 
 		if (json_int(port, "containerPort", 0) == number &&
-			port_has_protocol(port, protocol))
+			kube_port_has_protocol(port, protocol))
 			return true;
 	}
 	return false;

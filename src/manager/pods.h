@@ -46,8 +46,6 @@ bool pod_running(json_object *pod); /* has addresses and started containers, and
 bool pod_alive(json_object *pod); /* has a node, and neither ends nor has ended */
 /* -EPERM: a pod in which connections must not be redirected. */
 NODISCARD int pod_refusal(json_object *pod, struct err *err);
-/* Of a port as pods and Services have it. */
-bool port_has_protocol(json_object *port, int protocol);
 /* The number that this pod gives to a port: by name if it has one of that name, else the number. */
 uint16_t pod_port(json_object *pod, const char *name, uint16_t number, int protocol);
 /* The container that has the port, else the first; NULL: it has none at all. */

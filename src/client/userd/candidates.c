@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/userd/candidates.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client/userd/match.h"
 #include "cluster/json.h"
+#include "cluster/meta.h"
 #include "core/alloc.h"
 
 /* What is beyond cannot be named. */
@@ -22,11 +24,6 @@ static void add(struct candidates *list, const struct intercept_port *port)
 		return;
 	list->items = xrealloc(list->items, (list->count + 1) * sizeof(*list->items));
 	list->items[list->count++] = *port;
-}
-
-static bool is_udp(json_object *port)
-{
-	return strcmp(json_text_or(port, "protocol", "TCP"), "UDP") == 0;
 }
 
 static bool is_port(int64_t number)
@@ -47,8 +44,8 @@ static void add_container(struct candidates *list, json_object *container)
 	for (size_t i = 0; i < count; i++) {
 		json_object *item = json_item(container, "ports", i);
 		int64_t number = json_int(item, "containerPort", 0);
-		struct intercept_port port = {
-			.container_port = (uint16_t)number, .udp = is_udp(item)};
+		struct intercept_port port = {.container_port = (uint16_t)number,
+			.udp = kube_port_has_protocol(item, IPPROTO_UDP)};
 
 		if (!is_port(number) || !is_known(item))
 			continue;
@@ -108,8 +105,8 @@ static void add_service(
 	for (size_t i = 0; i < json_count(service, "spec.ports"); i++) {
 		json_object *item = json_item(service, "spec.ports", i);
 		int64_t number = json_int(item, "port", 0);
-		struct intercept_port port = {
-			.service_port = (uint16_t)number, .udp = is_udp(item)};
+		struct intercept_port port = {.service_port = (uint16_t)number,
+			.udp = kube_port_has_protocol(item, IPPROTO_UDP)};
 
 		if (!is_port(number) || !is_known(item))
 			continue;
